@@ -1,0 +1,59 @@
+"""Where the shipped data and notebooks are: a checkout's folders, or the copies in the wheel.
+
+``pyproject.toml`` maps ``data/`` to ``vswaplab/_data`` and ``notebooks/`` to
+``vswaplab/_notebooks`` when a wheel is built; an editable install has no such
+copies and uses the checkout itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def data_dir() -> Path:
+    """Find the folder of the shipped profiles, traces and corpora.
+
+    Returns
+    -------
+    folder
+        ``data/`` of an editable checkout, else ``_data/`` of the installed wheel.
+
+    Raises
+    ------
+    FileNotFoundError
+        If neither is there.
+    """
+    return _shipped("data", package=_PACKAGE)
+
+
+def notebooks_dir() -> Path:
+    """Find the folder of the shipped notebooks.
+
+    Returns
+    -------
+    folder
+        ``notebooks/`` of an editable checkout, else ``_notebooks/`` of the
+        installed wheel.
+
+    Raises
+    ------
+    FileNotFoundError
+        If neither is there.
+    """
+    return _shipped("notebooks", package=_PACKAGE)
+
+
+# A folder called data/ next to the package proves nothing in site-packages: a
+# checkout is told by its pyproject.toml.
+def _shipped(name: str, *, package: Path) -> Path:
+    checkout = package.parent
+    if (checkout / "pyproject.toml").is_file() and (checkout / name).is_dir():
+        return checkout / name
+    installed = package / f"_{name}"
+    if installed.is_dir():
+        return installed
+    raise FileNotFoundError(
+        f"vswaplab's {name} folder is missing: expected {name}/ in the checkout or {installed}; reinstall vswaplab"
+    )
