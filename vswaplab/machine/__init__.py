@@ -1,0 +1,1 @@
+"""What a machine is: its configuration, and the profiles of its hardware."""

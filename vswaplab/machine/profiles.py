@@ -1,0 +1,386 @@
+"""The catalogue of devices and compressors: one row of figures each, with its evidence.
+
+The rows live in ``data/profiles.toml``; people add their own in a file of the
+same form. A profile names the corpus column it stores by, so that changing
+the hardware never changes the workload. What the kernel does around a device
+(faults, unmapping, allocation) is priced by the machine's costs, not here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vswaplab.base.errors import InputError
+from vswaplab.base.paths import data_dir
+from vswaplab.base.units import PAGE_SIZE
+
+__all__ = ["GRANULES", "SIZE_COLUMNS", "TAGS", "Kind", "Profile", "find_profile", "load_profiles", "profiles"]
+
+Kind = Literal["cram", "compressor"]
+
+GRANULES = (64, 1024, 4096)
+"""Bytes that can be compressed as one unit: a line, a block, a page."""
+
+SIZE_COLUMNS = (
+    "raw",
+    "lz4_4k",
+    "lzo_4k",
+    "zstd1_4k",
+    "zstd3_4k",
+    "deflate1_4k",
+    "deflate_fixed_4k",
+    "lz4_1k",
+    "deflate1_1k",
+    "bdi_64",
+)
+"""Corpus columns a profile can store by; ``raw`` is 4096 for every page."""
+
+TAGS = ("P", "A", "S", "R", "D", "M", "guess")
+"""Evidence: primary text, abstract or vendor page, third-party summary, recalled,
+derived by arithmetic, measured by us, guess."""
+
+_TEXTS = ("name", "title", "algorithm", "ratio_kind", "tag", "source", "date")
+_TIMES = ("read_ns", "read_loaded_ns", "write_ns", "store_ns", "load_ns")
+_LIMITS = {
+    "rounding_bytes": (1, PAGE_SIZE),
+    "metadata_bytes": (0, PAGE_SIZE),
+    "bandwidth_bytes_per_s": (0, 1 << 60),
+} | dict.fromkeys(_TIMES, (0, 1 << 60))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """A device of compressed RAM, or a compressor of a pool in DRAM.
+
+    Parameters
+    ----------
+    name
+        Lower-case letters, digits, dots and dashes; what a machine refers to.
+    kind
+        ``cram``: hardware that is read in place. ``compressor``: code or an
+        accelerator behind zswap or zram; nothing is read in place.
+    title
+        The same in plain words.
+    algorithm
+        What compresses.
+    granule_bytes : bytes
+        Unit that is compressed on its own: 64, 1024 or 4096.
+    size_column
+        Column of the page corpus that holds its compressed sizes.
+    rounding_bytes : bytes
+        A stored page takes a multiple of this, at most 4096. 1 for a
+        compressor: rounding is the pool allocator's affair.
+    metadata_bytes : bytes per stored page
+        Kept in the device's media beside the data. 0 for a compressor: what
+        an entry costs depends on the layer that names it.
+    read_ns : ns
+        One read of a stored page in place, device idle. A compressor has no
+        read in place: the three figures here repeat ``load_ns`` and ``store_ns``.
+    read_loaded_ns : ns
+        The same while requests queue.
+    write_ns : ns
+        One write to a page already there, recompression of the page included.
+    store_ns : ns
+        Storing one page. ``cram``: the copy of a demotion, without the
+        kernel's work. ``compressor``: a whole page-out.
+    load_ns : ns
+        Getting one page back. ``cram``: the copy of a promotion, without the
+        fault. ``compressor``: a whole page-in, fault included.
+    bandwidth_bytes_per_s : bytes/s
+        0: not published.
+    advertised_ratio : original over media bytes
+        What a node shows over what it has, unless a machine says otherwise.
+    ratio : original over stored bytes
+        The published compression ratio; None: not published. For reading
+        only: sizes come from the corpus.
+    ratio_kind
+        How that ratio was averaged.
+    tag
+        Evidence for the figures, ``TAGS`` joined by commas.
+    source
+        Where the figures are from.
+    date
+        When they were compiled, YYYY-MM-DD.
+    guesses
+        Which fields are guesses or derived, in words; empty if none.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range; the message names field, value and range.
+    """
+
+    name: str
+    kind: Kind
+    title: str
+    algorithm: str
+    granule_bytes: int
+    size_column: str
+    rounding_bytes: int
+    metadata_bytes: int
+    read_ns: int
+    read_loaded_ns: int
+    write_ns: int
+    store_ns: int
+    load_ns: int
+    bandwidth_bytes_per_s: int = 0
+    advertised_ratio: float
+    ratio: float | None = None
+    ratio_kind: str
+    tag: str
+    source: str
+    date: str
+    guesses: str = ""
+
+    def __post_init__(self) -> None:
+        for field in _TEXTS:
+            self._check_text(field)
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.name):
+            self._refuse("name", "lower-case letters, digits, dots and dashes; rename it")
+        self._check_choice("kind", get_args(Kind))
+        self._check_choice("granule_bytes", GRANULES)
+        self._check_choice("size_column", SIZE_COLUMNS)
+        for field, (least, most) in _LIMITS.items():
+            self._check_whole(field, least, most)
+        for field in ("advertised_ratio", "ratio"):
+            self._check_ratio(field)
+        if self.read_loaded_ns < self.read_ns:
+            self._refuse("read_loaded_ns", f"at least read_ns ({self.read_ns}); swap the two")
+        self._check_evidence()
+
+    def stored_bytes(self, length: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Say what pages of given compressed sizes take in the media.
+
+        The size is rounded up to ``rounding_bytes``, a page that does not
+        shrink is kept as it is, and the metadata is added. Zero pages are the
+        caller's affair: a length of 0 costs the metadata alone.
+
+        Parameters
+        ----------
+        length : (n_pages,) bytes
+            Compressed sizes, the corpus column ``size_column``.
+
+        Returns
+        -------
+        stored : (n_pages,) bytes
+
+        Examples
+        --------
+        >>> device = find_profile("ocp-spec", "cram")  # rounds to 64 bytes, 16 bytes of metadata
+        >>> device.stored_bytes(np.array([1, 64, 65, 4090], dtype=np.int32))
+        array([  80,   80,  144, 4112], dtype=int32)
+        """
+        rounded = -(-length // self.rounding_bytes) * self.rounding_bytes
+        return (np.minimum(rounded, PAGE_SIZE) + self.metadata_bytes).astype(np.int32)
+
+    def _refuse(self, field: str, expected: str) -> NoReturn:
+        raise InputError(f"profile {self.name!r}: {field} is {getattr(self, field)!r}; expected {expected}")
+
+    def _check_text(self, field: str) -> None:
+        text: object = getattr(self, field)
+        if not isinstance(text, str) or not text.strip():
+            self._refuse(field, "text in quotes; fill it in")
+
+    def _check_choice(self, field: str, allowed: tuple[object, ...]) -> None:
+        value = getattr(self, field)
+        if isinstance(value, bool) or value not in allowed:
+            self._refuse(field, f"one of {', '.join(map(str, allowed))}")
+
+    def _check_whole(self, field: str, least: int, most: int) -> None:
+        value: object = getattr(self, field)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            self._refuse(field, f"a whole number from {least} to {most}")
+
+    def _check_ratio(self, field: str) -> None:
+        value: object = getattr(self, field)
+        if value is None and field == "ratio":
+            return
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self._refuse(field, "a number of at least 1 (original over stored bytes)")
+        if not (math.isfinite(value) and value >= 1):
+            unknown = "; leave it out if it is not known" if field == "ratio" else ""
+            self._refuse(field, f"a number of at least 1 (original over stored bytes){unknown}")
+        object.__setattr__(self, field, float(value))
+
+    def _check_evidence(self) -> None:
+        tags = [tag.strip() for tag in self.tag.split(",")]
+        if not set(tags) <= set(TAGS):
+            self._refuse("tag", f"letters out of {', '.join(TAGS)}, joined by commas")
+        guesses: object = self.guesses
+        if not isinstance(guesses, str) or ("guess" in tags and not guesses.strip()):
+            self._refuse("guesses", "words saying which fields are guesses")
+        try:
+            date.fromisoformat(self.date)
+        except ValueError:
+            self._refuse("date", "YYYY-MM-DD")
+
+
+def profiles(extra: Path | str | None = None) -> pl.DataFrame:
+    """Show the catalogue as a table, one row per profile.
+
+    Parameters
+    ----------
+    extra
+        A TOML file of ``[[profile]]`` tables to add to the built-in ones.
+
+    Returns
+    -------
+    table
+        The fields of ``Profile`` as columns, built-in profiles first.
+
+    Raises
+    ------
+    InputError
+        If the file is unusable or reuses a built-in name.
+
+    Examples
+    --------
+    >>> profiles().filter(pl.col("name") == "ocp-spec").select("read_ns", "read_loaded_ns").row(0)
+    (250, 1000)
+    """
+    return pl.DataFrame([asdict(profile) for profile in _catalogue(extra).values()], schema=_schema())
+
+
+def load_profiles(path: Path | str | None = None) -> dict[str, Profile]:
+    """Read the profiles of one file.
+
+    Parameters
+    ----------
+    path
+        A TOML file of ``[[profile]]`` tables; None reads the built-in ones.
+
+    Returns
+    -------
+    by_name
+        The profiles in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a profile in it is unusable.
+    """
+    return dict(_built_in()) if path is None else _read(Path(path))
+
+
+def find_profile(name: str, kind: Kind, extra: Path | str | None = None) -> Profile:
+    """Look one profile up.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    kind
+        What is wanted: a device (``cram``) or a ``compressor``.
+    extra
+        A TOML file of further profiles.
+
+    Returns
+    -------
+    profile
+
+    Raises
+    ------
+    InputError
+        If there is none of that name and kind; the message lists the nearest.
+
+    Examples
+    --------
+    >>> find_profile("zstd", "compressor").load_ns
+    10970
+    """
+    catalogue = _catalogue(extra)
+    found = catalogue.get(name)
+    if found is not None and found.kind == kind:
+        return found
+    names = [profile.name for profile in catalogue.values() if profile.kind == kind]
+    wrong = f"no {kind} profile {name!r}"
+    if found is not None:
+        wrong = f"{name!r} is a {found.kind}, not a {kind} profile"
+    raise InputError(
+        f"{wrong}; nearest: {_nearest(name, names)}; see `vswaplab profiles`, or add it in a TOML file"
+    )
+
+
+@cache
+def _built_in() -> Mapping[str, Profile]:
+    return _read(data_dir() / "profiles.toml")
+
+
+def _catalogue(extra: Path | str | None) -> dict[str, Profile]:
+    if extra is None:
+        return load_profiles()
+    own = load_profiles(extra)
+    taken = [name for name in own if name in _built_in()]
+    if taken:
+        raise InputError(f"{extra}: profile {taken[0]!r} has the name of a built-in one; rename it")
+    return dict(_built_in()) | own
+
+
+def _read(path: Path) -> dict[str, Profile]:
+    by_name: dict[str, Profile] = {}
+    for table in _tables(path):
+        try:
+            profile = _parse(table)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        if profile.name in by_name:
+            raise InputError(f"{path}: profile {profile.name!r} is there twice; rename one")
+        by_name[profile.name] = profile
+    return by_name
+
+
+def _tables(path: Path) -> list[Mapping[str, object]]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror or error}; expected a TOML file of [[profile]] tables"
+        ) from None
+    except ValueError as error:  # broken TOML, or not UTF-8
+        raise InputError(f"{path}: not TOML: {' '.join(str(error).split())}; mend the file") from None
+    tables = document.get("profile")
+    if set(document) != {"profile"} or not isinstance(tables, list):
+        found = ", ".join(document) or "nothing"
+        raise InputError(f"{path}: found {found} at the top; expected [[profile]] tables and nothing else")
+    if not all(isinstance(table, dict) for table in tables):
+        raise InputError(f"{path}: profile holds plain values; expected [[profile]] tables")
+    return tables
+
+
+def _parse(table: Mapping[str, object]) -> Profile:
+    known = {field.name: field.default is MISSING for field in fields(Profile)}
+    who = f"profile {table['name']!r}" if "name" in table else "a profile without a name"
+    for field in table:
+        if field not in known:
+            near = _nearest(field, known)
+            raise InputError(f"{who}: unknown field {field!r}; nearest: {near}; rename or remove it")
+    missing = [field for field, is_required in known.items() if is_required and field not in table]
+    if missing:
+        raise InputError(f"{who}: {missing[0]} is missing; expected every field of vl.Profile; add it")
+    values: dict[str, Any] = dict(table)  # Profile checks each type itself
+    return Profile(**values)
+
+
+# The nearest names, or all of them if none is near.
+def _nearest(name: str, names: Iterable[str]) -> str:
+    known = list(names)
+    return ", ".join(difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5) or known)
+
+
+def _schema() -> dict[str, pl.DataType]:
+    dtypes: dict[str, pl.DataType] = {field.name: pl.String() for field in fields(Profile)}
+    dtypes |= {name: pl.Int64() for name in ("granule_bytes", *_LIMITS)}
+    return dtypes | {"advertised_ratio": pl.Float64(), "ratio": pl.Float64()}
