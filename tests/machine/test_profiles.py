@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -161,6 +162,13 @@ def test_profiles__adds_those_of_a_file(write) -> None:
     assert list(load_profiles(mine)) == ["mine"]
 
 
+def test_contributing__its_worked_example_loads(write) -> None:
+    page = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    example = textwrap.dedent(page.partition("```toml\n")[2].partition("   ```\n")[0])
+
+    assert find_profile("my-device", "cram", write(example)).tag == "A, guess"
+
+
 def test_load_profiles__leaves_out_what_is_not_known(write) -> None:
     mine = load_profiles(write(MINE.replace("ratio = 1.5\n", "")))["mine"]
 
@@ -180,7 +188,7 @@ BAD_FIELDS = {
     "advertised_ratio = 2": {
         "advertised_ratio = 0.5": "advertised_ratio is 0.5; expected a number of at least 1",
         "advertised_ratio = nan": "advertised_ratio is nan; expected a number of at least 1",
-        "": "advertised_ratio is missing; expected every field of vl.Profile; add it",
+        "": "advertised_ratio is missing; expected name, kind, .*, date; add it",
     },
     "read_ns = 300": {
         "read_ns = -1": "read_ns is -1; expected a whole number from 0 to",

@@ -369,7 +369,8 @@ def _parse(table: Mapping[str, object]) -> Profile:
             raise InputError(f"{who}: unknown field {field!r}; nearest: {near}; rename or remove it")
     missing = [field for field, is_required in known.items() if is_required and field not in table]
     if missing:
-        raise InputError(f"{who}: {missing[0]} is missing; expected every field of vl.Profile; add it")
+        required = ", ".join(field for field, is_required in known.items() if is_required)
+        raise InputError(f"{who}: {missing[0]} is missing; expected {required}; add it")
     values: dict[str, Any] = dict(table)  # Profile checks each type itself
     return Profile(**values)
 
