@@ -1,0 +1,56 @@
+"""vswaplab: a laboratory for Linux virtual swap with compressed-RAM tiers."""
+
+from importlib.metadata import version as _version
+
+from vswaplab.base.backing import Backing, Op
+from vswaplab.base.errors import InputError
+from vswaplab.engine import simulate
+from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zswap, machine_from_dict
+from vswaplab.machine.profiles import Profile, profiles
+from vswaplab.results.result import Result, load_result
+from vswaplab.trace import (
+    Corpus,
+    Trace,
+    load_trace,
+    loop,
+    mixture,
+    phases,
+    save_trace,
+    scan,
+    shipped_traces,
+    synthetic_corpus,
+    uniform,
+    zipf,
+)
+
+__version__ = _version("vswaplab")
+
+__all__ = [
+    "Backing",
+    "Corpus",
+    "Costs",
+    "Cram",
+    "Dram",
+    "InputError",
+    "Machine",
+    "Op",
+    "Profile",
+    "Result",
+    "Swapfile",
+    "Trace",
+    "Zswap",
+    "load_result",
+    "load_trace",
+    "loop",
+    "machine_from_dict",
+    "mixture",
+    "phases",
+    "profiles",
+    "save_trace",
+    "scan",
+    "shipped_traces",
+    "simulate",
+    "synthetic_corpus",
+    "uniform",
+    "zipf",
+]

@@ -1,0 +1,37 @@
+"""Page size, byte units and how they are printed."""
+
+from __future__ import annotations
+
+PAGE_SIZE = 4096
+"""Bytes of one page of anonymous memory (x86-64, 4 KiB)."""
+
+_BINARY = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
+_TIME = (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000))
+
+
+def format_bytes(n_bytes: float) -> str:
+    """Say a number of bytes in the largest binary unit that keeps it above one.
+
+    Examples
+    --------
+    >>> format_bytes(4096), format_bytes(3 << 29), format_bytes(12)
+    ('4.0 KiB', '1.5 GiB', '12 B')
+    """
+    for unit, size in _BINARY:
+        if abs(n_bytes) >= size:
+            return f"{n_bytes / size:.1f} {unit}"
+    return f"{n_bytes:.0f} B"
+
+
+def format_ns(ns: float) -> str:
+    """Say a time in ns in the largest unit that keeps it above one.
+
+    Examples
+    --------
+    >>> format_ns(250), format_ns(1_500_000)
+    ('250 ns', '1.50 ms')
+    """
+    for unit, size in _TIME:
+        if abs(ns) >= size:
+            return f"{ns / size:.2f} {unit}"
+    return f"{ns:.0f} ns"

@@ -1,0 +1,160 @@
+"""A machine and a trace, boiled down to the whole numbers that both engines read.
+
+Everything configurable is turned into integers here, once, so that the
+reference and the vectorised engine cannot round differently. Free memory is
+counted in charge units: bytes when the pool is charged by compressed length,
+2**-20 bytes when it is charged by zsmalloc footprint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vswaplab.base.draws import threshold
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
+from vswaplab.machine.config import Cram, Machine, Zswap
+from vswaplab.trace.trace import Trace
+
+FOOTPRINT_PAGE = PAGE_SIZE << SHARE_BITS
+"""One page in footprint units."""
+
+NO_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True)
+class CramPlan:
+    """A CRAM node in whole numbers."""
+
+    is_tier: bool
+    device_pages: int
+    media_bytes: int
+    close_bytes: int
+    open_bytes: int
+    high_bytes: int
+    low_bytes: int
+    node_low: int
+    node_high: int
+    budget: int
+    to_zswap: bool
+    report_lag: int
+    flush_period: int
+    reaper_period: int
+    charge: int
+    """Charge units a CRAM page still costs its group (tier mode under memory.max)."""
+    bytes_of_row: NDArray[np.int32]
+    """(n_rows,) bytes a content takes on the media."""
+
+
+@dataclass(frozen=True)
+class ZswapPlan:
+    """A zswap pool in whole numbers."""
+
+    max_pages: int
+    accept_pages: int
+    writeback: bool
+    stores_raw: bool
+    length_of_row: NDArray[np.int32]
+    """(n_rows,) compressed bytes, 4096: does not compress."""
+    footprint_of_length: NDArray[np.int64]
+    """(4097,) units of 2**-20 bytes."""
+    charge_of_length: NDArray[np.int64]
+    """(4097,) charge units."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A machine and a trace in whole numbers."""
+
+    n_pages: int
+    page_charge: int
+    """Charge units of one resident page."""
+    capacity_charge: int
+    low: int
+    high: int
+    zero_of_row: NDArray[np.bool_]
+    redraw_below: int
+    cram: CramPlan | None
+    zswap: ZswapPlan | None
+    slots_of_device: tuple[int, ...]
+    device_order: tuple[int, ...]
+    """Devices, highest priority first."""
+    max_slots: int
+    seed: int
+
+    @property
+    def all_slots(self) -> int:
+        """Slots of all devices together."""
+        return sum(self.slots_of_device)
+
+
+def make_plan(trace: Trace, machine: Machine, seed: int) -> Plan:
+    """Turn a machine and a trace into a plan.
+
+    Raises
+    ------
+    InputError
+        The trace's corpus lacks the size column that a profile stores by.
+    """
+    unit_bits = SHARE_BITS if machine.dram.charge == "host" else 0
+    page_charge = PAGE_SIZE << unit_bits
+    devices = machine.swapfiles
+    return Plan(
+        n_pages=trace.n_pages,
+        page_charge=page_charge,
+        capacity_charge=machine.dram.capacity_pages * page_charge,
+        low=machine.dram.low,
+        high=machine.dram.high_pages,
+        zero_of_row=trace.corpus.is_zero,
+        redraw_below=threshold(trace.redraw_probability),
+        cram=None if machine.cram is None else _cram_plan(machine.cram, trace, machine.dram.charge, page_charge),
+        zswap=None if machine.zswap is None else _zswap_plan(machine.zswap, trace, machine),
+        slots_of_device=tuple(d.capacity_slots for d in devices),
+        device_order=tuple(sorted(range(len(devices)), key=lambda d: -devices[d].priority)),
+        max_slots=NO_LIMIT if machine.swap_max_slots is None else machine.swap_max_slots,
+        seed=seed,
+    )
+
+
+def _cram_plan(cram: Cram, trace: Trace, charge: str, page_charge: int) -> CramPlan:
+    def share(value: float) -> int:
+        return int(Fraction(str(value)) * cram.media_bytes)  # the decimal the user wrote, not its float
+
+    is_tier = cram.mode == "tier"
+    return CramPlan(
+        is_tier=is_tier,
+        device_pages=cram.device_pages,
+        media_bytes=cram.media_bytes,
+        close_bytes=share(cram.close_at),
+        open_bytes=share(cram.open_at),
+        high_bytes=share(cram.writeback_high),
+        low_bytes=share(cram.writeback_low),
+        node_low=cram.node_low,
+        node_high=cram.node_high,
+        budget=cram.writable_budget_pages,
+        to_zswap=cram.writeback_to == "zswap",
+        report_lag=cram.report_lag,
+        flush_period=cram.flush_period,
+        reaper_period=cram.reaper_period,
+        charge=page_charge if is_tier and charge == "memcg" else 0,
+        bytes_of_row=cram.device.stored_bytes(trace.corpus.sizes(cram.device.size_column)),
+    )
+
+
+def _zswap_plan(zswap: Zswap, trace: Trace, machine: Machine) -> ZswapPlan:
+    max_pages = machine.dram.host_pages * zswap.max_pool_percent // 100
+    footprint = footprint_table()
+    by_length = np.arange(PAGE_SIZE + 1, dtype=np.int64)
+    return ZswapPlan(
+        max_pages=max_pages,
+        accept_pages=max_pages * zswap.accept_threshold_percent // 100,
+        writeback=zswap.writeback,
+        stores_raw=zswap.store_incompressible and zswap.writeback,
+        length_of_row=trace.corpus.sizes(zswap.profile.size_column),
+        footprint_of_length=footprint,
+        charge_of_length=footprint if machine.dram.charge == "host" else by_length,
+    )

@@ -1,0 +1,546 @@
+"""The reference: the model one access at a time, in dicts and loops.
+
+This is the law. Every rule of the model stands here once, in the plainest
+form; the vectorised engine must give the same counters, occupancy and final
+state, bit for bit. Read ``access`` first, then ``reclaim``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from vswaplab.base.backing import Op, State
+from vswaplab.base.draws import CHOICE, REDRAW, draw
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.engine.outcome import Occupancy, PageTable
+from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, Plan
+from vswaplab.results.counters import COUNTER_NAMES
+from vswaplab.trace.trace import Trace
+
+_CRAM_MAPPED = (State.CRAM_SOFTLEAF, State.CRAM_READONLY, State.CRAM_WRITABLE)
+_FAULTS = {
+    State.NONE: "first_touch",
+    State.ZERO: "swpin_zero",
+    State.ZSWAP: "zswpin",
+    State.SWAPFILE: "pswpin",
+}
+
+
+class Reference:
+    """Simulate one access at a time.
+
+    Parameters
+    ----------
+    plan : Plan
+    trace : Trace
+    """
+
+    def __init__(self, plan: Plan, trace: Trace) -> None:
+        self.plan, self.trace = plan, trace
+        self.count = dict.fromkeys(COUNTER_NAMES, 0)
+        self.device_in = [0] * len(plan.slots_of_device)
+        self.device_out = [0] * len(plan.slots_of_device)
+
+        self.state: dict[int, State] = {}  # absent: NONE
+        self.content: dict[int, int] = {}  # page -> row of the corpus; absent: the trace's
+        self.resident: OrderedDict[int, None] = OrderedDict()  # coldest first
+        self.clock = 0  # grows with every touch and put-back
+        self.last: dict[int, int] = {}  # page -> clock of its last touch: orders CRAM pages
+        self.slot: dict[int, int] = {}  # page -> device of its swapfile slot
+        self.clean: set[int] = set()  # pages whose slot holds a valid copy
+        self.slots_used = [0] * len(plan.slots_of_device)
+        self.half_full = False
+
+        self.pool: OrderedDict[int, list[int]] = OrderedDict()  # page -> [length, referenced], oldest first
+        self.pool_bytes = 0
+        self.pool_footprint = 0
+        self.pool_charge = 0
+        self.pool_full = False
+
+        self.cram: dict[int, int] = {}  # page -> bytes on the device
+        self.cram_bytes = 0  # their sum
+        self.writable = 0  # budget slots in use
+        self.zombies: list[int] = []  # bytes held by freed pages the kernel has not seen
+        self.unflushed = 0  # bytes freed but not yet given back
+        self.gate_open = True
+        self.report = (0, 0)  # the device's last report: stored bytes, pages
+        self.report_used = True  # whether writeback has acted on it
+
+    # One access -----------------------------------------------------------------------------
+
+    def run(self, start: int, stop: int) -> int:
+        """Process accesses start..stop-1; return the index of the first one not processed."""
+        for index in range(start, stop):
+            self._tick(index)
+            if not self.access(index):
+                return index
+        return stop
+
+    def access(self, index: int) -> bool:
+        """Serve one access; False if the machine ran out of memory before it."""
+        page, op = int(self.trace.page[index]), Op(int(self.trace.op[index]))
+        if self._needs_frame(page, op) and self._free_pages() <= self.plan.low:
+            self.reclaim()
+            if self._needs_frame(page, op) and self._free_pages() < 1:
+                self.count["oom"] = 1
+                return False
+        self.count["accesses"] += 1
+        if op == Op.FREE:
+            self.count["frees"] += 1
+            self._free(page)
+        else:
+            self.count["writes" if op == Op.WRITE else "reads"] += 1
+            self._serve(index, page, op)
+        self._repeats(index, page)
+        return True
+
+    def _needs_frame(self, page: int, op: Op) -> bool:
+        state = self._state(page)
+        if op == Op.FREE or state in (State.RESIDENT, State.CRAM_POISONED, State.CRAM_WRITABLE):
+            return False
+        if state in _CRAM_MAPPED:
+            return op == Op.WRITE and not self._budget_left()
+        return True
+
+    def _serve(self, index: int, page: int, op: Op) -> None:
+        state = self._state(page)
+        if state == State.CRAM_POISONED:
+            self.count["sigbus"] += 1
+            self._forget(page)
+            return
+        if state in _CRAM_MAPPED:
+            self._serve_cram(page, op, state)
+        else:
+            self._serve_dram(page, state)
+        if op == Op.WRITE:
+            self.clean.discard(page)
+            self._rewrite(index, page)
+
+    def _serve_dram(self, page: int, state: State) -> None:
+        if state == State.RESIDENT:
+            self.count["dram_hit"] += 1
+        else:
+            self.count[_FAULTS[state]] += 1
+        if state == State.NONE:
+            self.content[page] = int(self.trace.content[page])
+        elif state == State.ZSWAP:
+            self._pool_remove(page)
+        elif state == State.SWAPFILE:
+            self.device_in[self.slot[page]] += 1
+            if self.half_full:
+                self._release_slot(page)
+        self._make_resident(page)
+
+    def _serve_cram(self, page: int, op: Op, state: State) -> None:
+        if op == Op.READ and state == State.CRAM_SOFTLEAF:
+            self.count["cram_soft_fault"] += 1
+            self.state[page] = State.CRAM_READONLY
+        elif op == Op.READ:
+            self.count["cram_read"] += 1
+        elif state == State.CRAM_WRITABLE:
+            self.count["cram_write"] += 1
+        elif self._budget_left():
+            self.count["cram_made_writable"] += 1
+            self.state[page] = State.CRAM_WRITABLE
+            self.writable += 1
+        else:
+            self.count["cram_promote"] += 1
+            self._leave_cram(page)
+            self._make_resident(page)
+            return
+        self.last[page] = self._now()
+
+    def _rewrite(self, index: int, page: int) -> None:
+        # A write redraws the content with a set probability, from the region of the page's first content.
+        if draw(self.plan.seed, index, REDRAW) >> 11 < self.plan.redraw_below:
+            corpus, first = self.trace.corpus, int(self.trace.content[page])
+            offset = draw(self.plan.seed, index, CHOICE) % int(corpus.region_rows[first])
+            self.content[page] = int(corpus.region_start[first]) + offset
+        if self._state(page) == State.CRAM_WRITABLE:
+            self._grow(page)
+
+    def _grow(self, page: int) -> None:
+        # The stored size of a writable page follows its content behind the kernel's back.
+        old, new = self.cram[page], self._cram_bytes(page)
+        if new > old and self._stored() - old + new > self._cram_plan().media_bytes:
+            self.count["poison"] += 1
+            self.state[page] = State.CRAM_POISONED
+            new = 0
+        self.cram_bytes += new - old
+        self.cram[page] = new
+
+    def _repeats(self, index: int, page: int) -> None:
+        reads = 0 if self.trace.repeat_reads is None else int(self.trace.repeat_reads[index])
+        writes = 0 if self.trace.repeat_writes is None else int(self.trace.repeat_writes[index])
+        if self._state(page) == State.RESIDENT:
+            self.count["repeat_dram"] += reads + writes
+        elif self._state(page) in _CRAM_MAPPED:
+            self.count["repeat_cram_read"] += reads
+            self.count["repeat_cram_write"] += writes
+        else:
+            self.count["repeat_unserved"] += reads + writes
+
+    def _free(self, page: int) -> None:
+        state = self._state(page)
+        if state == State.RESIDENT:
+            del self.resident[page]
+        elif state == State.ZSWAP:
+            self._pool_remove(page)
+        elif state == State.CRAM_WRITABLE:  # its swap slot was reaped: the kernel misses the free
+            self.count["zombies"] += 1
+            self.zombies.append(self._cram_remove(page))
+            if self._cram_plan().reaper_period == 0:
+                self._reap()
+        elif state in (State.CRAM_SOFTLEAF, State.CRAM_READONLY):
+            self._leave_cram(page)
+        if state == State.CRAM_POISONED:
+            self._forget(page)
+        else:
+            self._release_slot(page)
+            self.state.pop(page, None)
+
+    def _forget(self, page: int) -> None:
+        # A poisoned page becomes NONE: its device page (0 bytes) and budget slot return.
+        self._cram_remove(page)
+        self.writable -= 1
+        self._release_slot(page)
+        del self.state[page]
+
+    # Before an access -----------------------------------------------------------------------
+
+    def _tick(self, index: int) -> None:
+        cram = self.plan.cram
+        if cram is None or index == 0:
+            return
+        if cram.reaper_period and index % cram.reaper_period == 0:
+            self._reap()
+        if cram.flush_period and index % cram.flush_period == 0 and self.unflushed:
+            self.count["flushes"] += 1
+            self.unflushed = 0
+        if cram.report_lag and index % cram.report_lag == 0:
+            self._take_report()
+
+    def _take_report(self) -> None:
+        self.report, self.report_used = (self._stored(), self._device_pages()), False
+
+    def _reap(self) -> None:
+        self.count["reaped"] += len(self.zombies)
+        self.writable -= len(self.zombies)
+        for stored in self.zombies:
+            self._give_back(stored)
+        self.zombies.clear()
+
+    # Reclaim --------------------------------------------------------------------------------
+
+    def reclaim(self) -> None:
+        """Free frames until the upper watermark, in the order of rule 1."""
+        self.count["reclaim_runs"] += 1
+        self.half_full = 2 * sum(self.slots_used) > self.plan.all_slots
+        if self.plan.cram is not None:
+            self._look_at_device()
+            self._cram_writeback()
+            self._cram_node_reclaim()
+        self._demote()
+        self._zswap_writeback()
+
+    def _look_at_device(self) -> None:
+        cram = self._cram_plan()
+        if cram.report_lag == 0:
+            self._take_report()
+        if self.report[0] >= cram.close_bytes:
+            self.count["gate_closed_intervals"] += self.gate_open
+            self.gate_open = False
+        elif self.report[0] <= cram.open_bytes:
+            self.gate_open = True
+
+    def _cram_writeback(self) -> None:
+        cram = self._cram_plan()
+        stored, pages = self.report
+        if self.report_used or stored <= cram.high_bytes:
+            return
+        self.report_used = True
+        wanted = -((cram.low_bytes - stored) * pages // stored)  # ceil((stored - low) x pages / stored)
+        tiers = ("zswap", "swapfile") if cram.to_zswap else ("swapfile",)
+        for page in self._coldest_cram()[:wanted]:
+            self._write_back(page, tiers)
+
+    def _cram_node_reclaim(self) -> None:
+        cram = self._cram_plan()
+        if not cram.node_low or self._free_device_pages() > cram.node_low:
+            return
+        for page in self._coldest_cram():
+            if self._free_device_pages() >= cram.node_high:
+                break
+            self._write_back(page, ("zswap", "swapfile"))
+
+    def _coldest_cram(self) -> list[int]:
+        pages = [page for page in self.cram if self.state[page] != State.CRAM_POISONED]
+        return sorted(pages, key=self.last.__getitem__)
+
+    def _write_back(self, page: int, tiers: tuple[str, ...]) -> None:
+        mapping = self.state[page]
+        if not self._place(page, tiers):
+            self.count["reclaim_fail"] += 1
+            self.last[page] = self._now()
+            return
+        backing = self.state[page]
+        self.count[f"cram_writeback_{backing.name.lower()}"] += 1
+        self.writable -= mapping == State.CRAM_WRITABLE
+        self._leave_cram(page)
+
+    def _demote(self) -> None:
+        victims = list(self.resident)
+        for page in victims:
+            if self._free_pages() >= self.plan.high:
+                break
+            if self._place(page, ("cram", "zswap", "swapfile")):
+                del self.resident[page]
+            else:  # no room anywhere: as if touched just before this access
+                self.count["reclaim_fail"] += 1
+                self._make_resident(page)
+
+    def _place(self, page: int, tiers: tuple[str, ...]) -> bool:
+        # Give a page that leaves DRAM or CRAM the first backing that admits it (rule 2).
+        is_tier = self.plan.cram is not None and self.plan.cram.is_tier
+        if is_tier and "cram" in tiers and self._cram_store(page):
+            return True
+        if self.plan.zero_of_row[self._row(page)]:
+            self.count["swpout_zero"] += 1
+            self._release_slot(page)
+            self.state[page] = State.ZERO
+            return True
+        if page in self.clean:
+            self.count["clean_drop"] += 1
+            self.state[page] = State.SWAPFILE
+            return True
+        if not is_tier and "cram" in tiers and self._cram_store(page):
+            return True
+        if "zswap" in tiers and self.plan.zswap is not None:
+            if self._zswap_store(page):
+                return True
+            if not self.plan.zswap.writeback:  # memory.zswap.writeback=0 forbids the swapfile too
+                return False
+        return self._swapfile_store(page)
+
+    # CRAM -----------------------------------------------------------------------------------
+
+    def _cram_store(self, page: int) -> bool:
+        cram = self.plan.cram
+        if cram is None:
+            return False
+        size = self._cram_bytes(page)
+        if not self.gate_open:
+            self.count["cram_refused_gate"] += 1
+        elif self._free_device_pages() <= 0:
+            self.count["cram_refused_full"] += 1
+        elif self._stored() + size > cram.media_bytes:
+            self.count["cram_refused"] += 1
+        else:
+            self.count["cram_in"] += 1
+            self.count["cram_in_bytes"] += size
+            self.cram[page] = size
+            self.cram_bytes += size
+            self.state[page] = State.CRAM_READONLY if cram.is_tier else State.CRAM_SOFTLEAF
+            return True
+        return False
+
+    def _leave_cram(self, page: int) -> None:
+        self._give_back(self._cram_remove(page))
+
+    def _cram_remove(self, page: int) -> int:
+        stored = self.cram.pop(page)
+        self.cram_bytes -= stored
+        return stored
+
+    def _give_back(self, stored: int) -> None:
+        if self._cram_plan().flush_period:
+            self.unflushed += stored
+
+    def _stored(self) -> int:
+        # What the device holds: pages, zombies, and what is freed but not yet flushed.
+        return self.cram_bytes + sum(self.zombies) + self.unflushed
+
+    def _device_pages(self) -> int:
+        return len(self.cram) + len(self.zombies)
+
+    def _free_device_pages(self) -> int:
+        return self._cram_plan().device_pages - self._device_pages()
+
+    def _budget_left(self) -> bool:
+        cram = self._cram_plan()
+        return not cram.is_tier and self.writable < cram.budget
+
+    def _cram_bytes(self, page: int) -> int:
+        return int(self._cram_plan().bytes_of_row[self._row(page)])
+
+    # zswap ----------------------------------------------------------------------------------
+
+    def _zswap_store(self, page: int) -> bool:
+        zswap = self.plan.zswap
+        assert zswap is not None
+        if self._pool_pages() >= zswap.max_pages:
+            self.count["pool_limit_hit"] += 1
+            self.pool_full = True
+            return False
+        if self.pool_full and self._pool_pages() > zswap.accept_pages:
+            self.count["reject_accept_threshold"] += 1
+            return False
+        self.pool_full = False
+        length = int(zswap.length_of_row[self._row(page)])
+        if length >= PAGE_SIZE and not zswap.stores_raw:
+            self.count["reject_compress_poor"] += 1
+            return False
+        self._release_slot(page)
+        self.count["zswpout"] += 1
+        self.count["zswpout_bytes"] += length
+        self.pool[page] = [length, True]
+        self._pool_add(length, 1)
+        self.state[page] = State.ZSWAP
+        return True
+
+    def _zswap_writeback(self) -> None:
+        # Oldest entries first, one second chance each.
+        zswap = self.plan.zswap
+        if zswap is None or not self.pool_full or not zswap.writeback:
+            return
+        while self.pool and self._pool_pages() > zswap.accept_pages and self._free_device() is not None:
+            page, entry = next(iter(self.pool.items()))
+            if entry[1]:
+                entry[1] = False
+                self.pool.move_to_end(page)
+            else:
+                self._pool_remove(page)
+                self.count["zswpwb"] += 1
+                self._swapfile_store(page)
+
+    def _pool_remove(self, page: int) -> None:
+        self._pool_add(self.pool.pop(page)[0], -1)
+
+    def _pool_add(self, length: int, sign: int) -> None:
+        zswap = self.plan.zswap
+        assert zswap is not None
+        self.pool_bytes += sign * length
+        self.pool_footprint += sign * int(zswap.footprint_of_length[length])
+        self.pool_charge += sign * int(zswap.charge_of_length[length])
+
+    def _pool_pages(self) -> int:
+        return -(-self.pool_footprint // FOOTPRINT_PAGE)
+
+    # Swapfiles ------------------------------------------------------------------------------
+
+    def _swapfile_store(self, page: int) -> bool:
+        device = self.slot.get(page, self._free_device())
+        if device is None:
+            return False
+        if page not in self.slot:
+            self.slot[page] = device
+            self.slots_used[device] += 1
+        self.clean.add(page)
+        self.device_out[device] += 1
+        self.count["pswpout"] += 1
+        self.state[page] = State.SWAPFILE
+        return True
+
+    def _free_device(self) -> int | None:
+        if sum(self.slots_used) >= self.plan.max_slots:
+            return None
+        with_room = (d for d in self.plan.device_order if self.slots_used[d] < self.plan.slots_of_device[d])
+        return next(with_room, None)
+
+    def _release_slot(self, page: int) -> None:
+        self.clean.discard(page)
+        if page in self.slot:
+            self.slots_used[self.slot.pop(page)] -= 1
+
+    # DRAM and bookkeeping -------------------------------------------------------------------
+
+    def _free_pages(self) -> int:
+        plan = self.plan
+        used = len(self.resident) * plan.page_charge + self.pool_charge
+        if plan.cram is not None:
+            used += len(self.cram) * plan.cram.charge
+        return (plan.capacity_charge - used) // plan.page_charge
+
+    def _make_resident(self, page: int) -> None:
+        self.resident[page] = None
+        self.resident.move_to_end(page)
+        self.state[page] = State.RESIDENT
+        self.last[page] = self._now()
+
+    def _now(self) -> int:
+        self.clock += 1
+        return self.clock
+
+    def _state(self, page: int) -> State:
+        return self.state.get(page, State.NONE)
+
+    def _row(self, page: int) -> int:
+        return self.content.get(page, int(self.trace.content[page]))
+
+    def _cram_plan(self) -> CramPlan:
+        assert self.plan.cram is not None
+        return self.plan.cram
+
+    # What came out --------------------------------------------------------------------------
+
+    def occupancy(self) -> Occupancy:
+        """Count what each tier holds now."""
+        where = list(self.state.values())
+        return Occupancy(
+            resident=len(self.resident),
+            zero=where.count(State.ZERO),
+            cram=len(self.cram),
+            cram_bytes=self.cram_bytes,
+            cram_media_bytes=self._stored(),
+            writable=self.writable,
+            zombies=len(self.zombies),
+            zswap=len(self.pool),
+            zswap_bytes=self.pool_bytes,
+            zswap_footprint=self.pool_footprint,
+            swapped=where.count(State.SWAPFILE),
+            slots=tuple(self.slots_used),
+            free_pages=self._free_pages(),
+            gate_open=self.gate_open,
+            pool_full=self.pool_full,
+        )
+
+    def page_table(self) -> PageTable:
+        """Lay the final state out as arrays."""
+        table = PageTable.empty(self.trace.content)
+        for page, state in self.state.items():
+            table.state[page] = state
+        for page, row in self.content.items():
+            table.content[page] = row
+        for page, device in self.slot.items():
+            table.slot[page] = device
+        table.clean[list(self.clean)] = True
+        for page, stored in self.cram.items():
+            table.stored_bytes[page] = stored
+        for page, (length, referenced) in self.pool.items():
+            table.stored_bytes[page] = length
+            table.referenced[page] = bool(referenced)
+        poisoned = [page for page in self.cram if self.state[page] == State.CRAM_POISONED]
+        for queue in (self.resident, self._coldest_cram(), self.pool):
+            for rank, page in enumerate(queue):
+                table.rank[page] = rank
+        assert not any(table.stored_bytes[page] for page in poisoned)
+        return table
+
+    def check(self) -> None:
+        """Assert the invariants of the model (model.md section 6, item 2)."""
+        where = [page for page, state in self.state.items() if state == State.RESIDENT]
+        assert set(where) == set(self.resident)
+        in_cram = {page for page, state in self.state.items() if state >= State.CRAM_SOFTLEAF}
+        assert in_cram == set(self.cram)
+        assert {page for page, state in self.state.items() if state == State.ZSWAP} == set(self.pool)
+        assert self.cram_bytes == sum(self.cram.values())
+        assert self.pool_bytes == sum(length for length, _ in self.pool.values())
+        assert self.clean <= set(self.slot)
+        assert all(page in self.clean for page, state in self.state.items() if state == State.SWAPFILE)
+        for device, used in enumerate(self.slots_used):
+            assert used == sum(d == device for d in self.slot.values()) <= self.plan.slots_of_device[device]
+        if self.plan.cram is not None:
+            assert self._stored() <= self.plan.cram.media_bytes
+            assert self._free_device_pages() >= 0
+            assert self.writable <= self.plan.cram.budget
+        assert self._free_pages() >= 0 or self.count["oom"]

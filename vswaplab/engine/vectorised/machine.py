@@ -1,0 +1,143 @@
+"""Run a trace on the vectorised machine: windows, reclaims and the rare single access."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vswaplab.base.backing import Op, State
+from vswaplab.base.draws import CHOICE, REDRAW, draw
+from vswaplab.engine.outcome import Occupancy, PageTable
+from vswaplab.engine.plan import Plan
+from vswaplab.engine.vectorised.memory import Memory
+from vswaplab.engine.vectorised.reclaim import reclaim
+from vswaplab.engine.vectorised.window import classify, settle
+from vswaplab.trace.trace import Trace
+
+_MIN_WINDOW, _MAX_WINDOW = 256, 1 << 16
+
+
+class Vectorised:
+    """Simulate whole windows of accesses at a time.
+
+    Parameters
+    ----------
+    plan : Plan
+    trace : Trace
+    """
+
+    def __init__(self, plan: Plan, trace: Trace) -> None:
+        self.plan, self.trace = plan, trace
+        self.mem = Memory(plan, trace)
+        self.count = self.mem.count
+        self.device_in, self.device_out = self.mem.device_in, self.mem.device_out
+        self._window = 1 << 12
+        self._ticked = 0  # the access before which periodic events last ran
+        self._reclaimed = -1  # the access that has had its reclaim
+
+    def run(self, start: int, stop: int) -> int:
+        """Process accesses start..stop-1; return the index of the first one not processed."""
+        at = start
+        while at < stop:
+            if not self.count["oom"]:
+                at = self._step(at, stop)
+            if self.count["oom"]:
+                return at
+        return at
+
+    def _step(self, at: int, stop: int) -> int:
+        self._tick(at)
+        end = min(stop, at + self._window, self._next_tick(at))
+        window = classify(self.mem, at, end, has_reclaimed=self._reclaimed == at)
+        if self._reclaimed == at and window.first_needs_frame and self.mem.free_pages < 1:
+            self.count["oom"] = 1
+            return at
+        if window.stop:
+            settle(self.mem, window)
+        elif not window.wants_reclaim:
+            self._one(at)
+            return at + 1
+        if window.wants_reclaim:
+            reclaim_at = at + window.stop
+            reclaim(self.mem)
+            self._reclaimed = reclaim_at
+        # The next window should reach a little past the next reclaim: what lies behind it is classified twice.
+        aim = window.stop * 3 // 2 if window.wants_reclaim else 2 * (end - at)
+        self._window = min(_MAX_WINDOW, max(_MIN_WINDOW, aim))
+        return at + window.stop
+
+    # Periodic events ------------------------------------------------------------------------
+
+    def _periods(self) -> list[int]:
+        cram = self.plan.cram
+        return [] if cram is None else [p for p in (cram.reaper_period, cram.flush_period, cram.report_lag) if p]
+
+    def _next_tick(self, at: int) -> int:
+        return min(((at // period + 1) * period for period in self._periods()), default=1 << 62)
+
+    def _tick(self, at: int) -> None:
+        cram = self.plan.cram
+        if cram is None or at <= self._ticked:
+            return
+        self._ticked = at
+        if cram.reaper_period and at % cram.reaper_period == 0:
+            self.mem.reap()
+        if cram.flush_period and at % cram.flush_period == 0 and self.mem.unflushed:
+            self.count["flushes"] += 1
+            self.mem.unflushed = 0
+        if cram.report_lag and at % cram.report_lag == 0:
+            self.mem.take_report()
+
+    # One access -----------------------------------------------------------------------------
+
+    def _one(self, at: int) -> None:
+        # What only the writable budget makes possible: poison, sigbus, a zombie reaped at once.
+        mem, page, op = self.mem, int(self.trace.page[at]), int(self.trace.op[at])
+        pages = np.array([page])
+        was = State(int(mem.state[page]))
+        self.count["accesses"] += 1
+        self.count[("reads", "writes", "frees")[op]] += 1
+        if was == State.CRAM_POISONED:
+            self.count["sigbus"] += op != Op.FREE
+            self._forget(page)
+        elif op == Op.FREE:
+            mem.make_zombies(pages)
+            mem.reap()
+            mem.release_slots(pages)
+            mem.state[page] = State.NONE
+        else:
+            self._overrun(at, page, was)
+        mem.touch(pages)
+        for repeats in (self.trace.repeat_reads, self.trace.repeat_writes):
+            self.count["repeat_unserved"] += 0 if repeats is None else int(repeats[at])
+
+    def _forget(self, page: int) -> None:
+        mem = self.mem
+        mem.cram_pages -= 1
+        mem.writable -= 1
+        mem.release_slots(np.array([page]))
+        mem.state[page] = State.NONE
+
+    def _overrun(self, at: int, page: int, was: State) -> None:
+        # The write that makes stored bytes exceed the media loses its page.
+        mem = self.mem
+        assert draw(self.plan.seed, at, REDRAW) >> 11 < self.plan.redraw_below
+        corpus, first = self.trace.corpus, int(self.trace.content[page])
+        offset = draw(self.plan.seed, at, CHOICE) % int(corpus.region_rows[first])
+        mem.content[page] = int(corpus.region_start[first]) + offset
+        self.count["cram_write" if was == State.CRAM_WRITABLE else "cram_made_writable"] += 1
+        mem.writable += was != State.CRAM_WRITABLE
+        self.count["poison"] += 1
+        mem.cram_bytes -= int(mem.stored[page])
+        mem.stored[page] = 0
+        mem.clean[page] = False
+        mem.state[page] = State.CRAM_POISONED
+
+    # What came out --------------------------------------------------------------------------
+
+    def occupancy(self) -> Occupancy:
+        """Count what each tier holds now."""
+        return self.mem.occupancy()
+
+    def page_table(self) -> PageTable:
+        """Lay the final state out as arrays."""
+        return self.mem.page_table()

@@ -1,0 +1,280 @@
+"""Rule 2 for a whole batch: which backing admits each page that leaves DRAM or CRAM.
+
+``decide`` changes nothing: each page's fate depends only on the pages before
+it, so a caller may cut the batch anywhere and ``commit`` the part before the
+cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vswaplab.base.backing import State
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
+from vswaplab.engine.vectorised.memory import Mask, Memory, Pages
+
+STAYS = State.NONE
+"""Destination of a page that found room nowhere."""
+
+_CRAM_REFUSALS = ("", "cram_refused_gate", "cram_refused_full", "cram_refused")
+_ZSWAP_REFUSALS = ("", "pool_limit_hit", "reject_accept_threshold", "reject_compress_poor")
+_TAKEN = 0
+_GATE, _FULL, _MEDIA = 1, 2, 3
+_LIMIT, _ACCEPT, _POOR = 1, 2, 3
+_NOT_TRIED = 255
+
+
+@dataclass
+class Placement:
+    """Where each page of a batch goes; arrays are parallel to ``pages``."""
+
+    pages: Pages
+    target: NDArray[np.uint8]
+    """A ``State``; ``STAYS``: nowhere."""
+    is_clean_drop: Mask
+    cram_bytes: NDArray[np.int64]
+    length: NDArray[np.int64]
+    """zswap length."""
+    cram_refusal: NDArray[np.uint8]
+    zswap_refusal: NDArray[np.uint8]
+    device: NDArray[np.int8]
+    """Swap device of a page that goes to a swapfile."""
+
+    def freed_charge(self, mem: Memory, page_charge: int) -> NDArray[np.int64]:
+        """DRAM each page frees when it leaves, if staying costs ``page_charge``."""
+        freed = np.where(self.target != STAYS, page_charge, 0)
+        to_zswap = np.flatnonzero(self.target == State.ZSWAP)
+        if to_zswap.size and mem.plan.zswap is not None:
+            freed[to_zswap] -= mem.plan.zswap.charge_of_length.take(self.length[to_zswap])
+        if mem.plan.cram is not None and mem.plan.cram.charge:
+            freed[self.target >= State.CRAM_SOFTLEAF] -= mem.plan.cram.charge
+        return freed
+
+    def cut(self, n: int) -> Placement:
+        """Keep the first n pages."""
+        return Placement(
+            self.pages[:n], self.target[:n], self.is_clean_drop[:n], self.cram_bytes[:n], self.length[:n],
+            self.cram_refusal[:n], self.zswap_refusal[:n], self.device[:n],
+        )  # fmt: skip
+
+
+def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool) -> Placement:
+    """Choose a backing for each page of a batch, in order.
+
+    Parameters
+    ----------
+    mem : Memory
+    pages : (n,) distinct pages, coldest first
+    cram, zswap : bool
+        Tiers that may be used; zero pages, clean copies and swapfiles always.
+    """
+    n = pages.size
+    rows = mem.content.take(pages)
+    placed = Placement(
+        pages=pages,
+        target=np.full(n, STAYS, np.uint8),
+        is_clean_drop=np.zeros(n, np.bool_),
+        cram_bytes=np.zeros(n, np.int64),
+        length=np.zeros(n, np.int64),
+        cram_refusal=np.full(n, _TAKEN, np.uint8),
+        zswap_refusal=np.full(n, _NOT_TRIED, np.uint8),
+        device=np.full(n, -1, np.int8),
+    )
+    node = mem.plan.cram if cram else None
+    if node is not None and node.is_tier:
+        _offer_cram(mem, node, placed, np.arange(n), rows)
+    left = placed.target == STAYS
+    is_zero = left & mem.plan.zero_of_row.take(rows)
+    placed.target[is_zero] = State.ZERO
+    placed.is_clean_drop = left & ~is_zero & mem.clean.take(pages)
+    placed.target[placed.is_clean_drop] = State.SWAPFILE
+    if node is not None and not node.is_tier:
+        _offer_cram(mem, node, placed, np.flatnonzero(placed.target == STAYS), rows)
+    pool = mem.plan.zswap if zswap else None
+    if pool is not None:
+        _offer_zswap(mem, pool, placed, np.flatnonzero(placed.target == STAYS), rows)
+    if pool is None or pool.writeback:
+        _offer_swapfile(mem, placed, np.flatnonzero(placed.target == STAYS))
+    return placed
+
+
+def _offer_cram(mem: Memory, cram: CramPlan, placed: Placement, index: Pages, rows: NDArray[np.int32]) -> None:
+    if not mem.gate_open:
+        placed.cram_refusal[index] = _GATE
+        return
+    size = cram.bytes_of_row.take(rows[index]).astype(np.int64)
+    refusal = _fit(size, cram.device_pages - mem.device_pages, cram.media_bytes - mem.media_bytes)
+    placed.cram_refusal[index] = refusal
+    taken = refusal == _TAKEN
+    placed.cram_bytes[index[taken]] = size[taken]
+    placed.target[index[taken]] = State.CRAM_READONLY if cram.is_tier else State.CRAM_SOFTLEAF
+
+
+def _fit(size: NDArray[np.int64], device_pages: int, room: int) -> NDArray[np.uint8]:
+    # A page too large for what is left is passed over; a smaller one behind it may still fit.
+    refusal = np.full(size.size, _MEDIA, np.uint8)
+    i = 0
+    while i < size.size:
+        if device_pages <= 0:
+            refusal[i:] = _FULL
+            break
+        filled = size[i : i + device_pages].cumsum()
+        n = int(filled.searchsorted(room, "right"))
+        if n:
+            refusal[i : i + n] = _TAKEN
+            device_pages, room, i = device_pages - n, room - int(filled[n - 1]), i + n
+        else:
+            fits = np.flatnonzero(size[i:] <= room)
+            if not fits.size:
+                break
+            i += int(fits[0])
+    return refusal
+
+
+def _offer_zswap(mem: Memory, zswap: ZswapPlan, placed: Placement, index: Pages, rows: NDArray[np.int32]) -> None:
+    if not index.size:
+        return
+    if mem.pool_pages >= zswap.max_pages:
+        placed.zswap_refusal[index] = _LIMIT
+        return
+    if mem.pool_full and mem.pool_pages > zswap.accept_pages:
+        placed.zswap_refusal[index] = _ACCEPT
+        return
+    length = zswap.length_of_row.take(rows[index]).astype(np.int64)
+    is_poor = length >= PAGE_SIZE if not zswap.stores_raw else np.zeros(index.size, np.bool_)
+    footprint = zswap.footprint_of_length.take(length)
+    footprint[is_poor] = 0
+    before = mem.pool_footprint + footprint.cumsum() - footprint
+    # The pool is at its limit once more than (max - 1) whole pages are in it.
+    refusal = np.where(is_poor, _POOR, _TAKEN).astype(np.uint8)
+    refusal[before > (zswap.max_pages - 1) * FOOTPRINT_PAGE] = _LIMIT
+    placed.zswap_refusal[index] = refusal
+    taken = index[refusal == _TAKEN]
+    placed.target[taken] = State.ZSWAP
+    placed.length[index] = length
+
+
+def _offer_swapfile(mem: Memory, placed: Placement, index: Pages) -> None:
+    if not index.size or not mem.slots_used:
+        return
+    own = mem.slot.take(placed.pages[index])
+    needs_slot = index[own < 0]
+    releases = (placed.target == State.ZERO) | (placed.target == State.ZSWAP)
+    releases &= mem.slot.take(placed.pages) >= 0
+    if not mem.free_slots and not releases.any():
+        index, own = index[own >= 0], own[own >= 0]
+        placed.device[index] = own
+        placed.target[index] = State.SWAPFILE
+        return
+    if len(mem.slots_used) > 1 or releases.any() or needs_slot.size > mem.free_slots:
+        _offer_swapfile_one_by_one(mem, placed, index, releases)
+        return
+    placed.device[index] = 0
+    placed.target[index] = State.SWAPFILE
+
+
+def _offer_swapfile_one_by_one(mem: Memory, placed: Placement, index: Pages, releases: Mask) -> None:
+    # Slots freed by earlier pages of the batch may be taken by later ones: several devices, or a nearly full one.
+    order, capacity = mem.plan.device_order, mem.plan.slots_of_device
+    used, in_use = list(mem.slots_used), sum(mem.slots_used)
+    slots = mem.slot.take(placed.pages).tolist()
+    wants = np.zeros(placed.pages.size, np.bool_)
+    wants[index] = True
+    for i in np.flatnonzero(wants | releases).tolist():
+        device = slots[i]
+        if not wants[i]:
+            used[device] -= 1
+            in_use -= 1
+            continue
+        if device < 0 and in_use < mem.plan.max_slots:
+            device = next((d for d in order if used[d] < capacity[d]), -1)
+            if device >= 0:
+                used[device] += 1
+                in_use += 1
+        if device >= 0:
+            placed.device[i] = device
+            placed.target[i] = State.SWAPFILE
+
+
+def commit(mem: Memory, placed: Placement) -> None:
+    """Carry a placement out: where pages are, what tiers hold, what was counted.
+
+    DRAM accounting of the pages themselves is the caller's; what they cost in
+    zswap is not.
+    """
+    pages, target = placed.pages, placed.target
+    _count_refusals(mem, placed)
+    moved = target != STAYS
+    mem.state[pages[moved]] = target[moved]
+    to_zero = pages[target == State.ZERO]
+    mem.count["swpout_zero"] += to_zero.size
+    mem.count["clean_drop"] += int(np.count_nonzero(placed.is_clean_drop))
+    to_zswap = target == State.ZSWAP
+    mem.release_slots(np.concatenate((to_zero, pages[to_zswap])))
+    zswap_store(mem, pages[to_zswap], placed.length[to_zswap])
+    to_swap = (target == State.SWAPFILE) & ~placed.is_clean_drop
+    swapfile_store(mem, pages[to_swap], placed.device[to_swap])
+    to_cram = target >= State.CRAM_SOFTLEAF
+    _cram_store(mem, pages[to_cram], placed.cram_bytes[to_cram])
+
+
+def _count_refusals(mem: Memory, placed: Placement) -> None:
+    if placed.cram_refusal.any():
+        for name, n in zip(_CRAM_REFUSALS, np.bincount(placed.cram_refusal).tolist(), strict=False):
+            if name:
+                mem.count[name] += n
+    tried = placed.zswap_refusal[placed.zswap_refusal != _NOT_TRIED]
+    if tried.size:
+        for name, n in zip(_ZSWAP_REFUSALS, np.bincount(tried).tolist(), strict=False):
+            if name:
+                mem.count[name] += n
+        mem.pool_full = bool(tried[-1] in (_LIMIT, _ACCEPT))
+
+
+def zswap_store(mem: Memory, pages: Pages, length: NDArray[np.int64]) -> None:
+    """Store compressed copies at the young end of the queue; DRAM pays for them."""
+    zswap = mem.plan.zswap
+    if zswap is None or not pages.size:
+        return
+    total = int(length.sum())
+    mem.count["zswpout"] += pages.size
+    mem.count["zswpout_bytes"] += total
+    mem.stored[pages] = length
+    mem.pool_entries += pages.size
+    mem.pool_bytes += total
+    mem.pool_footprint += int(zswap.footprint_of_length.take(length).sum())
+    mem.free_charge -= int(zswap.charge_of_length.take(length).sum())
+    start = mem.queue.append(pages)
+    mem.queue_stamp[pages] = np.arange(start, start + pages.size)
+    mem.referenced[pages] = True
+
+
+def swapfile_store(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
+    """Write pages to their devices; a page without a slot takes one."""
+    if not pages.size:
+        return
+    mem.count["pswpout"] += pages.size
+    is_new = mem.slot.take(pages) < 0
+    for d, n in enumerate(np.bincount(device[is_new]).tolist()):
+        mem.slots_used[d] += n
+    for d, n in enumerate(np.bincount(device).tolist()):
+        mem.device_out[d] += n
+    mem.slot[pages] = device
+    mem.clean[pages] = True
+
+
+def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.int64]) -> None:
+    if not pages.size:
+        return
+    total = int(size.sum())
+    mem.count["cram_in"] += pages.size
+    mem.count["cram_in_bytes"] += total
+    mem.stored[pages] = size
+    mem.cram_pages += pages.size
+    mem.cram_bytes += total
+    # Pages keep their place in the log, so the CRAM hand must not be past the coldest of them.
+    mem.cram_hand = min(mem.cram_hand, int(mem.stamp.take(pages).min()))

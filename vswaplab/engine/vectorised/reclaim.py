@@ -1,0 +1,153 @@
+"""Reclaim on settled state, in the order of rule 1.
+
+Look at the device, write CRAM back, demote from DRAM, write zswap back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vswaplab.base.backing import State
+from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
+from vswaplab.engine.vectorised.memory import Memory, Pages
+from vswaplab.engine.vectorised.placement import STAYS, Placement, commit, decide, swapfile_store
+
+_ALL = 1 << 62
+
+
+def reclaim(mem: Memory) -> None:
+    """Free frames until the upper watermark."""
+    mem.count["reclaim_runs"] += 1
+    mem.half_full = 2 * sum(mem.slots_used) > mem.plan.all_slots
+    if mem.plan.cram is not None:
+        _look_at_device(mem, mem.plan.cram)
+        _cram_writeback(mem, mem.plan.cram)
+        _cram_node_reclaim(mem, mem.plan.cram)
+    _demote(mem)
+    if mem.plan.zswap is not None:
+        _zswap_writeback(mem, mem.plan.zswap)
+
+
+def _look_at_device(mem: Memory, cram: CramPlan) -> None:
+    if cram.report_lag == 0:
+        mem.take_report()
+    if mem.report[0] >= cram.close_bytes:
+        mem.count["gate_closed_intervals"] += mem.gate_open
+        mem.gate_open = False
+    elif mem.report[0] <= cram.open_bytes:
+        mem.gate_open = True
+
+
+def _cram_writeback(mem: Memory, cram: CramPlan) -> None:
+    stored, pages = mem.report
+    if mem.report_used or stored <= cram.high_bytes:
+        return
+    mem.report_used = True
+    wanted = -((cram.low_bytes - stored) * pages // stored)
+    _write_back_coldest(mem, cram, wanted, until_free=_ALL, zswap=cram.to_zswap)
+
+
+def _cram_node_reclaim(mem: Memory, cram: CramPlan) -> None:
+    if cram.node_low and cram.device_pages - mem.device_pages <= cram.node_low:
+        _write_back_coldest(mem, cram, _ALL, until_free=cram.node_high, zswap=True)
+
+
+def _write_back_coldest(mem: Memory, cram: CramPlan, wanted: int, *, until_free: int, zswap: bool) -> None:
+    # Each page is looked at once: those that find no room go to the young end, past ``stop``.
+    stop = mem.log.length
+    while wanted > 0 and (missing := until_free - (cram.device_pages - mem.device_pages)) > 0:
+        pages, places = mem.coldest(mem.cram_hand, stop, min(wanted, missing), in_cram=True)
+        pages = pages[: min(wanted, missing)]
+        if not pages.size:
+            break
+        wanted -= pages.size
+        mem.cram_hand = int(places[pages.size - 1]) + 1
+        _write_back(mem, cram, pages, zswap=zswap)
+
+
+def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> None:
+    placed = decide(mem, pages, cram=False, zswap=zswap)
+    goes = placed.target != STAYS
+    leaving = pages[goes]
+    mem.writable -= int(np.count_nonzero(mem.state.take(leaving) == State.CRAM_WRITABLE))
+    mem.free_charge += cram.charge * leaving.size
+    mem.cram_release(leaving)
+    for state in (State.ZERO, State.ZSWAP, State.SWAPFILE):
+        mem.count[f"cram_writeback_{state.name.lower()}"] += int(np.count_nonzero(placed.target == state))
+    commit(mem, placed)
+    _put_back(mem, pages[~goes])
+
+
+def _put_back(mem: Memory, pages: Pages) -> None:
+    # No room anywhere: the page stays, ordered as if touched just before the current access.
+    mem.count["reclaim_fail"] += pages.size
+    mem.touch(pages)
+
+
+def _demote(mem: Memory) -> None:
+    stop, goal = mem.log.length, mem.plan.high * mem.plan.page_charge
+    while mem.free_charge < goal and mem.dram_hand < stop:
+        missing = -((mem.free_charge - goal) // mem.plan.page_charge)
+        pages, places = mem.coldest(mem.dram_hand, stop, missing + missing // 2, in_cram=False)
+        if not pages.size:
+            mem.dram_hand = stop
+            break
+        placed = decide(mem, pages, cram=True, zswap=True)
+        freed = placed.freed_charge(mem, mem.plan.page_charge)
+        enough = np.flatnonzero(freed.cumsum() >= goal - mem.free_charge)
+        n = int(enough[0]) + 1 if enough.size else pages.size
+        mem.dram_hand = int(places[n - 1]) + 1
+        _let_go(mem, placed.cut(n))
+
+
+def _let_go(mem: Memory, placed: Placement) -> None:
+    goes = placed.target != STAYS
+    to_cram = int(np.count_nonzero(placed.target >= State.CRAM_SOFTLEAF))
+    mem.free_charge += mem.plan.page_charge * int(np.count_nonzero(goes))
+    if mem.plan.cram is not None:
+        mem.free_charge -= mem.plan.cram.charge * to_cram
+    commit(mem, placed)
+    _put_back(mem, placed.pages[~goes])
+
+
+def _zswap_writeback(mem: Memory, zswap: ZswapPlan) -> None:
+    # Oldest entries first; one that still has its second chance loses it and goes to the queue's end.
+    if not mem.pool_full or not zswap.writeback:
+        return
+    while mem.pool_entries and mem.pool_pages > zswap.accept_pages and mem.free_slots:
+        step = min(mem.queue_hand + max(256, mem.pool_entries // 4), mem.queue.length)
+        places = np.arange(mem.queue_hand, step)
+        entries = mem.queue.entries[mem.queue_hand : step]
+        live = np.flatnonzero(mem.queue_stamp.take(entries) == places)
+        pages = entries[live]
+        is_out = ~mem.referenced.take(pages)
+        n = _visits(mem, zswap, pages, is_out)
+        mem.queue_hand = int(places[live[n - 1]]) + 1 if n < pages.size else step
+        _rotate(mem, pages[:n][~is_out[:n]])
+        _zswap_to_swapfile(mem, pages[:n][is_out[:n]])
+
+
+def _visits(mem: Memory, zswap: ZswapPlan, pages: Pages, is_out: np.ndarray) -> int:
+    # How many entries are visited before the pool is small enough or the slots run out.
+    gone = np.where(is_out, zswap.footprint_of_length.take(mem.stored.take(pages)), 0).cumsum()
+    small = np.flatnonzero(mem.pool_footprint - gone <= zswap.accept_pages * FOOTPRINT_PAGE)
+    full = np.flatnonzero(is_out.cumsum() >= mem.free_slots)
+    ends = [int(stops[0]) + 1 for stops in (small, full) if stops.size]
+    return min(ends, default=pages.size)
+
+
+def _rotate(mem: Memory, pages: Pages) -> None:
+    mem.referenced[pages] = False
+    start = mem.queue.append(pages)
+    mem.queue_stamp[pages] = np.arange(start, start + pages.size)
+
+
+def _zswap_to_swapfile(mem: Memory, pages: Pages) -> None:
+    if not pages.size:
+        return
+    mem.count["zswpwb"] += pages.size
+    mem.pool_remove(pages)
+    mem.state[pages] = State.SWAPFILE
+    room = [min(pages.size, mem.plan.slots_of_device[d] - mem.slots_used[d]) for d in mem.plan.device_order]
+    device = np.repeat(np.array(mem.plan.device_order, np.int8), room)[: pages.size]
+    swapfile_store(mem, pages, device)

@@ -1,0 +1,409 @@
+"""Between two reclaims: serve a whole window of accesses with array operations.
+
+Between reclaims nothing leaves DRAM except what the program frees, so the
+outcome of every access follows from the page's state at the window's start
+and from the accesses to the same page before it in the window. ``classify``
+works that out and finds the place where the window must stop; ``settle``
+carries out the part before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vswaplab.base.backing import Op, State
+from vswaplab.base.draws import CHOICE, REDRAW, draws
+from vswaplab.engine.vectorised.memory import Mask, Memory, Pages
+from vswaplab.results.counters import OUTCOMES
+
+_OUTCOME = {name: i for i, name in enumerate(OUTCOMES)}
+_HIT = _OUTCOME["dram_hit"]
+_FIRST_TOUCH, _ZSWPIN, _PSWPIN = _OUTCOME["first_touch"], _OUTCOME["zswpin"], _OUTCOME["pswpin"]
+_SOFT, _READ, _WRITE = _OUTCOME["cram_soft_fault"], _OUTCOME["cram_read"], _OUTCOME["cram_write"]
+_MADE, _PROMOTE = _OUTCOME["cram_made_writable"], _OUTCOME["cram_promote"]
+_FREED = len(OUTCOMES)
+
+# Outcome of the first access to a page that is not in CRAM, by state.
+_FAULT_OF_STATE = np.full(len(State), _HIT, np.uint8)
+_FAULT_OF_STATE[[State.NONE, State.ZERO, State.ZSWAP, State.SWAPFILE]] = [
+    _FIRST_TOUCH, _OUTCOME["swpin_zero"], _ZSWPIN, _PSWPIN,
+]  # fmt: skip
+
+# Where an access leaves its page; a read in place leaves a writable page writable (see ``_state_after``).
+_STATE_AFTER = np.full(_FREED + 1, State.RESIDENT, np.uint8)
+_STATE_AFTER[[_SOFT, _READ]] = State.CRAM_READONLY
+_STATE_AFTER[[_WRITE, _MADE]] = State.CRAM_WRITABLE
+_STATE_AFTER[_FREED] = State.NONE
+
+_NEEDS_FRAME = np.zeros(_FREED + 1, np.bool_)
+_NEEDS_FRAME[[_FIRST_TOUCH, _OUTCOME["swpin_zero"], _ZSWPIN, _PSWPIN, _PROMOTE]] = True
+
+_NEVER = 1 << 62
+
+
+@dataclass
+class Window:
+    """A classified stretch of accesses.
+
+    The accesses that need a closer look, because their page is not resident
+    or is freed in the window, are sorted by page and then by time; ``at``,
+    ``page`` and what follows them are parallel over those. Every other access
+    is a DRAM hit.
+    """
+
+    start: int
+    ids: Pages
+    op: NDArray[np.uint8]
+    at: Pages
+    """Place in the window."""
+    page: Pages
+    outcome: NDArray[np.uint8]
+    was: NDArray[np.uint8]
+    """State of the page just before the access, as a ``State``."""
+    frame_change: NDArray[np.int64]
+    """(window,) charge units of free DRAM each access gives (+) or takes (-)."""
+    row: NDArray[np.int32] | None
+    """(window,) content each write draws, -1: none. None: no write draws."""
+    size_after: NDArray[np.int64] | None
+    """Bytes on the media after a write in place, -1: unchanged. None: no such write."""
+    stop: int
+    """Accesses of the window that may be settled."""
+    wants_reclaim: bool
+    """The access at ``stop`` needs a frame first."""
+
+    @property
+    def first_needs_frame(self) -> bool:
+        """Whether the window's first access makes a page resident."""
+        is_first = np.flatnonzero(self.at == 0)
+        return bool(is_first.size and _NEEDS_FRAME[self.outcome[is_first[0]]])
+
+
+def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Window:
+    """Work out the outcome of accesses start..stop-1 as far as they go without a reclaim.
+
+    Parameters
+    ----------
+    mem : Memory
+    start, stop : int
+        Places in the trace.
+    has_reclaimed : bool
+        The first access has had its reclaim already.
+    """
+    ids = mem.trace.page[start:stop].astype(np.int64)
+    op = mem.trace.op[start:stop]
+    special = _special(mem, ids, op)
+    at, page = _by_page_then_time(ids, special)
+    row = _drawn_rows(mem, ids, op, start)
+    outcome, was, run_first = _outcomes(mem, page, at, op[at])
+    size_after = _sizes_in_place(mem, page, at, outcome, row, run_first)
+    frame_change = _frame_changes(mem, page, at, outcome, was, ids.size)
+    window = Window(start, ids, op, at, page, outcome, was, frame_change, row, size_after, ids.size, False)
+    _find_stop(mem, window, has_reclaimed=has_reclaimed)
+    return window
+
+
+def _special(mem: Memory, ids: Pages, op: NDArray[np.uint8]) -> Pages:
+    mask = mem.state.take(ids) != State.RESIDENT
+    freed = ids[op == Op.FREE]
+    if freed.size:
+        mask |= np.isin(ids, freed)
+    return np.flatnonzero(mask)
+
+
+def _by_page_then_time(ids: Pages, special: Pages) -> tuple[Pages, Pages]:
+    # Sorting one packed key is much faster than an argsort.
+    shift = int(ids.size).bit_length()
+    key = (ids[special] << shift) | special
+    key.sort()
+    return key & ((1 << shift) - 1), key >> shift
+
+
+def _drawn_rows(mem: Memory, ids: Pages, op: NDArray[np.uint8], start: int) -> NDArray[np.int32] | None:
+    if not mem.plan.redraw_below:
+        return None
+    writes = np.flatnonzero(op == Op.WRITE)
+    drawn = draws(mem.plan.seed, writes + start, REDRAW) >> np.uint64(11) < np.uint64(mem.plan.redraw_below)
+    writes = writes[drawn]
+    if not writes.size:
+        return None
+    corpus, first = mem.trace.corpus, mem.trace.content.take(ids[writes])
+    offset = draws(mem.plan.seed, writes + start, CHOICE) % corpus.region_rows.take(first).astype(np.uint64)
+    row = np.full(ids.size, -1, np.int32)
+    row[writes] = corpus.region_start.take(first) + offset.astype(np.int32)
+    return row
+
+
+def _outcomes(
+    mem: Memory, page: Pages, at: Pages, op: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Pages]:
+    # A run is a page's accesses up to and including a free; what follows a free starts at NONE.
+    n = page.size
+    is_free = op == Op.FREE
+    new_page = np.ones(n, np.bool_)
+    new_page[1:] = page[1:] != page[:-1]
+    new_run = new_page.copy()
+    new_run[1:] |= is_free[:-1]
+    firsts = np.flatnonzero(new_run)
+    state = np.where(new_page[firsts], mem.state.take(page[firsts]), State.NONE).astype(np.uint8)
+    lengths = np.diff(np.append(firsts, n))
+    run_first, run_state = np.repeat(firsts, lengths), np.repeat(state, lengths)
+
+    outcome = np.full(n, _HIT, np.uint8)
+    outcome[firsts] = _FAULT_OF_STATE.take(state)
+    was = np.full(n, State.RESIDENT, np.uint8)
+    was[firsts] = state
+    in_cram = np.flatnonzero(run_state >= State.CRAM_SOFTLEAF)
+    if in_cram.size:
+        _cram_outcomes(mem, in_cram, at, op, run_first, run_state, outcome, was)
+    outcome[is_free] = _FREED
+    return outcome, was, run_first
+
+
+def _cram_outcomes(
+    mem: Memory,
+    index: Pages,
+    at: Pages,
+    op: NDArray[np.uint8],
+    run_first: Pages,
+    run_state: NDArray[np.uint8],
+    outcome: NDArray[np.uint8],
+    was: NDArray[np.uint8],
+) -> None:
+    # Reads stay in place up to the first write; that write takes a budget slot or promotes.
+    is_write = op[index] == Op.WRITE
+    local_first = np.searchsorted(index, run_first[index])
+    writes = is_write.cumsum()
+    n_writes = writes - (writes - is_write)[local_first]
+    state = run_state[index]
+    is_first_write = is_write & (n_writes == 1) & (state != State.CRAM_WRITABLE)
+    is_made = is_first_write & _within_budget(mem, at[index], is_first_write)
+    made = np.flatnonzero(is_made)
+    # A run whose first write was granted stays in CRAM; so does everything before a first write.
+    granted = np.zeros(at.size, np.bool_)
+    granted[run_first[index[made]]] = True
+    stays = granted[run_first[index]] | (state == State.CRAM_WRITABLE)
+    before_write = n_writes - is_write == 0
+
+    is_first = index == run_first[index]
+    was_in = np.where(is_first, state, np.maximum(state, State.CRAM_READONLY))
+    was_in[~before_write] = np.where(stays[~before_write], State.CRAM_WRITABLE, State.RESIDENT)
+    was[index] = was_in
+    result = np.where(is_write, _WRITE, _READ).astype(np.uint8)
+    result[(was_in == State.CRAM_SOFTLEAF) & ~is_write] = _SOFT
+    result[is_first_write] = np.where(is_made[is_first_write], _MADE, _PROMOTE)
+    result[was_in == State.RESIDENT] = _HIT
+    outcome[index] = result
+
+
+def _within_budget(mem: Memory, at: Pages, is_first_write: Mask) -> Mask:
+    cram = mem.plan.cram
+    assert cram is not None
+    granted = np.zeros(at.size, np.bool_)
+    left = 0 if cram.is_tier else cram.budget - mem.writable
+    if left > 0:
+        asking = np.flatnonzero(is_first_write)
+        granted[asking[np.argsort(at[asking])[:left]]] = True
+    return granted
+
+
+def _sizes_in_place(
+    mem: Memory,
+    page: Pages,
+    at: Pages,
+    outcome: NDArray[np.uint8],
+    row: NDArray[np.int32] | None,
+    run_first: Pages,
+) -> NDArray[np.int64] | None:
+    # Media bytes after each write in place. A write that draws nothing still stores the page's content.
+    in_place = np.flatnonzero((outcome == _WRITE) | (outcome == _MADE))
+    if not in_place.size:
+        return None
+    cram = mem.plan.cram
+    assert cram is not None
+    size_after = np.full(page.size, -1, np.int64)
+    size_after[in_place] = mem.stored.take(page[in_place])
+    if row is not None:
+        drawn = row[at[in_place]]
+        last = np.maximum.accumulate(np.where(drawn >= 0, np.arange(in_place.size), -1))
+        has = (last >= 0) & (run_first[in_place[last]] == run_first[in_place])
+        size_after[in_place[has]] = cram.bytes_of_row.take(drawn[last[has]])
+    return size_after
+
+
+def _frame_changes(
+    mem: Memory, page: Pages, at: Pages, outcome: NDArray[np.uint8], was: NDArray[np.uint8], n: int
+) -> NDArray[np.int64]:
+    plan = mem.plan
+    change = np.where(_NEEDS_FRAME.take(outcome), -plan.page_charge, 0)
+    is_free = outcome == _FREED
+    change[is_free & (was == State.RESIDENT)] = plan.page_charge
+    if plan.zswap is not None:
+        leaves = np.flatnonzero(was == State.ZSWAP)
+        change[leaves] += plan.zswap.charge_of_length.take(mem.stored.take(page[leaves]))
+    if plan.cram is not None and plan.cram.charge:
+        leaves_cram = (outcome == _PROMOTE) | (is_free & (was >= State.CRAM_SOFTLEAF))
+        change[leaves_cram] += plan.cram.charge
+    in_time = np.zeros(n, np.int64)
+    in_time[at] = change
+    return in_time
+
+
+def _find_stop(mem: Memory, window: Window, *, has_reclaimed: bool) -> None:
+    # The first access that must wait for a frame, or that only the one-by-one path can serve.
+    plan = mem.plan
+    needs = np.sort(window.at[_NEEDS_FRAME.take(window.outcome)])
+    free_before = mem.free_charge + (window.frame_change.cumsum() - window.frame_change)[needs]
+    waits = needs[free_before < (plan.low + 1) * plan.page_charge]
+    if has_reclaimed:
+        waits = waits[waits > 0]
+    reclaim_at = int(waits[0]) if waits.size else _NEVER
+    window.stop = min(window.ids.size, reclaim_at, _one_by_one_at(mem, window))
+    window.wants_reclaim = window.stop == reclaim_at
+
+
+def _one_by_one_at(mem: Memory, window: Window) -> int:
+    # Poison touched, media overrun, or a budget slot handed back at once by a freed writable page.
+    cram = mem.plan.cram
+    if cram is None or not cram.budget:
+        return _NEVER
+    rare = window.was == State.CRAM_POISONED
+    if cram.reaper_period == 0:
+        rare |= (window.outcome == _FREED) & (window.was == State.CRAM_WRITABLE)
+    first = int(window.at[rare].min()) if rare.any() else _NEVER
+    return min(first, _overrun_at(mem, window, cram.media_bytes))
+
+
+def _overrun_at(mem: Memory, window: Window, media_bytes: int) -> int:
+    if window.size_after is None or window.row is None:
+        return _NEVER
+    grows = np.zeros(window.ids.size, np.int64)
+    in_place = np.flatnonzero(window.size_after >= 0)
+    before = mem.stored.take(window.page[in_place]).astype(np.int64)
+    same_page = window.page[in_place[1:]] == window.page[in_place[:-1]]
+    before[1:][same_page] = window.size_after[in_place[:-1]][same_page]
+    grows[window.at[in_place]] = window.size_after[in_place] - before
+    change = grows.copy()
+    cram = mem.plan.cram
+    if cram is not None and cram.flush_period == 0:
+        leaves = np.flatnonzero(_leaves_cram(window.outcome, window.was))
+        change[window.at[leaves]] -= mem.stored.take(window.page[leaves])
+    over = np.flatnonzero((grows > 0) & (mem.media_bytes + change.cumsum() > media_bytes))
+    return int(over[0]) if over.size else _NEVER
+
+
+def _leaves_cram(outcome: NDArray[np.uint8], was: NDArray[np.uint8]) -> Mask:
+    # Zombies do not leave: only promotions, and frees of pages that were never writable.
+    gone = (was == State.CRAM_SOFTLEAF) | (was == State.CRAM_READONLY)
+    return (outcome == _PROMOTE) | ((outcome == _FREED) & gone)
+
+
+def settle(mem: Memory, window: Window) -> None:
+    """Carry out the accesses of a window before its stop."""
+    n = window.stop
+    ids, op = window.ids[:n], window.op[:n]
+    keep = np.flatnonzero(window.at < n)
+    at, page, outcome, was = window.at[keep], window.page[keep], window.outcome[keep], window.was[keep]
+    free_after = mem.free_charge + int(window.frame_change[:n].sum())
+    _count(mem, op, outcome)
+    if window.size_after is not None:
+        _store_in_place(mem, page, outcome, window.size_after[keep])
+    _leave(mem, page, outcome, was)
+    _slots_and_copies(mem, ids, op, page, outcome)
+    _set_content(mem, window, at, page, outcome)
+    last = np.ones(page.size, np.bool_)
+    last[:-1] = page[1:] != page[:-1]
+    mem.state[page[last]] = _state_after(outcome[last], was[last])
+    mem.free_charge = free_after
+    mem.touch(ids)
+    if mem.trace.has_repeats:
+        _count_repeats(mem, window, at, outcome)
+
+
+def _count(mem: Memory, op: NDArray[np.uint8], outcome: NDArray[np.uint8]) -> None:
+    reads, writes, frees = np.bincount(op, minlength=len(Op)).tolist()
+    mem.count["accesses"] += op.size
+    mem.count["reads"] += reads
+    mem.count["writes"] += writes
+    mem.count["frees"] += frees
+    for name, n in zip(OUTCOMES, np.bincount(outcome, minlength=_FREED).tolist(), strict=False):
+        mem.count[name] += n
+    mem.count["dram_hit"] += op.size - outcome.size
+
+
+def _store_in_place(mem: Memory, page: Pages, outcome: NDArray[np.uint8], size_after: NDArray[np.int64]) -> None:
+    written = np.flatnonzero(size_after >= 0)
+    pages = page[written]
+    is_last = np.ones(pages.size, np.bool_)
+    is_last[:-1] = pages[1:] != pages[:-1]
+    pages, size = pages[is_last], size_after[written[is_last]]
+    mem.cram_bytes += int((size - mem.stored.take(pages)).sum())
+    mem.stored[pages] = size
+    mem.writable += int(np.count_nonzero(outcome == _MADE))
+
+
+def _leave(mem: Memory, page: Pages, outcome: NDArray[np.uint8], was: NDArray[np.uint8]) -> None:
+    from_zswap = page[was == State.ZSWAP]
+    if from_zswap.size:
+        mem.pool_remove(from_zswap)
+    from_cram = page[_leaves_cram(outcome, was)]
+    if from_cram.size:
+        mem.cram_release(from_cram)
+    unseen = page[(outcome == _FREED) & (was == State.CRAM_WRITABLE)]
+    if unseen.size:  # their swap slots were reaped: the kernel misses the free
+        mem.make_zombies(unseen)
+
+
+def _slots_and_copies(
+    mem: Memory, ids: Pages, op: NDArray[np.uint8], page: Pages, outcome: NDArray[np.uint8]
+) -> None:
+    loaded = page[outcome == _PSWPIN]
+    if loaded.size:
+        for device, n in enumerate(np.bincount(mem.slot.take(loaded)).tolist()):
+            mem.device_in[device] += n
+        if mem.half_full:
+            mem.release_slots(loaded)
+    mem.clean[ids[op == Op.WRITE]] = False
+    freed = page[outcome == _FREED]
+    if freed.size:
+        mem.release_slots(np.unique(freed))
+
+
+def _set_content(mem: Memory, window: Window, at: Pages, page: Pages, outcome: NDArray[np.uint8]) -> None:
+    # A first touch sets the page's first content, a drawing write a new one; in time order, the last one stays.
+    touched = outcome == _FIRST_TOUCH
+    if window.row is None:
+        mem.content[page[touched]] = mem.trace.content.take(page[touched])
+        return
+    row = np.full(window.stop, -1, np.int32)
+    row[at[touched]] = mem.trace.content.take(page[touched])
+    drawn = window.row[: window.stop]
+    row[drawn >= 0] = drawn[drawn >= 0]
+    changed = np.flatnonzero(row >= 0)
+    mem.content[window.ids[changed]] = row[changed]
+
+
+def _state_after(outcome: NDArray[np.uint8], was: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    after = _STATE_AFTER.take(outcome)
+    after[(outcome == _READ) & (was == State.CRAM_WRITABLE)] = State.CRAM_WRITABLE
+    return after
+
+
+def _count_repeats(mem: Memory, window: Window, at: Pages, outcome: NDArray[np.uint8]) -> None:
+    # Priced where the page lies after the record: DRAM unless the record was served in CRAM or was a free.
+    in_cram = at[(outcome == _SOFT) | (outcome == _READ) | (outcome == _WRITE) | (outcome == _MADE)]
+    unserved = at[outcome == _FREED]
+    stretch = slice(window.start, window.start + window.stop)
+    for repeats, cram_name in (
+        (mem.trace.repeat_reads, "repeat_cram_read"),
+        (mem.trace.repeat_writes, "repeat_cram_write"),
+    ):
+        if repeats is None:
+            continue
+        n = repeats[stretch]
+        cram, lost = int(n[in_cram].sum(dtype=np.int64)), int(n[unserved].sum(dtype=np.int64))
+        mem.count[cram_name] += cram
+        mem.count["repeat_unserved"] += lost
+        mem.count["repeat_dram"] += int(n.sum(dtype=np.int64)) - cram - lost

@@ -1,0 +1,411 @@
+"""What a machine is: frozen, validated configuration objects.
+
+Every default carries its source in the field's comment; ``[guess]`` marks a
+number nobody has published. Sizes are bytes, pages (4 KiB) or slots (one page
+each) as the field's name says; times are ns; shares are of the media.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Literal, get_args
+
+from vswaplab.base.errors import InputError
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.machine.profiles import Profile, find_profile
+
+Charge = Literal["memcg", "host"]
+CramMode = Literal["swap", "tier"]
+WritebackTo = Literal["zswap", "swapfile"]
+Layer = Literal["vswap", "swap-table"]
+
+
+def _whole(owner: str, name: str, value: object, at_least: int) -> int:
+    number = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else None
+    if number is None or number < at_least:
+        raise InputError(f"{owner}.{name} must be a whole number of at least {at_least}, got {value!r}")
+    return int(number)
+
+
+def _share(owner: str, name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InputError(f"{owner}.{name} must be a share between 0 and 1, got {value!r}")
+    return float(value)
+
+
+def _choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{owner}.{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def _flag(owner: str, name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise InputError(f"{owner}.{name} must be true or false, got {value!r}")
+
+
+def _set(config: object, **values: object) -> None:
+    for name, value in values.items():
+        object.__setattr__(config, name, value)
+
+
+@dataclass(frozen=True)
+class Dram:
+    """DRAM that folios and the compressed pool share.
+
+    Parameters
+    ----------
+    capacity_pages : pages
+        Room for resident pages and the pool together (rule 0).
+    total_pages : pages
+        RAM of the host, of which ``max_pool_percent`` is a percentage.
+        Default: ``capacity_pages``.
+    low, high : pages
+        Reclaim runs when free pages are at or below ``low`` and stops at
+        ``high``. Default high: min(capacity, max(32, capacity // 1000)); 32 is
+        the kernel's SWAP_CLUSTER_MAX.
+    charge : {"memcg", "host"}
+        What the pool costs: compressed lengths (memory.max of a cgroup) or the
+        allocator's footprint.
+    """
+
+    capacity_pages: int
+    total_pages: int | None = None
+    low: int = 0  # model.md rule 1: with high 1, textbook LRU
+    high: int | None = None
+    charge: Charge = "memcg"  # kernel-truth README, fact 1 [measured]
+
+    def __post_init__(self) -> None:
+        capacity = _whole("dram", "capacity_pages", self.capacity_pages, 1)
+        total = capacity if self.total_pages is None else _whole("dram", "total_pages", self.total_pages, 1)
+        high = min(capacity, max(32, capacity // 1000)) if self.high is None else self.high
+        low, high = _whole("dram", "low", self.low, 0), _whole("dram", "high", high, 1)
+        if not low < high <= capacity:
+            raise InputError(
+                f"dram.low {low} and dram.high {high} are out of order: "
+                f"choose 0 <= low < high <= capacity_pages ({capacity})"
+            )
+        _choice("dram", "charge", self.charge, get_args(Charge))
+        _set(self, capacity_pages=capacity, total_pages=total, low=low, high=high)
+
+    @property
+    def host_pages(self) -> int:
+        """RAM of the host, pages."""
+        return self.capacity_pages if self.total_pages is None else self.total_pages
+
+    @property
+    def high_pages(self) -> int:
+        """The upper watermark, pages."""
+        return self.capacity_pages if self.high is None else self.high
+
+
+@dataclass(frozen=True)
+class Cram:
+    """Hardware-compressed RAM: an advertised size over smaller media.
+
+    Parameters
+    ----------
+    media_bytes : bytes
+        What is really there.
+    profile : str or Profile
+        The device (``vl.profiles()``).
+    advertised_bytes : bytes
+        What the node shows; default: media times the profile's
+        advertised-to-media ratio, in whole pages.
+    mode : {"swap", "tier"}
+        ``swap``: VSWAP_CRAM, behind a swap entry. ``tier``: a read-only memory
+        tier, pages arrive by migration.
+    writable_budget_pages : pages
+        CRAM pages that may be mapped writable at once (``swap`` mode only).
+    writeback_to : {"zswap", "swapfile"}
+        Where pages go when media runs short.
+    close_at, open_at : share of media
+        Reported pressure at or above ``close_at`` closes the admission gate
+        until it falls to ``open_at``.
+    writeback_high, writeback_low : share of media
+        Above ``writeback_high`` the coldest pages are written back, as many as
+        should bring the report down to ``writeback_low``.
+    node_low, node_high : device pages
+        When free device pages fall to ``node_low`` the coldest go on until
+        ``node_high`` are free; 0 turns it off.
+    report_lag, flush_period, reaper_period : accesses
+        How often the device reports, freed bytes are given back, zombies are
+        reaped; 0: at once.
+    balloon : bool
+        Not in this version: must be False.
+    """
+
+    media_bytes: int
+    profile: str | Profile = "ocp-spec"
+    advertised_bytes: int | None = None
+    mode: CramMode = "swap"
+    writable_budget_pages: int = 0  # founding mail: no direct writable mapping unless budgeted
+    writeback_to: WritebackTo = "zswap"  # founding mail: write back to zswap or swap
+    close_at: float = 0.95  # [guess]: the posted code has two unnamed levels (facts/hardware.md 1.2)
+    open_at: float = 0.90  # [guess]
+    writeback_high: float = 0.90  # [guess]
+    writeback_low: float = 0.85  # [guess]
+    node_low: int = 0
+    node_high: int = 0
+    report_lag: int = 0
+    flush_period: int = 0
+    reaper_period: int = 0
+    balloon: bool = False
+
+    def __post_init__(self) -> None:
+        device = find_profile(self.profile, "cram") if isinstance(self.profile, str) else self.profile
+        if not isinstance(device, Profile) or device.kind != "cram":
+            raise InputError(f"cram.profile must name a device profile (see `vswaplab profiles`), got {self.profile!r}")
+        media = _whole("cram", "media_bytes", self.media_bytes, 1)
+        if self.advertised_bytes is None:
+            pages = max(math.ceil(media / PAGE_SIZE), int(media * device.advertised_ratio) // PAGE_SIZE)
+            advertised = pages * PAGE_SIZE
+        else:
+            advertised = _whole("cram", "advertised_bytes", self.advertised_bytes, 1)
+        if advertised < media:
+            raise InputError(
+                f"cram.advertised_bytes {advertised} is below cram.media_bytes {media}: a CRAM node shows at least "
+                f"its media; raise advertised_bytes or lower media_bytes"
+            )
+        _set(self, media_bytes=media, advertised_bytes=advertised)
+        _choice("cram", "mode", self.mode, get_args(CramMode))
+        _choice("cram", "writeback_to", self.writeback_to, get_args(WritebackTo))
+        self._check_marks()
+        for name in ("writable_budget_pages", "node_low", "node_high", "report_lag", "flush_period", "reaper_period"):
+            _set(self, **{name: _whole("cram", name, getattr(self, name), 0)})
+        self._check_combinations()
+
+    def _check_marks(self) -> None:
+        for lower, upper in (("open_at", "close_at"), ("writeback_low", "writeback_high")):
+            low, high = _share("cram", lower, getattr(self, lower)), _share("cram", upper, getattr(self, upper))
+            if low > high:
+                raise InputError(f"cram.{lower} {low} is above cram.{upper} {high}: put them in order")
+            _set(self, **{lower: low, upper: high})
+
+    def _check_combinations(self) -> None:
+        if self.node_low and not self.node_low < self.node_high <= self.device_pages:
+            raise InputError(
+                f"cram.node_low {self.node_low} and cram.node_high {self.node_high} are out of order: "
+                f"choose node_low < node_high <= {self.device_pages} device pages, or node_low 0"
+            )
+        if self.mode == "tier" and self.writable_budget_pages:
+            raise InputError(
+                f"cram.writable_budget_pages {self.writable_budget_pages} needs mode 'swap': "
+                f"in tier mode every write promotes"
+            )
+        if self.balloon is not False:
+            raise InputError(f"cram.balloon {self.balloon!r} is not modelled in this version: use false")
+
+    @property
+    def device(self) -> Profile:
+        """The device profile."""
+        return find_profile(self.profile, "cram") if isinstance(self.profile, str) else self.profile
+
+    @property
+    def device_pages(self) -> int:
+        """Pages the node shows."""
+        return (self.advertised_bytes or 0) // PAGE_SIZE
+
+
+@dataclass(frozen=True)
+class Zswap:
+    """The compressed pool in DRAM, with the kernel's knobs and defaults.
+
+    Parameters
+    ----------
+    compressor : str or Profile
+        A compressor profile (``vl.profiles()``).
+    max_pool_percent : percent of the host's RAM
+    accept_threshold_percent : percent of the pool limit
+        A full pool takes stores again at or below it.
+    writeback : bool
+        memory.zswap.writeback: off forbids writeback and, for a page zswap
+        refused, the swapfile too.
+    store_incompressible : bool
+        Keep pages that do not compress as 4096-byte entries (Linux 7.3, while
+        writeback is on); off: refuse them (Linux 6.12).
+    shrinker_enabled : bool
+        Not in this version: must be False (the kernel's default).
+    """
+
+    compressor: str | Profile = "lz4"
+    max_pool_percent: int = 20  # docs.kernel.org zswap [A]
+    accept_threshold_percent: int = 90  # mm/zswap.c, facts/kernel.md 7 [P]
+    writeback: bool = True  # cgroup-v2 memory.zswap.writeback [P]
+    store_incompressible: bool = True  # Linux 7.3, kernel-truth README fact 5 [measured]
+    shrinker_enabled: bool = False
+
+    def __post_init__(self) -> None:
+        profile = find_profile(self.compressor, "compressor") if isinstance(self.compressor, str) else self.compressor
+        if not isinstance(profile, Profile) or profile.kind != "compressor":
+            raise InputError(
+                f"zswap.compressor must name a compressor profile (see `vswaplab profiles`), got {self.compressor!r}"
+            )
+        for name in ("max_pool_percent", "accept_threshold_percent"):
+            percent = _whole("zswap", name, getattr(self, name), 0)
+            if percent > 100:
+                raise InputError(f"zswap.{name} must be a percentage of at most 100, got {percent}")
+            _set(self, **{name: percent})
+        for name in ("writeback", "store_incompressible", "shrinker_enabled"):
+            _flag("zswap", name, getattr(self, name))
+        if self.shrinker_enabled:
+            raise InputError("zswap.shrinker_enabled true is not modelled in this version: use false")
+
+    @property
+    def profile(self) -> Profile:
+        """The compressor profile."""
+        if isinstance(self.compressor, str):
+            return find_profile(self.compressor, "compressor")
+        return self.compressor
+
+
+@dataclass(frozen=True)
+class Swapfile:
+    """One swap device.
+
+    Parameters
+    ----------
+    capacity_slots : slots of 4096 bytes
+    priority : int
+        Higher is filled first; equal ones in the order given.
+    read_ns : ns
+        Latency of reading one page. Nobody waits for a write.
+    bandwidth_bytes_per_s : bytes/s
+        Adds 4096 / bandwidth to a read.
+    page_cluster : int
+        Readahead; not in this version: must be 0.
+    """
+
+    capacity_slots: int
+    priority: int = 0
+    read_ns: int = 80_000  # NVMe 4 KiB read at queue depth 1, 70-100 us (facts/hardware.md 4.1) [R]
+    bandwidth_bytes_per_s: int = 3_000_000_000  # [guess]
+    page_cluster: int = 0
+
+    def __post_init__(self) -> None:
+        capacity = _whole("swapfile", "capacity_slots", self.capacity_slots, 1)
+        _set(self, capacity_slots=capacity, priority=_whole("swapfile", "priority", self.priority, -(1 << 31)))
+        for name, least in (("read_ns", 0), ("bandwidth_bytes_per_s", 1)):
+            _set(self, **{name: _whole("swapfile", name, getattr(self, name), least)})
+        if self.page_cluster != 0:
+            raise InputError(f"swapfile.page_cluster {self.page_cluster!r}: readahead is not modelled yet; use 0")
+
+    @property
+    def transfer_ns(self) -> int:
+        """Time 4096 bytes take on the wire, ns."""
+        return PAGE_SIZE * 1_000_000_000 // self.bandwidth_bytes_per_s
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Time of the events that no device or compressor profile prices, in ns."""
+
+    dram_ns: int = 100  # local DRAM, 78-115 ns (facts/hardware.md 4.1) [S]
+    fault_ns: int = 1_000  # page fault without I/O, entry to exit [guess]
+    zero_fill_ns: int = 250  # clear 4 KiB at about 16 GB/s [guess]
+    victim_ns: int = 500  # reclaim work on one victim: rmap walk, unmap [guess]
+    io_cpu_ns: int = 3_000  # CPU time to submit and complete one block request [guess]
+    cram_loaded: bool = False  # price CRAM reads at the profile's loaded latency
+
+    def __post_init__(self) -> None:
+        for name in ("dram_ns", "fault_ns", "zero_fill_ns", "victim_ns", "io_cpu_ns"):
+            _set(self, **{name: _whole("costs", name, getattr(self, name), 0)})
+        _flag("costs", "cram_loaded", self.cram_loaded)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A whole machine: tiers, layer and cost table.
+
+    Parameters
+    ----------
+    dram : Dram
+    cram, zswap : optional
+        None: the machine has no such tier.
+    swapfiles : sequence of Swapfile
+        May be empty.
+    swap_max_slots : slots
+        memory.swap.max; None: no limit.
+    layer : {"vswap", "swap-table"}
+        Who owns the names; both place pages alike.
+    costs : Costs
+    """
+
+    dram: Dram
+    cram: Cram | None = None
+    zswap: Zswap | None = None
+    swapfiles: Sequence[Swapfile] = ()
+    layer: Layer = "vswap"
+    costs: Costs = field(default_factory=Costs)
+    swap_max_slots: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in (("dram", Dram), ("costs", Costs)):
+            if not isinstance(getattr(self, name), kind):
+                raise InputError(f"machine.{name} must be a vl.{kind.__name__}, got {getattr(self, name)!r}")
+        for name, kind in (("cram", Cram), ("zswap", Zswap)):
+            if not isinstance(getattr(self, name), kind | None):
+                raise InputError(f"machine.{name} must be a vl.{kind.__name__} or None, got {getattr(self, name)!r}")
+        if isinstance(self.swapfiles, Swapfile) or not all(isinstance(s, Swapfile) for s in self.swapfiles):
+            raise InputError(f"machine.swapfiles must be a list of vl.Swapfile, got {self.swapfiles!r}")
+        if len(self.swapfiles) > 30:  # MAX_SWAPFILES is 23..29 by configuration
+            raise InputError(f"machine.swapfiles has {len(self.swapfiles)} devices: Linux allows fewer than 30")
+        _set(self, swapfiles=tuple(self.swapfiles))
+        if self.layer == "none":
+            raise InputError("machine.layer 'none' is not modelled in this version: use 'vswap' or 'swap-table'")
+        _choice("machine", "layer", self.layer, get_args(Layer))
+        if self.swap_max_slots is not None:
+            _set(self, swap_max_slots=_whole("machine", "swap_max_slots", self.swap_max_slots, 0))
+
+    def to_dict(self) -> dict[str, object]:
+        """Everything that defines the machine, ready for JSON; profiles in full."""
+        tables = asdict(self)
+        if self.cram is not None:
+            tables["cram"]["profile"] = asdict(self.cram.device)
+        if self.zswap is not None:
+            tables["zswap"]["compressor"] = asdict(self.zswap.profile)
+        return tables
+
+
+def _build(kind: type, owner: str, table: object) -> object:
+    if not isinstance(table, Mapping):
+        raise InputError(f"{owner} must be a table of settings, got {table!r}")
+    known = [f.name for f in fields(kind)]
+    for name in table:
+        if name not in known:
+            raise InputError(f"{owner}.{name} is not a setting: choose from {', '.join(known)}")
+    values = dict(table)
+    for name in ("profile", "compressor"):
+        if isinstance(values.get(name), Mapping):
+            values[name] = _build(Profile, f"{owner}.{name}", values[name])
+    try:
+        return kind(**values)
+    except TypeError:
+        missing = [f for f in ("capacity_pages", "media_bytes", "capacity_slots") if f in known and f not in values]
+        raise InputError(f"{owner} needs {', '.join(missing) or 'more settings'}: add it") from None
+
+
+def machine_from_dict(tables: Mapping[str, object]) -> Machine:
+    """Build a machine from nested tables, as a TOML file or ``to_dict`` give them.
+
+    Raises
+    ------
+    InputError
+        An unknown table or setting, a missing size, a value out of range.
+    """
+    parts = {"dram": Dram, "cram": Cram, "zswap": Zswap, "costs": Costs}
+    known = [f.name for f in fields(Machine)]
+    values: dict[str, object] = {}
+    for name, table in tables.items():
+        if name not in known:
+            raise InputError(f"{name} is not a part of a machine: choose from {', '.join(known)}")
+        if name == "swapfiles":
+            if not isinstance(table, Sequence) or isinstance(table, str):
+                raise InputError(f"swapfiles must be a list of tables ([[swapfiles]] in TOML), got {table!r}")
+            values[name] = [_build(Swapfile, "swapfile", item) for item in table]
+        else:
+            values[name] = _build(parts[name], name, table) if name in parts and table is not None else table
+    if "dram" not in values:
+        raise InputError("a machine needs a dram table: add [dram] with capacity_pages")
+    return Machine(**values)  # type: ignore[arg-type]  # each part is checked in __post_init__

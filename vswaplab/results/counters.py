@@ -1,0 +1,77 @@
+"""The counters of a run: one list, with what each counts.
+
+Names are the kernel's where the kernel has one (``/proc/vmstat``,
+``memory.stat``, debugfs ``zswap/``); the rest are ours. An access that is not
+a free has exactly one outcome, so the counters of ``OUTCOMES`` add up to
+``accesses - frees``.
+"""
+
+from __future__ import annotations
+
+OUTCOMES: dict[str, str] = {
+    "dram_hit": "accesses to a resident page",
+    "first_touch": "faults on a page that was never touched or was freed",
+    "swpin_zero": "faults on an all-zero page that had no stored copy",
+    "zswpin": "pages loaded from zswap",
+    "pswpin": "pages read from a swapfile",
+    "cram_soft_fault": "reads of a CRAM page through its swap entry: mapped read-only in place",
+    "cram_read": "reads served by a mapped CRAM page, no fault",
+    "cram_write": "writes served by a writable CRAM page, no fault",
+    "cram_made_writable": "write faults that made a CRAM page writable in place (budget)",
+    "cram_promote": "write faults that moved a CRAM page to DRAM",
+    "sigbus": "accesses to a poisoned page: nothing served",
+}
+"""The outcomes of an access that is not a free."""
+
+COUNTERS: dict[str, str] = {
+    "accesses": "records of the trace processed (reads, writes and frees)",
+    "reads": "read records",
+    "writes": "write records",
+    "frees": "free records",
+    **OUTCOMES,
+    "swpout_zero": "victims found all zero: no copy stored",
+    "zswpout": "pages stored in zswap",
+    "zswpout_bytes": "compressed bytes of the pages stored in zswap",
+    "zswpwb": "zswap entries written back to a swapfile",
+    "pswpout": "pages written to a swapfile, writeback included",
+    "clean_drop": "victims dropped for free: their swapfile copy was valid",
+    "pool_limit_hit": "zswap stores attempted with the pool at or above its limit",
+    "reject_accept_threshold": "zswap stores refused below the limit, still full by hysteresis",
+    "reject_compress_poor": "pages zswap refused because they do not compress",
+    "reject_alloc_fail": "zswap stores that found no memory (not modelled: 0)",
+    "reclaim_runs": "reclaims run",
+    "reclaim_fail": "victims that found room nowhere and stayed where they were",
+    "oom": "1 if the run ended because no frame could be freed",
+    "cram_in": "pages demoted to CRAM",
+    "cram_in_bytes": "bytes those pages took on the device",
+    "cram_writeback_zero": "CRAM pages that left as all-zero pages",
+    "cram_writeback_zswap": "CRAM pages moved to zswap by the kernel",
+    "cram_writeback_swapfile": "CRAM pages moved to a swapfile by the kernel",
+    "cram_refused": "victims CRAM refused: no media left for them",
+    "cram_refused_gate": "victims CRAM refused: gate closed",
+    "cram_refused_full": "victims CRAM refused: no free device page",
+    "gate_closed_intervals": "times the admission gate closed",
+    "poison": "writes in place that overran the media: data lost",
+    "zombies": "writable CRAM pages freed unseen",
+    "reaped": "zombies found by the reaper",
+    "flushes": "periodic flushes that gave freed device bytes back",
+    "minor_fault": "another mapper's first touch (one mapper only so far: 0)",
+    "rmap_walks": "reverse-map walks (mappers are not modelled yet: 0)",
+    "pte_changed": "page-table entries rewritten (mappers are not modelled yet: 0)",
+    "pte_scanned": "page-table entries scanned (mappers are not modelled yet: 0)",
+    "swapin_readahead": "pages read ahead (readahead is not modelled yet: 0)",
+    "repeat_dram": "dropped repeat touches of a page that lay in DRAM",
+    "repeat_cram_read": "dropped repeat reads of a page that lay in CRAM: device reads",
+    "repeat_cram_write": "dropped repeat writes of a page that lay in CRAM: device writes",
+    "repeat_unserved": "dropped repeat touches that followed a sigbus",
+}
+"""Counter name to what it counts; the order of every table."""
+
+TIMES: dict[str, str] = {
+    "stall_ns": "time the accesses waited, by the cost table",
+    "cpu_ns": "CPU time of faults and reclaim, by the cost table",
+}
+"""Derived from the counters by the cost table."""
+
+COUNTER_NAMES: tuple[str, ...] = tuple(COUNTERS)
+INDEX: dict[str, int] = {name: i for i, name in enumerate(COUNTER_NAMES)}

@@ -1,0 +1,110 @@
+"""What each event costs: counters to nanoseconds, by one linear table.
+
+``stall_ns`` is what accesses waited for: their own service and the
+compression or copying that direct reclaim does for them. Writes to a swapfile
+and writeback between tiers run in the background: they cost CPU time only.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import polars as pl
+
+from vswaplab.machine.config import Machine
+
+
+class Price(NamedTuple):
+    """Nanoseconds of one event."""
+
+    event: str
+    tier: str
+    stall_ns: int
+    cpu_ns: int
+
+
+def prices(machine: Machine) -> list[Price]:
+    """List the price of every event of a machine.
+
+    Event names are counters; ``pswpin`` and ``pswpout`` carry the index of
+    their swapfile (``pswpin_0``).
+    """
+    costs = machine.costs
+    fill = costs.fault_ns + costs.zero_fill_ns
+    rows = [
+        Price("dram_hit", "DRAM", costs.dram_ns, 0),
+        Price("repeat_dram", "DRAM", costs.dram_ns, 0),
+        Price("first_touch", "DRAM", fill, fill),
+        Price("swpin_zero", "ZERO", fill, fill),
+        Price("swpout_zero", "ZERO", costs.victim_ns, costs.victim_ns),
+    ]
+    return rows + _cram_prices(machine) + _zswap_prices(machine) + _swapfile_prices(machine)
+
+
+def _cram_prices(machine: Machine) -> list[Price]:
+    if machine.cram is None:
+        return []
+    device, costs = machine.cram.device, machine.costs
+    read = device.read_loaded_ns if costs.cram_loaded else device.read_ns
+    fault, write = costs.fault_ns, device.write_ns
+    copy_in, copy_out = costs.victim_ns + device.store_ns, fault + device.load_ns
+    background = [Price(f"cram_writeback_{to}", "CRAM", 0, device.load_ns) for to in ("zero", "zswap", "swapfile")]
+    return [
+        Price("cram_soft_fault", "CRAM", fault + read, fault),
+        Price("cram_read", "CRAM", read, 0),
+        Price("cram_write", "CRAM", write, 0),
+        Price("repeat_cram_read", "CRAM", read, 0),
+        Price("repeat_cram_write", "CRAM", write, 0),
+        Price("cram_made_writable", "CRAM", fault + write, fault),
+        Price("cram_promote", "CRAM", copy_out, copy_out),
+        Price("cram_in", "CRAM", copy_in, copy_in),
+        Price("sigbus", "CRAM", fault, fault),
+        *background,
+    ]
+
+
+def _zswap_prices(machine: Machine) -> list[Price]:
+    if machine.zswap is None:
+        return []
+    compressor = machine.zswap.profile
+    return [
+        Price("zswpin", "zswap", compressor.load_ns, compressor.load_ns),
+        Price("zswpout", "zswap", compressor.store_ns, compressor.store_ns),
+        Price("zswpwb", "zswap", 0, compressor.load_ns),
+    ]
+
+
+def _swapfile_prices(machine: Machine) -> list[Price]:
+    costs = machine.costs
+    rows = [Price("clean_drop", "swapfile", costs.victim_ns, costs.victim_ns)]
+    for i, device in enumerate(machine.swapfiles):
+        wait = costs.fault_ns + device.read_ns + device.transfer_ns
+        rows.append(Price(f"pswpin_{i}", "swapfile", wait, costs.fault_ns + costs.io_cpu_ns))
+        rows.append(Price(f"pswpout_{i}", "swapfile", 0, costs.victim_ns + costs.io_cpu_ns))
+    return rows
+
+
+def add_times(epochs: pl.DataFrame, machine: Machine) -> pl.DataFrame:
+    """Add ``stall_ns``, ``cpu_ns`` and one ``stall_TIER_ns`` column a tier to a table of counters.
+
+    Parameters
+    ----------
+    epochs : polars.DataFrame
+        Counter columns, and ``pswpin_0``, ``pswpout_0``... for each swapfile.
+    """
+    table = prices(machine)
+    tiers = ("DRAM", "ZERO", "CRAM", "zswap", "swapfile")
+    by_tier = [
+        pl.sum_horizontal(pl.lit(0, pl.Int64), *(pl.col(p.event) * p.stall_ns for p in table if p.tier == tier)).alias(
+            f"stall_{tier.lower()}_ns"
+        )
+        for tier in tiers
+    ]
+    cpu = pl.sum_horizontal(pl.lit(0, pl.Int64), *(pl.col(p.event) * p.cpu_ns for p in table)).alias("cpu_ns")
+    stall = pl.sum_horizontal(pl.col(f"stall_{tier.lower()}_ns") for tier in tiers).alias("stall_ns")
+    return epochs.with_columns(*by_tier, cpu).with_columns(stall)
+
+
+def price_table(machine: Machine) -> pl.DataFrame:
+    """Give the cost table of a machine, one row an event: tier, stall and CPU time in ns."""
+    return pl.DataFrame(prices(machine), schema=["event", "tier", "stall_ns", "cpu_ns"], orient="row")

@@ -1,0 +1,163 @@
+"""The result of a run: tables, totals and where they came from."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+
+from vswaplab.base.errors import InputError
+
+_TABLES = ("epochs", "tiers", "pages")
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out of one simulation.
+
+    Parameters
+    ----------
+    totals : dict
+        Counter name to number; every counter is present. ``stall_ns`` and
+        ``cpu_ns`` are derived by the cost table.
+    epochs : polars.DataFrame
+        One row per reporting window: ``epoch``, ``start`` and ``stop`` (access
+        indexes), the window's counters, its stall and CPU time in ns.
+    tiers : polars.DataFrame
+        One row per window and tier, at the window's end: ``pages``,
+        ``stored_bytes`` (their data), ``media_bytes`` (what that takes of the
+        tier's medium).
+    pages : polars.DataFrame
+        One row per page at the end; ``state()`` returns it.
+    provenance : dict
+        Version, machine, seed, engine, trace name and digest.
+    """
+
+    totals: dict[str, int]
+    epochs: pl.DataFrame
+    tiers: pl.DataFrame
+    pages: pl.DataFrame
+    provenance: dict[str, object]
+
+    def __repr__(self) -> str:
+        trace, n = self.provenance.get("trace"), self.totals.get("accesses", 0)
+        return f"Result({trace!r}, {n:,} accesses, {self.epochs.height} epochs)"
+
+    def state(self) -> pl.DataFrame:
+        """Give the final state, one row per page.
+
+        Returns
+        -------
+        pages : polars.DataFrame
+            ``page``, ``is_resident``, ``backing`` (NONE, ZERO, CRAM, ZSWAP,
+            SWAPFILE; of a resident page: its valid swapfile copy), ``mapping``
+            (of a CRAM page), ``stored_bytes``, ``swap_device`` and ``copy`` (of
+            a page that holds a slot), ``content`` (row of the corpus),
+            ``has_second_chance`` (of a zswap entry), ``reclaim_rank`` (0 is next
+            in its tier).
+        """
+        return self.pages
+
+    def save(self, folder: str | Path, extra: Mapping[str, str] | None = None) -> Path:
+        """Write tables (Parquet), totals and provenance (JSON) to a folder.
+
+        Everything is written beside the folder first and then renamed, so an
+        earlier result stays whole if anything fails.
+
+        Parameters
+        ----------
+        folder : path
+            Must not exist, be empty, or hold an earlier result.
+        extra : mapping
+            More text files, name to content.
+
+        Raises
+        ------
+        InputError
+            The folder holds something else, cannot be written, or the disk is full.
+        """
+        target = Path(folder)
+        _check_target(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        except OSError as error:
+            raise InputError(f"cannot write results to {target}: {error.strerror}; choose another folder") from None
+        try:
+            staging.chmod(0o755)
+            self._write(staging, extra or {})
+            _swap_in(staging, target)
+        except OSError as error:
+            raise InputError(
+                f"cannot write results to {target}: {error.strerror or error}; free some space or choose another folder"
+            ) from None
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return target
+
+    def _write(self, folder: Path, extra: Mapping[str, str]) -> None:
+        for name in _TABLES:
+            with (folder / f"{name}.parquet").open("wb") as file:
+                cast(pl.DataFrame, getattr(self, name)).write_parquet(file)
+        for name, data in (("totals", self.totals), ("provenance", self.provenance | {"result_format": _FORMAT})):
+            (folder / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        for name, text in extra.items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def _check_target(target: Path) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise InputError(f"cannot write results to {target}: it is a file; choose a folder")
+    if any(target.iterdir()) and not (target / "provenance.json").is_file():
+        raise InputError(f"{target} holds files that are not a vswaplab result: choose another folder")
+    if not os.access(target, os.W_OK):
+        raise InputError(f"cannot write results to {target}: permission denied; choose another folder")
+
+
+def _swap_in(staging: Path, target: Path) -> None:
+    # rename(2) replaces an empty folder only, so an earlier result steps aside first and returns on failure.
+    if not target.exists():
+        staging.rename(target)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+    target.rename(aside / "result")
+    try:
+        staging.rename(target)
+    except OSError:
+        (aside / "result").rename(target)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def load_result(folder: str | Path) -> Result:
+    """Read a saved result.
+
+    Raises
+    ------
+    InputError
+        The folder is not a result, a file is missing or damaged.
+    """
+    source = Path(folder)
+    if not (source / "provenance.json").is_file():
+        raise InputError(f"{source} is not a vswaplab result: it has no provenance.json; give a folder made by save()")
+    try:
+        tables = {name: pl.read_parquet(source / f"{name}.parquet") for name in _TABLES}
+        totals = json.loads((source / "totals.json").read_text(encoding="utf-8"))
+        provenance = json.loads((source / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"the result in {source} is damaged ({reason}): run the simulation again") from None
+    if provenance.pop("result_format", None) != _FORMAT:
+        raise InputError(f"the result in {source} was written by another version of vswaplab: run it again")
+    return Result(totals, tables["epochs"], tables["tiers"], tables["pages"], provenance)

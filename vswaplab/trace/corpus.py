@@ -1,0 +1,197 @@
+"""What pages contain: a table of pages with their compressed sizes.
+
+A page's content is a row of a corpus. A device profile or a compressor names
+a column, so changing the hardware never changes the workload. Rows of one
+region lie together: a rewritten page draws its new content from the region
+of its first content, because neighbouring pages are alike.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vswaplab.base.draws import MAKER, draw
+from vswaplab.base.errors import InputError
+from vswaplab.base.units import PAGE_SIZE
+
+SIZE_COLUMNS: dict[str, str] = {
+    "lz4_4k": "LZ4, whole page",
+    "lzo_4k": "LZO1X, whole page",
+    "zstd1_4k": "zstd level 1, whole page",
+    "zstd3_4k": "zstd level 3, whole page",
+    "deflate1_4k": "deflate level 1, whole page",
+    "deflate_fixed_4k": "deflate level 1 with fixed Huffman codes, whole page",
+    "lz4_1k": "LZ4, four 1 KiB blocks",
+    "deflate1_1k": "deflate level 1, four 1 KiB blocks",
+    "bdi_64": "base-delta-immediate, 64 lines of 64 bytes",
+}
+"""Size columns of a corpus: compressed bytes of a page, 1..4096."""
+
+RAW = "raw"
+"""The column every corpus has without storing it: 4096 bytes a page."""
+
+REGION_PAGES = 64
+"""Pages of one region of a synthetic workload: 256 KiB of address space [guess]."""
+
+
+class Corpus:
+    """A table of page contents, sorted by region.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        One row per content: ``region`` (any integer; null-free), ``is_zero``
+        (bool) and any of ``SIZE_COLUMNS`` or columns of your own, in bytes
+        from 1 to 4096 (4096: does not compress). Missing ``region`` means one
+        region, missing ``is_zero`` means no zero pages.
+
+    Raises
+    ------
+    InputError
+        An empty table, a size out of range (names the column, row and value),
+        rows not sorted by region.
+    """
+
+    def __init__(self, table: pl.DataFrame) -> None:
+        if not isinstance(table, pl.DataFrame) or table.height == 0:
+            raise InputError("a corpus needs a polars table with at least one row")
+        self.table = table
+        self._columns: dict[str, NDArray[np.int32]] = {}
+        region = table["region"].to_numpy() if "region" in table.columns else np.zeros(table.height, np.int64)
+        if (np.diff(region.astype(np.int64)) < 0).any():
+            raise InputError("a corpus must be sorted by its region column: sort the table first")
+        starts = np.flatnonzero(np.r_[True, region[1:] != region[:-1]])
+        counts = np.diff(np.r_[starts, table.height])
+        self.region_start: NDArray[np.int32] = np.repeat(starts, counts).astype(np.int32)
+        """(n_rows,) first row of the row's region."""
+        self.region_rows: NDArray[np.int32] = np.repeat(counts, counts).astype(np.int32)
+        """(n_rows,) rows in the row's region."""
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    def __repr__(self) -> str:
+        return f"Corpus({len(self)} contents, {self.n_regions} regions)"
+
+    @property
+    def n_regions(self) -> int:
+        """Regions in the table."""
+        return int((self.region_start == np.arange(len(self))).sum())
+
+    @cached_property
+    def is_zero(self) -> NDArray[np.bool_]:
+        """(n_rows,) True for an all-zero page."""
+        if "is_zero" not in self.table.columns:
+            return np.zeros(len(self), np.bool_)
+        return self.table["is_zero"].to_numpy().astype(np.bool_)
+
+    def sizes(self, column: str) -> NDArray[np.int32]:
+        """Compressed bytes of each content under one codec and granule.
+
+        Parameters
+        ----------
+        column : str
+            A size column of the table, or ``"raw"``.
+
+        Returns
+        -------
+        sizes : (n_rows,) bytes, 1..4096
+
+        Raises
+        ------
+        InputError
+            The corpus lacks the column, or a value is out of range.
+        """
+        if column not in self._columns:
+            self._columns[column] = self._read(column)
+        return self._columns[column]
+
+    def _read(self, column: str) -> NDArray[np.int32]:
+        if column == RAW:
+            return np.full(len(self), PAGE_SIZE, np.int32)
+        if column not in self.table.columns or not self.table[column].dtype.is_numeric():
+            have = [c for c in self.table.columns if c not in ("region", "is_zero", "same_filled", "page", "moment")]
+            raise InputError(
+                f"the corpus has no size column {column!r} that the profile stores by: it has {', '.join(have) or 'none'}"
+            )
+        values = self.table[column].to_numpy()
+        bad = np.flatnonzero(~((values >= 1) & (values <= PAGE_SIZE)))
+        if bad.size:
+            raise InputError(f"corpus column {column!r} row {bad[0]} is {values[bad[0]]}: sizes are 1 to {PAGE_SIZE} bytes")
+        return values.astype(np.int32)
+
+
+# Size under each codec relative to lz4 on the same page: facts/hardware.md 2.2 ("Reading across
+# rows") for whole pages, 2.3 for 1 KiB blocks; bdi from the 1.85 suite mean against lz4's 2.6 [guess].
+_RELATIVE_SIZE = {
+    "lz4_4k": 1.0,
+    "lzo_4k": 1 / 1.03,
+    "zstd1_4k": 1 / 1.35,
+    "zstd3_4k": 1 / 1.40,
+    "deflate1_4k": 1 / 1.23,
+    "deflate_fixed_4k": 1 / 1.13,
+    "lz4_1k": 1.10,
+    "deflate1_1k": 0.95,
+    "bdi_64": 1.40,
+}
+
+
+def synthetic_corpus(
+    *,
+    n_regions: int = 64,
+    ratio: float = 2.6,
+    sigma: float = 0.45,
+    correlation: float = 0.65,
+    p_zero: float = 0.05,
+    p_incompressible: float = 0.05,
+    seed: int = 0,
+) -> Corpus:
+    """Make a corpus whose pages compress like a published distribution.
+
+    Log-normal ratios, alike inside a region, plus a share of all-zero and of
+    incompressible pages (facts/hardware.md 2.4). The pages are made up: only
+    their sizes exist.
+
+    Parameters
+    ----------
+    n_regions : int
+        Regions of 64 pages each.
+    ratio : float
+        Median of original over compressed size under lz4 [A: 2.6, real zram content].
+    sigma : float
+        Standard deviation of the log of the ratio [guess].
+    correlation : float
+        Of two pages of one region [guess: 0.5-0.8].
+    p_zero, p_incompressible : float
+        Shares of all-zero pages and of pages that do not compress.
+    seed : int
+    """
+    shares = {"correlation": correlation, "p_zero": p_zero, "p_incompressible": p_incompressible}
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise InputError(f"{name} must be a share between 0 and 1, got {value}")
+    if p_zero + p_incompressible > 1:
+        raise InputError(f"p_zero {p_zero} and p_incompressible {p_incompressible} add up to more than 1")
+    if not (ratio >= 1 and np.isfinite(ratio) and sigma >= 0 and np.isfinite(sigma)):
+        raise InputError(f"ratio must be at least 1 and sigma at least 0, got ratio {ratio} and sigma {sigma}")
+    if n_regions < 1:
+        raise InputError(f"n_regions must be at least 1, got {n_regions}")
+    rng = np.random.default_rng(draw(seed, 0, MAKER))
+    shape = (n_regions, REGION_PAGES)
+    shared = rng.standard_normal((n_regions, 1)) * np.sqrt(correlation)
+    own = rng.standard_normal(shape) * np.sqrt(1 - correlation)
+    lz4_ratio = ratio * np.exp(sigma * (shared + own)).ravel()
+    kind = rng.random(lz4_ratio.size)
+    is_zero = kind < p_zero
+    is_raw = (kind >= p_zero) & (kind < p_zero + p_incompressible)
+    columns: dict[str, NDArray[np.uint16]] = {}
+    for name, factor in _RELATIVE_SIZE.items():
+        size = np.clip(np.rint(PAGE_SIZE / lz4_ratio * factor), 64, PAGE_SIZE)
+        size[is_zero], size[is_raw] = 64, PAGE_SIZE
+        columns[name] = size.astype(np.uint16)
+    region = np.repeat(np.arange(n_regions, dtype=np.uint32), REGION_PAGES)
+    return Corpus(pl.DataFrame({"region": region, "is_zero": is_zero, **columns}))

@@ -1,0 +1,225 @@
+"""Seeded makers of synthetic traces. Their data mean nothing: they show mechanisms."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vswaplab.base.backing import Op
+from vswaplab.base.draws import MAKER, draw
+from vswaplab.base.errors import InputError
+from vswaplab.trace.corpus import Corpus, synthetic_corpus
+from vswaplab.trace.trace import Trace, default_content
+
+
+def _check(n_pages: int, n_accesses: int, write_share: float) -> None:
+    for name, value in (("n_pages", n_pages), ("n_accesses", n_accesses)):
+        if not hasattr(value, "__index__") or value < 1:
+            raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
+    if not 0 <= write_share <= 1:
+        raise InputError(f"write_share must be between 0 and 1, got {write_share!r}")
+
+
+def _rng(seed: int, part: int = 0) -> np.random.Generator:
+    return np.random.default_rng(draw(seed, part + 1, MAKER))
+
+
+def _trace(
+    pages: NDArray[np.int64],
+    n_pages: int,
+    name: str,
+    write_share: float,
+    seed: int,
+    corpus: Corpus | None,
+    redraw_probability: float,
+) -> Trace:
+    is_write = _rng(seed, 1 << 20).random(pages.size) < write_share
+    corpus = synthetic_corpus(seed=seed) if corpus is None else corpus
+    return Trace(
+        pages,
+        np.where(is_write, Op.WRITE, Op.READ).astype(np.uint8),
+        n_pages=n_pages,
+        content=default_content(n_pages, corpus),
+        corpus=corpus,
+        redraw_probability=redraw_probability,
+        name=name,
+    )
+
+
+def zipf_pages(n_pages: int, n_accesses: int, alpha: float, seed: int) -> NDArray[np.int64]:
+    """Draw pages whose popularity falls as rank to the power -alpha; popular pages lie anywhere.
+
+    Returns
+    -------
+    pages : (n_accesses,)
+    """
+    if not (np.isfinite(alpha) and alpha >= 0):
+        raise InputError(f"alpha must be at least 0, got {alpha!r}")
+    rng = _rng(seed)
+    share = np.arange(1, n_pages + 1, dtype=np.float64) ** -alpha
+    share = share.cumsum() / share.sum()
+    rank = np.minimum(share.searchsorted(rng.random(n_accesses)), n_pages - 1)
+    return rng.permutation(n_pages)[rank]
+
+
+def zipf(
+    *,
+    n_pages: int,
+    n_accesses: int,
+    alpha: float = 1.0,
+    write_share: float = 0.3,
+    seed: int = 0,
+    corpus: Corpus | None = None,
+    redraw_probability: float = 0.0,
+) -> Trace:
+    """Make a trace of independent accesses with a Zipf popularity.
+
+    Parameters
+    ----------
+    n_pages, n_accesses : int
+    alpha : float
+        Exponent of the popularity, 0: uniform.
+    write_share : float
+        Share of accesses that write.
+    seed : int
+    corpus : Corpus
+        Default: ``synthetic_corpus(seed=seed)``.
+    redraw_probability : float
+        Chance that a write changes the page's content.
+    """
+    _check(n_pages, n_accesses, write_share)
+    pages = zipf_pages(n_pages, n_accesses, alpha, seed)
+    return _trace(pages, n_pages, f"zipf-{alpha:g}", write_share, seed, corpus, redraw_probability)
+
+
+def uniform(
+    *,
+    n_pages: int,
+    n_accesses: int,
+    write_share: float = 0.3,
+    seed: int = 0,
+    corpus: Corpus | None = None,
+    redraw_probability: float = 0.0,
+) -> Trace:
+    """Make a trace of independent accesses, every page alike; parameters as in ``zipf``."""
+    _check(n_pages, n_accesses, write_share)
+    pages = _rng(seed).integers(0, n_pages, n_accesses)
+    return _trace(pages, n_pages, "uniform", write_share, seed, corpus, redraw_probability)
+
+
+def loop(
+    *,
+    n_pages: int,
+    n_accesses: int,
+    write_share: float = 0.3,
+    seed: int = 0,
+    corpus: Corpus | None = None,
+    redraw_probability: float = 0.0,
+) -> Trace:
+    """Make a trace that walks all pages in order, again and again: the worst case of LRU."""
+    _check(n_pages, n_accesses, write_share)
+    pages = np.arange(n_accesses, dtype=np.int64) % n_pages
+    return _trace(pages, n_pages, "loop", write_share, seed, corpus, redraw_probability)
+
+
+def scan(
+    *,
+    n_pages: int,
+    n_accesses: int,
+    hot_share: float = 0.1,
+    scan_share: float = 0.5,
+    write_share: float = 0.3,
+    seed: int = 0,
+    corpus: Corpus | None = None,
+    redraw_probability: float = 0.0,
+) -> Trace:
+    """Make a trace of a hot set beside a sequential scan of the rest.
+
+    Parameters
+    ----------
+    n_pages, n_accesses : int
+    hot_share : float
+        Share of the pages that are hot (Zipf 1.0 among themselves).
+    scan_share : float
+        Share of the accesses that belong to the scan.
+    write_share, seed, corpus, redraw_probability
+        As in ``zipf``.
+    """
+    _check(n_pages, n_accesses, write_share)
+    for name, value in (("hot_share", hot_share), ("scan_share", scan_share)):
+        if not 0 <= value <= 1:
+            raise InputError(f"{name} must be between 0 and 1, got {value!r}")
+    n_hot = min(max(1, round(n_pages * hot_share)), n_pages)
+    is_scan = _rng(seed, 2).random(n_accesses) < scan_share if n_hot < n_pages else np.zeros(n_accesses, np.bool_)
+    pages = zipf_pages(n_hot, n_accesses, 1.0, seed)
+    n_scan = int(is_scan.sum())
+    pages[is_scan] = n_hot + np.arange(n_scan) % max(1, n_pages - n_hot)
+    return _trace(pages, n_pages, "scan", write_share, seed, corpus, redraw_probability)
+
+
+def phases(
+    *,
+    n_pages: int,
+    n_accesses: int,
+    n_phases: int = 4,
+    working_share: float = 0.3,
+    write_share: float = 0.3,
+    seed: int = 0,
+    corpus: Corpus | None = None,
+    redraw_probability: float = 0.0,
+) -> Trace:
+    """Make a trace whose working set moves: each phase has its own pages, Zipf 1.0 among them.
+
+    Parameters
+    ----------
+    n_pages, n_accesses : int
+    n_phases : int
+        Phases of equal length.
+    working_share : float
+        Share of the pages a phase works on; phases start evenly spread.
+    write_share, seed, corpus, redraw_probability
+        As in ``zipf``.
+    """
+    _check(n_pages, n_accesses, write_share)
+    if n_phases < 1 or not 0 < working_share <= 1:
+        raise InputError(
+            f"phases needs n_phases of at least 1 and 0 < working_share <= 1, got {n_phases!r} and {working_share!r}"
+        )
+    n_working = max(1, round(n_pages * working_share))
+    phase = np.arange(n_accesses, dtype=np.int64) * n_phases // n_accesses
+    offset = phase * n_pages // n_phases
+    pages = (zipf_pages(n_working, n_accesses, 1.0, seed) + offset) % n_pages
+    return _trace(pages, n_pages, "phases", write_share, seed, corpus, redraw_probability)
+
+
+def mixture(*traces: Trace, seed: int = 0) -> Trace:
+    """Interleave traces at random, each with pages of its own; each keeps its order.
+
+    Parameters
+    ----------
+    traces : Trace
+        At least one. They must share one corpus and redraw probability.
+    seed : int
+    """
+    if not traces:
+        raise InputError("mixture needs at least one trace")
+    first = traces[0]
+    for other in traces[1:]:
+        if other.corpus is not first.corpus or other.redraw_probability != first.redraw_probability:
+            raise InputError(f"{other!r} has another corpus or redraw_probability than {first!r}: make them alike")
+    lengths = np.array([len(t) for t in traces])
+    turn = _rng(seed).permutation(np.repeat(np.arange(len(traces)), lengths))
+    starts = np.concatenate(([0], np.cumsum([t.n_pages for t in traces])))
+    pages, ops = np.empty(turn.size, np.int64), np.empty(turn.size, np.uint8)
+    for i, trace in enumerate(traces):
+        pages[turn == i] = trace.page + starts[i]
+        ops[turn == i] = trace.op
+    return Trace(
+        pages,
+        ops,
+        n_pages=int(starts[-1]),
+        content=np.concatenate([t.content for t in traces]),
+        corpus=first.corpus,
+        redraw_probability=first.redraw_probability,
+        name="+".join(t.name for t in traces),
+    )

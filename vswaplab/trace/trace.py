@@ -1,0 +1,206 @@
+"""A trace: accesses in time order, and what each page contains."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from vswaplab.base.backing import Op
+from vswaplab.base.draws import CONTENT, draws
+from vswaplab.base.errors import InputError
+from vswaplab.trace.corpus import REGION_PAGES, Corpus, synthetic_corpus
+
+MAX_PAGES = (1 << 31) - 1
+
+
+class Trace:
+    """Accesses in time order; checked once, then read-only.
+
+    Parameters
+    ----------
+    page : (n_accesses,) whole numbers
+        Page of each access, 0..n_pages-1.
+    op : (n_accesses,)
+        0 read, 1 write, 2 free; default: all reads.
+    n_pages : int
+        Default: the largest page number plus one.
+    repeat_reads, repeat_writes : (n_accesses,)
+        Touches of the same page that a recorder dropped until its next record.
+    mapper : (n_accesses,)
+        Which process; only 0 in this version.
+    content : (n_pages,)
+        Row of ``corpus`` that each page holds when first touched; default:
+        regions of 64 pages, each a region of the corpus picked by page number.
+    corpus : Corpus or polars.DataFrame
+        Default: ``synthetic_corpus()``.
+    redraw_probability : float
+        Chance that a write changes the page's content to another of its region.
+    recorder_k : int
+        Block size of the recorder that reduced the stream, 0: not reduced.
+    name, title : str
+
+    Raises
+    ------
+    InputError
+        No access at all, arrays of different length or wrong dtype, a page or
+        op out of range (names the access index and the value), a content row
+        that the corpus does not have.
+    """
+
+    def __init__(
+        self,
+        page: ArrayLike,
+        op: ArrayLike | None = None,
+        *,
+        n_pages: int | None = None,
+        repeat_reads: ArrayLike | None = None,
+        repeat_writes: ArrayLike | None = None,
+        mapper: ArrayLike | None = None,
+        content: ArrayLike | None = None,
+        corpus: Corpus | pl.DataFrame | None = None,
+        redraw_probability: float = 0.0,
+        recorder_k: int = 0,
+        name: str = "trace",
+        title: str = "",
+    ) -> None:
+        pages = _whole_numbers("page", page)
+        if pages.size == 0:
+            raise InputError("the trace is empty: it needs at least one access")
+        self.name, self.title = str(name), str(title) or str(name)
+        self.n_pages = _count("n_pages", int(pages.max()) + 1 if n_pages is None else n_pages)
+        self.page = _in_range("page", pages, self.n_pages, "n_pages is too small or the trace is damaged", np.int32)
+        self.op = _ops(op, pages.size)
+        self.repeat_reads = _repeats("repeat_reads", repeat_reads, pages.size)
+        self.repeat_writes = _repeats("repeat_writes", repeat_writes, pages.size)
+        if mapper is not None and np.any(_parallel("mapper", mapper, pages.size) != 0):
+            raise InputError("mapper has numbers other than 0: several mappers are not modelled in this version")
+        self.corpus = corpus if isinstance(corpus, Corpus) else synthetic_corpus() if corpus is None else Corpus(corpus)
+        self.content = self._content(content)
+        self.redraw_probability = _probability(redraw_probability)
+        self.recorder_k = int(recorder_k)
+
+    def _content(self, content: ArrayLike | None) -> NDArray[np.int32]:
+        if content is None:
+            return _frozen(default_content(self.n_pages, self.corpus))
+        rows = _whole_numbers("content", content)
+        if rows.size != self.n_pages:
+            raise InputError(f"content has {rows.size} entries for {self.n_pages} pages: give one corpus row per page")
+        return _in_range("content", rows, len(self.corpus), "the corpus has too few rows", np.int32)
+
+    def __len__(self) -> int:
+        return int(self.page.size)
+
+    def __repr__(self) -> str:
+        return f"Trace({self.name!r}, {len(self):,} accesses, {self.n_pages:,} pages)"
+
+    @property
+    def has_repeats(self) -> bool:
+        """Whether any record stands for several touches."""
+        return self.repeat_reads is not None or self.repeat_writes is not None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over everything a run depends on, hexadecimal."""
+        sha = hashlib.sha256(f"{self.n_pages} {self.redraw_probability!r}".encode())
+        for array in (self.page, self.op, self.repeat_reads, self.repeat_writes, self.content):
+            sha.update(b"-" if array is None else array.tobytes())
+        for column in sorted(self.corpus.table.columns):
+            sha.update(column.encode())
+            sha.update(self.corpus.table[column].to_numpy().astype(np.int64).tobytes())
+        return sha.hexdigest()
+
+    def head(self, n_accesses: int) -> Trace:
+        """Cut the trace after its first accesses; pages and contents stay as they are.
+
+        Examples
+        --------
+        >>> Trace([0, 1, 2], n_pages=3).head(2)
+        Trace('trace', 2 accesses, 3 pages)
+        """
+        stop = slice(0, _count("n_accesses", n_accesses))
+        return Trace(
+            self.page[stop],
+            self.op[stop],
+            n_pages=self.n_pages,
+            repeat_reads=None if self.repeat_reads is None else self.repeat_reads[stop],
+            repeat_writes=None if self.repeat_writes is None else self.repeat_writes[stop],
+            content=self.content,
+            corpus=self.corpus,
+            redraw_probability=self.redraw_probability,
+            recorder_k=self.recorder_k,
+            name=self.name,
+            title=self.title,
+        )
+
+
+def default_content(n_pages: int, corpus: Corpus) -> NDArray[np.int32]:
+    """Give each page a row of the corpus: 64 neighbours share a region.
+
+    Returns
+    -------
+    content : (n_pages,) row of the corpus
+    """
+    page = np.arange(n_pages, dtype=np.int64)
+    starts = np.flatnonzero(corpus.region_start == np.arange(len(corpus)))
+    region = draws(0, page // REGION_PAGES, CONTENT) % np.uint64(starts.size)
+    start = starts[region.astype(np.int64)]
+    return (start + page % corpus.region_rows[start]).astype(np.int32)
+
+
+def _frozen(array: NDArray[np.int32]) -> NDArray[np.int32]:
+    array.flags.writeable = False
+    return array
+
+
+def _whole_numbers(name: str, values: ArrayLike) -> NDArray[np.integer]:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise InputError(f"{name} must be one-dimensional, got {array.ndim} dimensions")
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise InputError(f"{name} must hold whole numbers, got dtype {array.dtype}: convert it first")
+    return array if array.size else array.astype(np.int64)
+
+
+def _parallel(name: str, values: ArrayLike, length: int) -> NDArray[np.integer]:
+    array = _whole_numbers(name, values)
+    if array.size != length:
+        raise InputError(f"{name} has {array.size} entries and page has {length}: they must be parallel arrays")
+    return array
+
+
+def _in_range(
+    name: str, values: NDArray[np.integer], stop: int, why: str, dtype: type[np.int32] | type[np.uint8]
+) -> NDArray[np.int32]:
+    bad = np.flatnonzero((values < 0) | (values >= stop))
+    if bad.size:
+        raise InputError(f"{name} {values[bad[0]]} at index {bad[0]} is out of range 0..{stop - 1}: {why}")
+    return _frozen(values.astype(dtype))
+
+
+def _ops(op: ArrayLike | None, length: int) -> NDArray[np.uint8]:
+    values = np.zeros(length, np.uint8) if op is None else _parallel("op", op, length)
+    return _in_range("op", values, len(Op), "0 is read, 1 write, 2 free", np.uint8)  # type: ignore[return-value]
+
+
+def _repeats(name: str, values: ArrayLike | None, length: int) -> NDArray[np.int32] | None:
+    if values is None:
+        return None
+    array = _parallel(name, values, length)
+    return _in_range(name, array, MAX_PAGES, "a number of touches", np.int32) if array.any() else None
+
+
+def _count(name: str, value: object) -> int:
+    number = value.__index__() if hasattr(value, "__index__") else -1
+    if not 1 <= number <= MAX_PAGES:
+        raise InputError(f"{name} must be a whole number from 1 to {MAX_PAGES}, got {value!r}")
+    return int(number)
+
+
+def _probability(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InputError(f"redraw_probability must be between 0 and 1, got {value!r}")
+    return float(value)
