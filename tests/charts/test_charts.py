@@ -1,0 +1,246 @@
+"""Charts build, encode what they should, keep one colour a tier, and say their units."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import altair as alt
+import polars as pl
+import pytest
+
+import vswaplab as vl
+from vswaplab.charts import (
+    TIER_COLOURS,
+    TIERS,
+    comparison_chart,
+    faults_chart,
+    folio_chart,
+    media_chart,
+    residency_chart,
+    save_chart,
+    stall_chart,
+)
+from vswaplab.charts.history import PALE_CRAM
+from vswaplab.charts.theme import _svg_bundle
+
+MEDIA = 300 * 4096
+
+
+def run(n_pages: int = 2_000, n_accesses: int = 30_000, **settings: int) -> vl.Result:
+    trace = vl.phases(n_pages=n_pages, n_accesses=n_accesses, seed=3)
+    machine = vl.Machine(
+        dram=vl.Dram(capacity_pages=400),
+        cram=vl.Cram(media_bytes=MEDIA),
+        zswap=vl.Zswap(),
+        swapfiles=[vl.Swapfile(capacity_slots=4_000)],
+    )
+    return vl.simulate(trace, machine, **settings)
+
+
+RESULT = run()
+COMPARISON = pl.DataFrame(
+    {"machine": ["b", "b", "a"], "tier": ["DRAM", "CRAM", "DRAM"], "access_ns": [100.0, 20.0, 240.0]}
+)
+FOLIOS = pl.DataFrame(
+    {
+        "access": [0, 0, 1, 1],
+        "page": [0, 1, 0, 1],
+        "place": ["DRAM", None, "CRAM", "DRAM"],
+        "op": ["R", None, "", "W"],
+    }
+)
+CHARTS = {
+    "residency": residency_chart(RESULT.tiers, cram_mode="swap"),
+    "faults": faults_chart(RESULT.epochs, cram_mode="swap"),
+    "stall": stall_chart(RESULT.epochs, cram_mode="swap"),
+    "media": media_chart(RESULT.tiers, media_bytes=MEDIA, thresholds={"close_at": 0.95}, cram_mode="swap"),
+    "comparison": comparison_chart(COMPARISON, cram_mode="swap"),
+    "folio": folio_chart(FOLIOS, cram_mode="swap"),
+}
+every_chart = pytest.mark.parametrize("name", list(CHARTS))
+
+
+def walk(node: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - a specification nests anything
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from walk(child)
+
+
+def spec_of(name: str) -> dict[str, Any]:
+    return CHARTS[name].to_dict()  # validates against the Vega-Lite schema
+
+
+def fields_of(spec: dict[str, Any]) -> set[str]:
+    return {str(node["field"]) for node in walk(spec) if "field" in node}
+
+
+def data_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for rows in spec["datasets"].values() for row in rows]
+
+
+@every_chart
+def test_chart__says_what_it_shows_and_which_cram(name: str) -> None:
+    spec = spec_of(name)
+
+    assert len(spec["title"]["text"]) > 10
+    assert "CRAM behind swap entries (mode swap)" in spec["title"]["subtitle"]
+    assert spec["description"].endswith(".")
+
+
+@every_chart
+def test_chart__axes_of_quantities_name_a_unit(name: str) -> None:
+    quantities = [
+        " ".join(title)
+        if isinstance(title := node[axis].get("title") or node[axis]["axis"]["title"], list)
+        else title
+        for node in walk(spec_of(name))
+        for axis in ("x", "y")
+        if node.get(axis, {}).get("type") == "quantitative"
+        and ("title" in node[axis] or "axis" in node[axis])
+    ]
+
+    assert [
+        title
+        for title in quantities
+        if not re.search(r"\((MiB|ns|ms|%|faults|per|accesses).*\)", title, re.I)
+    ] == []
+    assert quantities or name == "folio"
+
+
+@every_chart
+def test_chart__type_is_large_enough_for_a_projector(name: str) -> None:
+    sizes = [value for node in walk(spec_of(name)) for key, value in node.items() if key.endswith("ontSize")]
+
+    assert sizes
+    assert min(sizes) >= 12
+
+
+@every_chart
+def test_chart__a_tier_has_one_colour_everywhere(name: str) -> None:
+    for node in walk(spec_of(name)):
+        if isinstance(node.get("domain"), list) and set(node["domain"]) <= set(TIERS) and node["domain"]:
+            assert node["range"] == [TIER_COLOURS[tier] for tier in node["domain"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("residency", {"access", "mib", "tier", "rank"}),
+        ("faults", {"access", "value", "kind", "tier", "rank"}),
+        ("stall", {"access", "value", "tier", "ms", "label"}),
+        ("media", {"access", "mib", "series", "mark"}),
+        ("comparison", {"machine", "tier", "access_ns", "label"}),
+        ("folio", {"access", "page", "place", "op"}),
+    ],
+)
+def test_chart__encodes_its_columns(name: str, columns: set[str]) -> None:
+    assert columns <= fields_of(spec_of(name))
+
+
+def test_residency_chart__stacks_up_to_the_pages_of_the_run() -> None:
+    rows = data_of(spec_of("residency"))
+    end = [row["mib"] for row in rows if row["access"] == 30_000]
+
+    assert sum(end) == pytest.approx(RESULT.tiers.filter(pl.col("epoch") == 199)["pages"].sum() / 256)
+
+
+def test_faults_chart__loses_no_fault_when_windows_are_added_up() -> None:
+    rows = [row for row in data_of(spec_of("faults")) if row.get("kind") == "swapfile, read"]
+    per_window = [row["value"] * 300 / 1000 for row in sorted(rows, key=lambda row: row["access"])[:-1]]
+
+    assert sum(per_window) == pytest.approx(RESULT.totals["pswpin"])
+
+
+def test_stall_chart__shares_add_up_to_one() -> None:
+    rows = [row for row in data_of(spec_of("stall")) if "value" in row and row["access"] == 0]
+
+    assert sum(row["value"] for row in rows) == pytest.approx(1)
+
+
+def test_media_chart__labels_are_a_line_apart() -> None:
+    marks = {"close_at": 0.95, "open_at": 0.949, "writeback_high": 0.9}
+    rows = data_of(media_chart(RESULT.tiers, media_bytes=MEDIA, thresholds=marks).to_dict())
+    heights = sorted(row["label"] for row in rows if "label" in row)
+
+    assert len(heights) == 4
+    assert min(b - a for a, b in pairwise(heights)) > 0.05
+
+
+def test_comparison_chart__keeps_the_order_of_the_table_and_says_who_is_best() -> None:
+    spec = spec_of("comparison")
+
+    assert spec["title"]["text"] == "What an access costs: b least, a 2.0 times that"
+    assert spec["layer"][0]["encoding"]["y"]["sort"] == ["b", "a"]
+
+
+def test_comparison_chart__missing_column_is_named() -> None:
+    with pytest.raises(vl.InputError, match="no column 'access_ns'"):
+        comparison_chart(COMPARISON.drop("access_ns"))
+
+
+@pytest.mark.parametrize("rows", [1, 3_000])
+def test_charts__any_number_of_windows_stays_below_the_row_limit(rows: int) -> None:
+    result = run(n_pages=50, n_accesses=3_000, epoch_accesses=3_000 // rows)
+    charts = (residency_chart(result.tiers), faults_chart(result.epochs), stall_chart(result.epochs))
+
+    assert all(len(data) < 5_000 for chart in charts for data in chart.to_dict()["datasets"].values())
+
+
+def test_charts__an_empty_result_still_draws() -> None:
+    tiers, epochs = RESULT.tiers.clear(), RESULT.epochs.clear()
+
+    for chart in (residency_chart(tiers), faults_chart(epochs), stall_chart(epochs)):
+        assert chart.to_dict()["title"]
+
+
+def test_tier_colours__are_five_different_ones() -> None:
+    assert tuple(TIER_COLOURS) == TIERS
+    assert len({*TIER_COLOURS.values(), PALE_CRAM}) == 6
+
+
+@pytest.mark.parametrize(("ending", "magic"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_save_chart__writes_the_kind_that_the_name_ends_in(tmp_path: Path, ending: str, magic: bytes) -> None:
+    path = save_chart(CHARTS["comparison"], tmp_path / f"figure.{ending}")
+
+    assert path.read_bytes().startswith(magic)
+
+
+def test_save_chart__svg_carries_title_and_description(tmp_path: Path) -> None:
+    text = save_chart(CHARTS["faults"], tmp_path / "f.svg").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(text)
+
+    assert root.get("role") == "img"
+    assert root[0].text == "Faults, and the traffic they cause"
+    assert root[1].text == spec_of("faults")["description"]
+
+
+def test_save_chart__other_endings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(vl.InputError, match=r"'figure.gif': end the name in .svg, .png, .pdf"):
+        save_chart(CHARTS["folio"], tmp_path / "figure.gif")
+
+
+def test_save_chart__place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(vl.InputError, match=r"cannot write .*nowhere"):
+        save_chart(CHARTS["folio"], tmp_path / "nowhere" / "figure.svg")
+
+
+def test_setup_display__makes_still_figures_with_alt_text() -> None:
+    bundle = _svg_bundle(spec_of("comparison"))
+
+    assert bundle["image/svg+xml"].startswith("<svg")
+    assert bundle["text/plain"] == spec_of("comparison")["description"]
+
+
+def test_charts__can_be_joined() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # altair mentions merged parameters
+        joined = alt.vconcat(CHARTS["residency"], CHARTS["comparison"])
+
+    assert len(joined.to_dict()["vconcat"]) == 2

@@ -1,0 +1,18 @@
+"""Figures: each function takes a table of a result and returns an altair chart."""
+
+from vswaplab.charts.compare import comparison_chart, folio_chart
+from vswaplab.charts.history import faults_chart, media_chart, residency_chart, stall_chart
+from vswaplab.charts.theme import TIER_COLOURS, TIERS, save_chart, setup_display
+
+__all__ = [
+    "TIERS",
+    "TIER_COLOURS",
+    "comparison_chart",
+    "faults_chart",
+    "folio_chart",
+    "media_chart",
+    "residency_chart",
+    "save_chart",
+    "setup_display",
+    "stall_chart",
+]

@@ -1,0 +1,191 @@
+"""One look for every figure: a colour and a stacking order per tier, type, saving.
+
+Importing this module turns the theme on for the session; a chart carries no
+configuration of its own, so charts can be joined with ``|`` and ``&``. Colours
+are Okabe and Ito's set, made to be told apart with any colour vision.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import altair as alt
+
+from vswaplab.base.errors import InputError
+
+Chart = alt.Chart | alt.LayerChart | alt.VConcatChart | alt.HConcatChart
+"""What a chart function returns."""
+
+TIERS = ("DRAM", "ZERO", "CRAM", "zswap", "swapfile")
+"""Tiers, fastest first: the stacking order of every figure, from the axis outwards."""
+
+TIER_COLOURS = {
+    "DRAM": "#0072B2",
+    "ZERO": "#B3B3B3",
+    "CRAM": "#009E73",
+    "zswap": "#E69F00",
+    "swapfile": "#D55E00",
+}
+"""The one colour of each tier."""
+
+PALE_CRAM = "#7FCEB9"
+"""CRAM's colour in a lighter tint: what CRAM serves without moving the page."""
+
+TIME_TITLE = "Time (accesses since the start)"
+
+WIDTH, HEIGHT = 680, 260
+"""Plot area in px."""
+
+FONT_PX = 14
+_SMALL_PX = 13  # never below 12: a projector at the back of a room
+_SAVE_FORMATS = ("svg", "png", "pdf")
+_THEME = "vswaplab"
+_RENDERER = "vswaplab-svg"
+
+
+@alt.theme.register(_THEME, enable=True)
+def _theme() -> alt.theme.ThemeConfig:
+    axis = {
+        "labelFontSize": _SMALL_PX,
+        "titleFontSize": FONT_PX,
+        "titleFontWeight": "normal",
+        "gridOpacity": 0.5,
+    }
+    config = {
+        "view": {"continuousWidth": WIDTH, "continuousHeight": HEIGHT, "stroke": None},
+        "title": {
+            "fontSize": 17,
+            "subtitleFontSize": FONT_PX,
+            "anchor": "start",
+            "offset": 12,
+            "subtitlePadding": 5,
+        },
+        "axis": axis,
+        "legend": {"labelFontSize": FONT_PX, "titleFontSize": FONT_PX, "symbolSize": 160, "labelLimit": 320},
+        "header": {"labelFontSize": FONT_PX, "titleFontSize": FONT_PX},
+        "text": {"fontSize": FONT_PX},
+        "background": "white",
+    }
+    return cast("alt.theme.ThemeConfig", {"config": config})
+
+
+def tier_rank(tier: str) -> int:
+    """Say where a tier stands, 0 is the fastest; unknown names come last."""
+    return TIERS.index(tier) if tier in TIERS else len(TIERS)
+
+
+def tier_scale(tiers: Iterable[str]) -> alt.Scale:
+    """Give the colour scale of some tiers, in the order in which a stack shows them from the top."""
+    shown = sorted(set(tiers) & set(TIERS), key=tier_rank, reverse=True)
+    return alt.Scale(domain=shown, range=[TIER_COLOURS[tier] for tier in shown])
+
+
+def titled(title: str, *subtitles: str | None) -> alt.TitleParams:
+    """Put a title together with the lines under it that are not empty."""
+    lines = [line for line in subtitles if line]
+    return alt.TitleParams(text=title, subtitle=lines) if lines else alt.TitleParams(text=title)
+
+
+def cram_note(cram_mode: str | None) -> str | None:
+    """Say which of CRAM's two meanings a figure shows; None if not told."""
+    words = {
+        "swap": "CRAM behind swap entries (mode swap)",
+        "tier": "CRAM as a read-only memory tier (mode tier)",
+    }
+    return None if cram_mode is None else words.get(cram_mode, f"CRAM mode {cram_mode}")
+
+
+def time_axis(n_accesses: int) -> alt.X:
+    """Give the axis of time: accesses since the start, up to the end of the run."""
+    axis = alt.Axis(
+        title=TIME_TITLE, labelExpr="datum.value ? format(datum.value, '~s') : '0'", grid=False, tickCount=8
+    )
+    return alt.X("access:Q", axis=axis, scale=alt.Scale(domain=[0, max(1, n_accesses)], nice=False))
+
+
+def layered(*charts: alt.Chart | alt.LayerChart, **properties: object) -> alt.LayerChart:
+    """Lay charts over each other; altair's own function does not say what it returns."""
+    chart = alt.layer(*charts).properties(**properties)
+    assert isinstance(chart, alt.LayerChart)
+    return chart
+
+
+def setup_display() -> None:
+    """Show charts in a notebook as still SVG figures that need no network and carry their alt text."""
+    alt.renderers.register(_RENDERER, _svg_bundle)
+    alt.renderers.enable(_RENDERER)
+
+
+def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200) -> Path:
+    """Write a chart as a still figure.
+
+    Parameters
+    ----------
+    chart
+    path
+        Ends in .svg, .png or .pdf. An SVG carries the chart's title and
+        description as ``<title>`` and ``<desc>``.
+    ppi : pixels per inch
+        Of a PNG; 72 is one pixel per px.
+
+    Returns
+    -------
+    path : Path
+
+    Raises
+    ------
+    InputError
+        Another ending, or a place that cannot be written.
+    """
+    target = Path(path)
+    kind = target.suffix.lower().lstrip(".")
+    if kind not in _SAVE_FORMATS:
+        raise InputError(
+            f"cannot save a chart as {target.name!r}: end the name in .{', .'.join(_SAVE_FORMATS)}"
+        )
+    try:
+        if kind == "svg":
+            target.write_text(chart_svg(chart), encoding="utf-8")
+        elif kind == "png":
+            chart.save(str(target), format="png", ppi=ppi)
+        else:
+            chart.save(str(target), format="pdf")
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror or error}; choose another place") from None
+    return target
+
+
+def chart_svg(chart: Chart) -> str:
+    """Draw a chart as SVG text with its title and description inside."""
+    return _svg(chart.to_dict())
+
+
+def _svg(spec: dict[str, Any]) -> str:
+    import vl_convert  # 84 MB: only when something is drawn
+
+    drawn: str = vl_convert.vegalite_to_svg(spec)
+    return _described(drawn, title_text(spec), str(spec.get("description", "")))
+
+
+def _svg_bundle(spec: dict[str, Any], **_: object) -> dict[str, str]:
+    return {"image/svg+xml": _svg(spec), "text/plain": str(spec.get("description") or title_text(spec))}
+
+
+def title_text(spec: dict[str, Any]) -> str:
+    """Find the title of a chart's specification; a joined chart without one has its first part's."""
+    title = spec.get("title", "")
+    text = title.get("text", "") if isinstance(title, dict) else title
+    if not text:
+        parts = spec.get("vconcat") or spec.get("hconcat") or []
+        text = title_text(parts[0]) if parts else ""
+    return " ".join(text) if isinstance(text, list) else str(text)
+
+
+def _described(svg: str, title: str, description: str) -> str:
+    # vl-convert writes neither: facts of the display study, section 3
+    words = f"<title>{html.escape(title)}</title><desc>{html.escape(description)}</desc>"
+    return re.sub(r"(<svg\b)([^>]*>)", lambda found: f'{found[1]} role="img"{found[2]}{words}', svg, count=1)
