@@ -19,7 +19,7 @@ from vswaplab.machine.profiles import Profile, find_profile
 Charge = Literal["memcg", "host"]
 CramMode = Literal["swap", "tier"]
 WritebackTo = Literal["zswap", "swapfile"]
-Layer = Literal["vswap", "swap-table"]
+Layer = Literal["vswap", "swap-table"]  # "none" needs slots for every swapped page: not in this version
 
 
 def _whole(owner: str, name: str, value: object, at_least: int) -> int:
@@ -341,19 +341,21 @@ class Machine:
     swap_max_slots: int | None = None
 
     def __post_init__(self) -> None:
-        for name, kind in (("dram", Dram), ("costs", Costs)):
-            if not isinstance(getattr(self, name), kind):
-                raise InputError(f"machine.{name} must be a vl.{kind.__name__}, got {getattr(self, name)!r}")
-        for name, kind in (("cram", Cram), ("zswap", Zswap)):
-            if not isinstance(getattr(self, name), kind | None):
-                raise InputError(f"machine.{name} must be a vl.{kind.__name__} or None, got {getattr(self, name)!r}")
+        parts: tuple[tuple[str, type, bool], ...] = (
+            ("dram", Dram, False),
+            ("cram", Cram, True),
+            ("zswap", Zswap, True),
+            ("costs", Costs, False),
+        )
+        for name, kind, may_lack in parts:
+            part = getattr(self, name)
+            if not isinstance(part, kind) and not (part is None and may_lack):
+                raise InputError(f"machine.{name} must be a vl.{kind.__name__}, got {part!r}")
         if isinstance(self.swapfiles, Swapfile) or not all(isinstance(s, Swapfile) for s in self.swapfiles):
             raise InputError(f"machine.swapfiles must be a list of vl.Swapfile, got {self.swapfiles!r}")
         if len(self.swapfiles) > 30:  # MAX_SWAPFILES is 23..29 by configuration
             raise InputError(f"machine.swapfiles has {len(self.swapfiles)} devices: Linux allows fewer than 30")
         _set(self, swapfiles=tuple(self.swapfiles))
-        if self.layer == "none":
-            raise InputError("machine.layer 'none' is not modelled in this version: use 'vswap' or 'swap-table'")
         _choice("machine", "layer", self.layer, get_args(Layer))
         if self.swap_max_slots is not None:
             _set(self, swap_max_slots=_whole("machine", "swap_max_slots", self.swap_max_slots, 0))

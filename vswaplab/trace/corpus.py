@@ -116,12 +116,15 @@ class Corpus:
         if column not in self.table.columns or not self.table[column].dtype.is_numeric():
             have = [c for c in self.table.columns if c not in ("region", "is_zero", "same_filled", "page", "moment")]
             raise InputError(
-                f"the corpus has no size column {column!r} that the profile stores by: it has {', '.join(have) or 'none'}"
+                f"the corpus has no size column {column!r} that the profile stores by: "
+                f"it has {', '.join(have) or 'none'}"
             )
         values = self.table[column].to_numpy()
         bad = np.flatnonzero(~((values >= 1) & (values <= PAGE_SIZE)))
         if bad.size:
-            raise InputError(f"corpus column {column!r} row {bad[0]} is {values[bad[0]]}: sizes are 1 to {PAGE_SIZE} bytes")
+            raise InputError(
+                f"corpus column {column!r} row {bad[0]} is {values[bad[0]]}: sizes are 1 to {PAGE_SIZE} bytes"
+            )
         return values.astype(np.int32)
 
 

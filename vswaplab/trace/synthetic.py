@@ -59,7 +59,8 @@ def zipf_pages(n_pages: int, n_accesses: int, alpha: float, seed: int) -> NDArra
     share = np.arange(1, n_pages + 1, dtype=np.float64) ** -alpha
     share = share.cumsum() / share.sum()
     rank = np.minimum(share.searchsorted(rng.random(n_accesses)), n_pages - 1)
-    return rng.permutation(n_pages)[rank]
+    popular: NDArray[np.int64] = rng.permutation(n_pages)
+    return popular[rank]
 
 
 def zipf(

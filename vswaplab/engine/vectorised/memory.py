@@ -119,9 +119,9 @@ class Memory:
 
     def _is_in(self, pages: Pages, in_cram: bool) -> Mask:
         state = self.state.take(pages)
-        if in_cram:
-            return (state >= State.CRAM_SOFTLEAF) & (state <= State.CRAM_WRITABLE)
-        return state == State.RESIDENT
+        low, high = (State.CRAM_SOFTLEAF, State.CRAM_WRITABLE) if in_cram else (State.RESIDENT, State.RESIDENT)
+        is_in: Mask = (state >= low) & (state <= high)
+        return is_in
 
     # Running sums ---------------------------------------------------------------------------
 
@@ -253,4 +253,5 @@ class Memory:
         """List zswap's live entries from a place in its queue on, oldest first."""
         places = np.arange(hand, self.queue.length)
         entries = self.queue.entries[hand : self.queue.length]
-        return entries[self.queue_stamp.take(entries) == places]
+        live: Pages = entries[self.queue_stamp.take(entries) == places]
+        return live

@@ -178,7 +178,7 @@ def _cram_outcomes(
     writes = is_write.cumsum()
     n_writes = writes - (writes - is_write)[local_first]
     state = run_state[index]
-    is_first_write = is_write & (n_writes == 1) & (state != State.CRAM_WRITABLE)
+    is_first_write = is_write & (n_writes == 1) & (state < State.CRAM_WRITABLE)  # a poisoned page asks for nothing
     is_made = is_first_write & _within_budget(mem, at[index], is_first_write)
     made = np.flatnonzero(is_made)
     # A run whose first write was granted stays in CRAM; so does everything before a first write.
@@ -297,7 +297,8 @@ def _overrun_at(mem: Memory, window: Window, media_bytes: int) -> int:
 def _leaves_cram(outcome: NDArray[np.uint8], was: NDArray[np.uint8]) -> Mask:
     # Zombies do not leave: only promotions, and frees of pages that were never writable.
     gone = (was == State.CRAM_SOFTLEAF) | (was == State.CRAM_READONLY)
-    return (outcome == _PROMOTE) | ((outcome == _FREED) & gone)
+    leaves: Mask = (outcome == _PROMOTE) | ((outcome == _FREED) & gone)
+    return leaves
 
 
 def settle(mem: Memory, window: Window) -> None:
@@ -356,9 +357,7 @@ def _leave(mem: Memory, page: Pages, outcome: NDArray[np.uint8], was: NDArray[np
         mem.make_zombies(unseen)
 
 
-def _slots_and_copies(
-    mem: Memory, ids: Pages, op: NDArray[np.uint8], page: Pages, outcome: NDArray[np.uint8]
-) -> None:
+def _slots_and_copies(mem: Memory, ids: Pages, op: NDArray[np.uint8], page: Pages, outcome: NDArray[np.uint8]) -> None:
     loaded = page[outcome == _PSWPIN]
     if loaded.size:
         for device, n in enumerate(np.bincount(mem.slot.take(loaded)).tolist()):

@@ -1,0 +1,166 @@
+"""The vectorised engine must equal the reference, bit for bit, at every batch size."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+import vswaplab as vl
+from vswaplab.engine.plan import make_plan
+from vswaplab.engine.reference import Reference
+from vswaplab.engine.vectorised import Vectorised
+from vswaplab.engine.vectorised import machine as vectorised_machine
+
+# Coarse sizes, so that "exactly at the limit" happens.
+DEVICE = vl.Profile(
+    name="coarse", kind="cram", title="coarse sizes", algorithm="none", granule_bytes=4096, size_column="lz4_4k",
+    rounding_bytes=1, metadata_bytes=0, read_ns=250, read_loaded_ns=1000, write_ns=250, store_ns=500, load_ns=500,
+    advertised_ratio=2.0, ratio_kind="none", tag="guess", source="made up for a test", date="2026-11-23",
+    guesses="every figure",
+)  # fmt: skip
+
+
+@st.composite
+def corpora(draw: st.DrawFn) -> vl.Corpus:
+    n_regions = draw(st.integers(1, 3))
+    rows = draw(st.lists(st.integers(1, 16), min_size=n_regions, max_size=12))
+    step = draw(st.sampled_from([256, 256, 173]))
+    size = np.minimum(np.array(rows) * step, 4096)
+    zero = draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    is_zero = np.array(zero) & draw(st.booleans())
+    region = np.sort(np.arange(len(rows)) % n_regions)
+    return vl.Corpus(pl.DataFrame({"region": region, "is_zero": is_zero, "lz4_4k": size, "zstd3_4k": size}))
+
+
+@st.composite
+def traces(draw: st.DrawFn) -> vl.Trace:
+    n_pages = draw(st.integers(1, 60))
+    n = draw(st.integers(1, 600))
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    alpha = draw(st.sampled_from([0.0, 0.5, 1.0, 1.5]))
+    weight = np.arange(1, n_pages + 1) ** -alpha
+    page = rng.permutation(n_pages)[rng.choice(n_pages, n, p=weight / weight.sum())]
+    if draw(st.booleans()):
+        page = (page + np.arange(n) // draw(st.integers(1, 50))) % n_pages
+    free, write = draw(st.sampled_from([(0.0, 0.3), (0.05, 0.3), (0.3, 0.3), (0.0, 0.0), (0.0, 1.0), (0.02, 0.6)]))
+    op = rng.choice(3, n, p=[1 - free - write if free + write < 1 else 0.0, write, free])
+    repeats = rng.integers(0, 4, (2, n)) if draw(st.booleans()) else None
+    corpus = draw(corpora())
+    return vl.Trace(
+        page,
+        op,
+        n_pages=n_pages,
+        repeat_reads=None if repeats is None else repeats[0],
+        repeat_writes=None if repeats is None else repeats[1],
+        content=rng.integers(0, len(corpus), n_pages),
+        corpus=corpus,
+        redraw_probability=draw(st.sampled_from([0.0, 0.3, 1.0])),
+    )
+
+
+@st.composite
+def drams(draw: st.DrawFn) -> vl.Dram:
+    capacity = draw(st.integers(1, 40))
+    high = draw(st.integers(1, min(capacity, 12)))
+    return vl.Dram(
+        capacity,
+        total_pages=draw(st.sampled_from([None, capacity, 4 * capacity + 1])),
+        low=draw(st.integers(0, high - 1)),
+        high=high,
+        charge=draw(st.sampled_from(["memcg", "host"])),
+    )
+
+
+@st.composite
+def crams(draw: st.DrawFn) -> vl.Cram:
+    media = draw(st.sampled_from([1, 1024, 4096, 8192, 16384, 16384, 30000, 65536]))
+    advertised = draw(st.integers(max(1, media // 4096), 40)) * 4096
+    mode = draw(st.sampled_from(["swap", "swap", "swap", "tier"]))
+    marks = [0.0, 0.25, 0.5, 0.75, 0.9, 1.0, 1.0]
+    open_at, close_at = sorted(draw(st.lists(st.sampled_from(marks), min_size=2, max_size=2)))
+    low, high = sorted(draw(st.lists(st.sampled_from(marks), min_size=2, max_size=2)))
+    pages = max(media, advertised) // 4096
+    node_low = draw(st.integers(0, max(0, pages - 1))) if draw(st.booleans()) else 0
+    period = st.sampled_from([0, 0, 1, 2, 7, 50])
+    return vl.Cram(
+        profile=DEVICE,
+        media_bytes=media,
+        advertised_bytes=max(media, advertised),
+        mode=mode,
+        writable_budget_pages=0 if mode == "tier" else draw(st.sampled_from([0, 0, 1, 2, 5, 40, 40])),
+        writeback_to=draw(st.sampled_from(["zswap", "swapfile"])),
+        close_at=close_at,
+        open_at=open_at,
+        writeback_high=high,
+        writeback_low=low,
+        node_low=node_low,
+        node_high=draw(st.integers(node_low + 1, pages)) if node_low else 0,
+        report_lag=draw(period),
+        flush_period=draw(period),
+        reaper_period=draw(period),
+    )
+
+
+zswaps = st.builds(
+    vl.Zswap,
+    compressor=st.just("zstd"),
+    max_pool_percent=st.sampled_from([0, 5, 20, 50, 100]),
+    accept_threshold_percent=st.sampled_from([0, 50, 90, 100]),
+    writeback=st.sampled_from([True, True, False]),
+    store_incompressible=st.booleans(),
+)
+# Mostly one ample swapfile, so that runs get far; else up to three tight ones.
+roomy = st.just([vl.Swapfile(capacity_slots=100)])
+tight = st.lists(
+    st.builds(vl.Swapfile, capacity_slots=st.sampled_from([1, 3, 10, 30, 100]), priority=st.integers(-1, 2)), max_size=3
+)
+machines = st.builds(
+    vl.Machine,
+    dram=drams(),
+    cram=st.one_of(crams(), crams(), st.none()),
+    zswap=st.one_of(zswaps, zswaps, st.none()),
+    swapfiles=st.one_of(roomy, roomy, tight),
+    swap_max_slots=st.sampled_from([None] * 8 + [0, 2, 20]),
+)
+
+
+def run(engine: Reference | Vectorised, n: int, batch: int) -> int:
+    for start in range(0, n, batch):
+        stop = min(start + batch, n)
+        done = engine.run(start, stop)
+        if done < stop:
+            return done
+    return n
+
+
+def assert_same(trace: vl.Trace, machine: vl.Machine, seed: int, batch: int, window: int) -> None:
+    plan = make_plan(trace, machine, seed)
+    reference, fast = Reference(plan, trace), Vectorised(plan, trace)
+    fast._window = window
+    done = run(reference, len(trace), len(trace))
+    assert run(fast, len(trace), batch) == done
+    reference.check()
+    different = {k: (v, fast.count[k]) for k, v in reference.count.items() if v != fast.count[k]}
+    assert not different, f"counters (reference, vectorised): {different}"
+    assert (reference.device_in, reference.device_out) == (fast.device_in, fast.device_out)
+    assert reference.occupancy() == fast.occupancy()
+    table, other = reference.page_table(), fast.page_table()
+    for name in table.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(table, name), getattr(other, name), err_msg=name)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(data=st.data())
+def test_engines_agree__on_random_machines_and_traces(data: st.DataObject) -> None:
+    trace, machine = data.draw(traces()), data.draw(machines)
+    batch = data.draw(st.sampled_from([1, 2, 7, 64, len(trace)]))
+    window = data.draw(st.sampled_from([1, 5, 64, 4096]))
+    note(f"{machine}")
+    least = vectorised_machine._MIN_WINDOW
+    vectorised_machine._MIN_WINDOW = window
+    try:
+        assert_same(trace, machine, data.draw(st.integers(0, 3)), batch, window)
+    finally:
+        vectorised_machine._MIN_WINDOW = least

@@ -1,0 +1,99 @@
+"""Follow single pages: where each one is after every access.
+
+For small cases that a person checks by hand. The reference engine runs one
+access at a time, and the state of every page is written down after each.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from vswaplab.base.backing import Op, State
+from vswaplab.base.errors import InputError
+from vswaplab.engine.plan import make_plan
+from vswaplab.engine.reference import Reference
+from vswaplab.machine.config import Machine
+from vswaplab.results.counters import OUTCOMES
+from vswaplab.trace.trace import Trace
+
+MAX_ROWS = 20_000
+"""Accesses times pages at most: what a person can still look at."""
+
+PLACES: dict[State, tuple[str, str]] = {
+    State.NONE: ("nowhere", "nowhere"),
+    State.RESIDENT: ("DRAM", "DRAM"),
+    State.ZERO: ("zero", "ZERO"),
+    State.CRAM_SOFTLEAF: ("CRAM (entry)", "CRAM"),
+    State.CRAM_READONLY: ("CRAM (read-only)", "CRAM"),
+    State.CRAM_WRITABLE: ("CRAM (writable)", "CRAM"),
+    State.CRAM_POISONED: ("CRAM (poisoned)", "CRAM"),
+    State.ZSWAP: ("zswap", "zswap"),
+    State.SWAPFILE: ("swapfile", "swapfile"),
+}
+"""Where a page is in plain words, and the tier that is."""
+
+_SCHEMA = {
+    "access": pl.Int64,
+    "op": pl.String,
+    "accessed": pl.Int64,
+    "page": pl.Int64,
+    "place": pl.String,
+    "tier": pl.String,
+    "event": pl.String,
+}
+
+
+def follow(trace: Trace, machine: Machine, *, seed: int = 0) -> pl.DataFrame:
+    """Write down where every page is after every access.
+
+    Parameters
+    ----------
+    trace : Trace
+        A small one: accesses times pages may not exceed 20,000.
+    machine : Machine
+    seed : int
+        Of the draws that writes make, as in ``simulate``.
+
+    Returns
+    -------
+    steps : polars.DataFrame
+        One row per access and page: ``access`` (index), ``op`` (read, write or
+        free) and ``accessed`` (page) say what the access was; ``page`` is
+        ``place`` after it, in plain words, which is in ``tier`` (as in
+        ``Result.tiers``, or nowhere); ``event`` is the access's outcome, a
+        counter. The table ends before an access that found no frame.
+
+    Raises
+    ------
+    InputError
+        The trace is too long to follow, or the corpus lacks a profile's column.
+
+    Examples
+    --------
+    >>> from vswaplab.machine.config import Dram, Swapfile
+    >>> machine = Machine(dram=Dram(1, high=1), swapfiles=[Swapfile(8)])
+    >>> follow(Trace([0, 1]), machine).select("access", "page", "place").rows()
+    [(0, 0, 'DRAM'), (0, 1, 'nowhere'), (1, 0, 'swapfile'), (1, 1, 'DRAM')]
+    """
+    _check_size(trace)
+    runner = Reference(make_plan(trace, machine, seed), trace)
+    rows: list[tuple[int, str, int, int, str, str, str]] = []
+    for index in range(len(trace)):
+        before = dict(runner.count)
+        if runner.run(index, index + 1) == index:
+            break
+        op = Op(int(trace.op[index])).name.lower()
+        event = next((name for name in (*OUTCOMES, "frees") if runner.count[name] > before[name]), "")
+        for page in range(trace.n_pages):
+            place = PLACES[runner.state.get(page, State.NONE)]
+            rows.append((index, op, int(trace.page[index]), page, *place, event))
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+
+
+def _check_size(trace: Trace) -> None:
+    rows = len(trace) * trace.n_pages
+    if rows > MAX_ROWS:
+        raise InputError(
+            f"cannot follow {len(trace):,} accesses on {trace.n_pages:,} pages: that is {rows:,} rows, and "
+            f"{MAX_ROWS:,} is the limit; cut the trace with head(), or use fewer pages, or simulate()"
+        )
