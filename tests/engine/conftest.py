@@ -1,0 +1,202 @@
+"""Play a trace written as a table, and hold every line of it against the engine.
+
+One line is one access and the counters it moves, derived by hand::
+
+    w0  first_touch                          # comment
+    r1  first_touch reclaim_runs zswpout(1000)*2
+    !r2 reclaim_runs reclaim_fail oom        # memory ran out before it
+
+``r``, ``w`` and ``f`` read, write and free a page; ``r0/2/3`` stands for two
+more reads and three more writes of page 0. ``name(1000)`` also moves
+``name_bytes`` by 1000, ``*2`` is twice the word before it. Every table runs
+on both engines, in batches of one access, of three, and as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import polars as pl
+import pytest
+
+import vswaplab as vl
+from vswaplab.base.draws import CHOICE, draw
+from vswaplab.results.counters import COUNTER_NAMES, OUTCOMES
+
+ZERO = 0
+"""As a page's size: the page is all zeroes, and takes 64 bytes where it must be stored."""
+
+_FIGURES = {
+    **dict.fromkeys(("read_ns", "read_loaded_ns", "write_ns"), 250),
+    **dict.fromkeys(("store_ns", "load_ns"), 500),
+    **{"granule_bytes": 4096, "rounding_bytes": 1, "metadata_bytes": 0, "advertised_ratio": 2.0},
+    **{"algorithm": "none", "ratio_kind": "none", "tag": "guess", "guesses": "all of it"},
+    **{"source": "made up for a test", "date": "2026-11-23"},
+}
+POOL = vl.Profile(name="pool", kind="compressor", title="round sizes", size_column="lz4_4k", **_FIGURES)
+DEVICE = vl.Profile(name="device", kind="cram", title="round sizes", size_column="bdi_64", **_FIGURES)
+
+Sizes = Sequence[int | list[int]]
+_OPS = {"r": 0, "w": 1, "f": 2}
+_OP_COUNTERS = ("reads", "writes", "frees")
+
+
+def zswap(**settings: int | bool) -> vl.Zswap:
+    """Make a pool that stores the sizes of the table as they are."""
+    return vl.Zswap(compressor=POOL, **settings)
+
+
+def cram(media: int, device_pages: int, **settings: float | str) -> vl.Cram:
+    """Make a device that stores the sizes of the table as they are, and is calm until it is full."""
+    calm = dict.fromkeys(("close_at", "open_at", "writeback_high", "writeback_low"), 1.0)
+    marks = {"profile": DEVICE, "media_bytes": media, "advertised_bytes": max(media, device_pages * 4096)}
+    return vl.Cram(**(marks | calm | settings))
+
+
+def seed_for(choices: dict[int, int], rows: int = 2) -> int:
+    """Find a seed with which the write at each index draws the given row out of a region of ``rows``."""
+    return next(s for s in range(1 << 16) if all(draw(s, i, CHOICE) % rows == row for i, row in choices.items()))
+
+
+class Line(NamedTuple):
+    """One line of a table."""
+
+    op: int
+    page: int
+    repeat_reads: int
+    repeat_writes: int
+    moves: Counter[str]
+    is_served: bool
+
+
+def _parse(text: str) -> Line:
+    access, *words = text.split()
+    found = re.fullmatch(r"(!?)([rwf])(\d+)(?:/(\d+)/(\d+))?", access)
+    assert found, f"not an access: {access}"
+    moves: Counter[str] = Counter()
+    op = _OPS[found[2]]
+    if not found[1]:
+        moves.update(["accesses", _OP_COUNTERS[op]])
+    for word in words:
+        parts = re.fullmatch(r"([a-z_]+)(?:\((\d+)\))?(?:\*(\d+))?", word)
+        assert parts, f"not a word: {word}"
+        assert parts[1] in COUNTER_NAMES, f"not a counter: {parts[1]}"
+        times = int(parts[3] or 1)
+        moves[parts[1]] += times
+        if parts[2]:
+            moves[f"{parts[1]}_bytes"] += times * int(parts[2])
+    return Line(op, int(found[3]), int(found[4] or 0), int(found[5] or 0), moves, not found[1])
+
+
+def _corpus(sizes: Sizes, on_device: Sizes) -> tuple[pl.DataFrame, list[int]]:
+    # Page p has region p to itself; its first content is the first row of the region.
+    rows: list[tuple[int, bool, int, int]] = []
+    first: list[int] = []
+    for page, (pool, device) in enumerate(zip(sizes, on_device, strict=True)):
+        first.append(len(rows))
+        pair = [side if isinstance(side, list) else [side] for side in (pool, device)]
+        rows += [(page, a == ZERO, a or 64, b or 64) for a, b in zip(*pair, strict=True)]
+    return pl.DataFrame(rows, schema=["region", "is_zero", "lz4_4k", "bdi_64"], orient="row"), first
+
+
+def _where(row: dict[str, object]) -> str:
+    place = "DRAM" if row["is_resident"] else str(row["mapping"] or row["backing"])
+    copy = {"valid": "+copy", "stale": "+stale"}.get(str(row["copy"]), "")
+    return place + ("" if place == "SWAPFILE" else copy)
+
+
+class Play:
+    """Runs tables on one engine, in batches of one size."""
+
+    def __init__(self, engine: str, batch: int | None) -> None:
+        self.engine, self.batch = engine, batch
+
+    def __call__(
+        self,
+        table: str,
+        machine: vl.Machine,
+        *,
+        sizes: int | Sizes = 1000,
+        on_device: int | Sizes | None = None,
+        ends: str | None = None,
+        redraw: float = 0.0,
+        seed: int = 0,
+    ) -> vl.Result:
+        """Run a table; check its counters line by line and where each page ends.
+
+        Parameters
+        ----------
+        sizes : compressed bytes of each page, or of all; a list: the contents a write may draw
+        on_device : the same on the CRAM device, if it differs
+        ends : one word a page: DRAM, ZERO, ZSWAP, SWAPFILE, NONE or the mapping of a
+            CRAM page; ``+copy`` and ``+stale`` if it also holds a slot
+        """
+        stripped = (text.split("#")[0].strip() for text in table.splitlines())
+        lines = [_parse(text) for text in stripped if text]
+        n_pages = 1 + max(line.page for line in lines)
+        sizes = [sizes] * n_pages if isinstance(sizes, int) else sizes
+        on_device = sizes if on_device is None else on_device
+        on_device = [on_device] * len(sizes) if isinstance(on_device, int) else on_device
+        corpus, content = _corpus(sizes, on_device)
+        trace = vl.Trace(
+            [line.page for line in lines],
+            [line.op for line in lines],
+            n_pages=len(sizes),
+            repeat_reads=[line.repeat_reads for line in lines],
+            repeat_writes=[line.repeat_writes for line in lines],
+            content=content,
+            corpus=corpus,
+            redraw_probability=redraw,
+        )
+        window = self.batch or len(lines)
+        result = vl.simulate(trace, machine, seed=seed, engine=self.engine, batch_size=window, epoch_accesses=window)
+        self._check_counters(lines, result, window)
+        if ends is not None:
+            assert [_where(row) for row in result.state().iter_rows(named=True)] == ends.split()
+        return result
+
+    def _check_counters(self, lines: list[Line], result: vl.Result, window: int) -> None:
+        for epoch in result.epochs.iter_rows(named=True):
+            inside = lines[epoch["start"] : epoch["start"] + window]
+            expected = sum((line.moves for line in inside), Counter())
+            seen = Counter({name: epoch[name] for name in COUNTER_NAMES if epoch[name]})
+            assert seen == expected, f"accesses from {epoch['start']}: {dict(seen - expected)} too many, " + (
+                f"{dict(expected - seen)} too few"
+            )
+        totals = result.totals
+        assert totals["accesses"] == sum(line.is_served for line in lines)
+        assert totals["accesses"] == totals["reads"] + totals["writes"] + totals["frees"]
+        assert totals["accesses"] - totals["frees"] == sum(totals[name] for name in OUTCOMES)
+
+
+def _order(result: vl.Result, place: str) -> list[int]:
+    state = result.state().filter(pl.col("reclaim_rank").is_not_null()).sort("reclaim_rank")
+    is_there = pl.col("is_resident") if place == "DRAM" else ~pl.col("is_resident") & (pl.col("backing") == place)
+    return state.filter(is_there)["page"].to_list()
+
+
+def _tier(result: vl.Result, name: str) -> tuple[int, int, int]:
+    last = result.tiers.filter(pl.col("tier") == name).row(-1, named=True)
+    return last["pages"], last["stored_bytes"], last["media_bytes"]
+
+
+class Kit(NamedTuple):
+    """What a table needs beside ``vl``."""
+
+    play: Play
+    zswap: Callable[..., vl.Zswap]
+    cram: Callable[..., vl.Cram]
+    seed_for: Callable[..., int]
+    order: Callable[[vl.Result, str], list[int]]
+    """Pages of DRAM, CRAM or ZSWAP, next victim first."""
+    tier: Callable[[vl.Result, str], tuple[int, int, int]]
+    """Pages, stored bytes and media bytes of a tier at the end."""
+
+
+@pytest.fixture(params=[(e, b) for e in ("reference", "vectorised") for b in (1, 3, None)], ids=str)
+def kit(request: pytest.FixtureRequest) -> Kit:
+    """Everything a table needs, once for each engine and batch size."""
+    return Kit(Play(*request.param), zswap, cram, seed_for, _order, _tier)
