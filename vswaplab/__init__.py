@@ -5,6 +5,7 @@ from importlib.metadata import version as _version
 from vswaplab.base.backing import Backing, Op
 from vswaplab.base.errors import InputError
 from vswaplab.engine import simulate
+from vswaplab.engine.follow import follow
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zswap, machine_from_dict
 from vswaplab.machine.profiles import Profile, profiles
 from vswaplab.results.result import Result, load_result
@@ -39,6 +40,7 @@ __all__ = [
     "Swapfile",
     "Trace",
     "Zswap",
+    "follow",
     "load_result",
     "load_trace",
     "loop",
