@@ -1,0 +1,66 @@
+"""A machine in words and bytes, one line a tier, for people to read."""
+
+from __future__ import annotations
+
+from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
+from vswaplab.machine.config import Cram, Dram, Machine, Swapfile, Zswap
+from vswaplab.machine.profiles import Profile
+
+
+def machine_words(machine: Machine) -> list[str]:
+    """Say what a machine is: fastest tier first, then who owns the names.
+
+    Examples
+    --------
+    >>> for line in machine_words(Machine(Dram(capacity_pages=512), swapfiles=[Swapfile(capacity_slots=1024)])):
+    ...     print(line)
+    DRAM: 2.0 MiB (512 pages); reclaim frees 32 pages at a time; the pool is charged by compressed length
+    swapfile 0: 4.0 MiB (1,024 slots), 80.00 us a read
+    layer: vswap
+    """
+    lines = [_dram_words(machine.dram)]
+    if machine.cram is not None:
+        lines.append(_cram_words(machine.cram))
+    if machine.zswap is not None:
+        lines.append(_zswap_words(machine.zswap, machine.dram.host_pages))
+    lines += [_swapfile_words(i, device) for i, device in enumerate(machine.swapfiles)]
+    limit = machine.swap_max_slots
+    return [*lines, f"layer: {machine.layer}" + ("" if limit is None else f"; at most {limit:,} swap slots")]
+
+
+def _pages(n_pages: int) -> str:
+    return f"{format_bytes(n_pages * PAGE_SIZE)} ({n_pages:,} pages)"
+
+
+def _evidence(profile: Profile) -> str:
+    return f"{profile.name} (figures partly guessed)" if profile.guesses else profile.name
+
+
+def _dram_words(dram: Dram) -> str:
+    charged = "compressed length" if dram.charge == "memcg" else "what the allocator takes"
+    frees = dram.high_pages - dram.low
+    return (
+        f"DRAM: {_pages(dram.capacity_pages)}; reclaim frees {frees} page{'s' * (frees != 1)} at a time; "
+        f"the pool is charged by {charged}"
+    )
+
+
+def _cram_words(cram: Cram) -> str:
+    mode = "behind swap entries" if cram.mode == "swap" else "a read-only memory tier"
+    words = (
+        f"CRAM: shows {_pages(cram.device_pages)} over {format_bytes(cram.media_bytes)} of media, "
+        f"mode {cram.mode} ({mode}), device {_evidence(cram.device)}"
+    )
+    if cram.writable_budget_pages:
+        words += f", {cram.writable_budget_pages:,} pages may be writable"
+    return words
+
+
+def _zswap_words(zswap: Zswap, host_pages: int) -> str:
+    limit = host_pages * zswap.max_pool_percent // 100
+    return f"zswap: {_evidence(zswap.profile)}, pool of at most {_pages(limit)} inside DRAM"
+
+
+def _swapfile_words(index: int, device: Swapfile) -> str:
+    size = format_bytes(device.capacity_slots * PAGE_SIZE)
+    return f"swapfile {index}: {size} ({device.capacity_slots:,} slots), {format_ns(device.read_ns)} a read"

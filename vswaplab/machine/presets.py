@@ -1,0 +1,342 @@
+"""Ready-made machines, machines from a file, and single settings changed by name.
+
+A preset's sizes follow the number of pages a workload touches, so that the
+same name means the same pressure on every trace.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vswaplab.base.errors import InputError
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.machine.config import Cram, Dram, Machine, Swapfile, Zswap, machine_from_dict
+from vswaplab.machine.profiles import find_profile, load_profiles
+
+DEFAULT_PRESET = "four-tiers"
+
+_DRAM_PERCENT = 40  # of the workload's pages
+_ADVERTISED_PERCENT = 30  # of the workload's pages
+_BUDGET_PERCENT = 5  # of the device's pages
+_SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB)")
+_WORDS: dict[str, object] = {"true": True, "false": False, "none": None}
+
+
+def _part(n_pages: int, percent: int) -> int:
+    return max(1, n_pages * percent // 100)
+
+
+def _dram(n_pages: int, **settings: Any) -> Dram:  # noqa: ANN401 - passed on to Dram
+    return Dram(capacity_pages=_part(n_pages, _DRAM_PERCENT), **settings)
+
+
+def _cram(n_pages: int, media_share: int = 2, **settings: Any) -> Cram:  # noqa: ANN401 - passed on to Cram
+    advertised = _part(n_pages, _ADVERTISED_PERCENT) * PAGE_SIZE
+    return Cram(media_bytes=advertised // media_share, advertised_bytes=advertised, **settings)
+
+
+def _swapfiles(n_pages: int) -> tuple[Swapfile, ...]:
+    return (Swapfile(capacity_slots=2 * n_pages),)
+
+
+def _four_tiers(n_pages: int) -> Machine:
+    return Machine(_dram(n_pages), _cram(n_pages), Zswap(), _swapfiles(n_pages))
+
+
+def _cram_tier(n_pages: int) -> Machine:
+    # charge "host": under memory.max alone a tier's pages stay charged, and CRAM frees nothing
+    return Machine(_dram(n_pages, charge="host"), _cram(n_pages, mode="tier"), Zswap(), _swapfiles(n_pages))
+
+
+def _zswap_only(n_pages: int) -> Machine:
+    return Machine(_dram(n_pages), None, Zswap(compressor="zstd"), _swapfiles(n_pages))
+
+
+def _swap_only(n_pages: int) -> Machine:
+    return Machine(_dram(n_pages, low=0, high=1), swapfiles=_swapfiles(n_pages))
+
+
+def _cram_writable(n_pages: int) -> Machine:
+    budget = _part(_part(n_pages, _ADVERTISED_PERCENT), _BUDGET_PERCENT)
+    periods = {"report_lag": 1_000, "flush_period": 5_000, "reaper_period": 20_000}  # [guess]
+    cram = _cram(n_pages, writable_budget_pages=budget, **periods)
+    return Machine(_dram(n_pages), cram, Zswap(), _swapfiles(n_pages))
+
+
+def _small_media(n_pages: int) -> Machine:
+    # The gate closes below the writeback mark, and reports lag: both must work.
+    marks = {
+        "close_at": 0.90,
+        "open_at": 0.85,
+        "writeback_high": 0.92,
+        "writeback_low": 0.80,
+        "report_lag": 500,
+    }
+    return Machine(_dram(n_pages), _cram(n_pages, 4, **marks), Zswap(), _swapfiles(n_pages))
+
+
+_PRESETS: dict[str, tuple[str, Callable[[int], Machine]]] = {
+    "four-tiers": (
+        "DRAM for 40 % of the pages, CRAM shown as 30 % over half the media, zswap lz4, one swapfile",
+        _four_tiers,
+    ),
+    "cram-tier": (
+        "the same with CRAM as a read-only memory tier, the pool charged to the host",
+        _cram_tier,
+    ),
+    "zswap-only": ("DRAM for 40 % of the pages, zswap zstd, one swapfile", _zswap_only),
+    "swap-only": ("DRAM for 40 % of the pages and one swapfile: textbook LRU", _swap_only),
+    "cram-writable": (
+        "four-tiers with 5 % of the device's pages writable in place; reports, flushes and reaper lag",
+        _cram_writable,
+    ),
+    "small-media": (
+        "four-tiers with CRAM over a quarter of what it shows: its gate and its writeback work",
+        _small_media,
+    ),
+}
+
+
+def preset_names() -> dict[str, str]:
+    """List the presets, name to one line that says what each is."""
+    return {name: line for name, (line, _) in _PRESETS.items()}
+
+
+def preset(name: str, n_pages: int) -> Machine:
+    """Make a ready-made machine of a size that puts a workload under pressure.
+
+    Parameters
+    ----------
+    name
+        One of ``preset_names()``.
+    n_pages : pages
+        What the workload touches (``trace.n_pages``); every size follows it.
+
+    Returns
+    -------
+    machine
+
+    Raises
+    ------
+    InputError
+        No such preset; a number of pages below 1.
+
+    Examples
+    --------
+    >>> machine = preset("four-tiers", 1000)
+    >>> machine.dram.capacity_pages, machine.cram.device_pages, machine.swapfiles[0].capacity_slots
+    (400, 300, 2000)
+    """
+    if name not in _PRESETS:
+        raise InputError(f"no preset {name!r}; nearest: {_nearest(name, _PRESETS)}; or give a machine's .toml file")
+    number = n_pages.__index__() if hasattr(n_pages, "__index__") and not isinstance(n_pages, bool) else 0
+    if number < 1:
+        raise InputError(f"n_pages must be a whole number of at least 1, got {n_pages!r}")
+    return _PRESETS[name][1](number)
+
+
+def load_machine(path: str | Path, profiles_file: str | Path | None = None) -> Machine:
+    """Read a machine from a TOML file: ``[dram]``, ``[cram]``, ``[zswap]``, ``[[swapfiles]]``, ``layer``...
+
+    Sizes may be written as text with a unit: ``media_bytes = "64MiB"``.
+
+    Parameters
+    ----------
+    path
+    profiles_file
+        A TOML file of further profiles that the machine may name.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is not TOML, or does not describe a machine;
+        one line that names the file and the setting.
+    """
+    source = Path(path)
+    try:
+        tables = tomllib.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the machine {source}: {error.strerror or error}; give a .toml file") from None
+    except ValueError as error:  # broken TOML, or not UTF-8
+        reason = " ".join(str(error).split())
+        raise InputError(f"the machine {source} is not TOML ({reason}): mend the file") from None
+    try:
+        return machine_from_dict(_resolved(_with_sizes(tables), profiles_file))
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def with_settings(machine: Machine, settings: Iterable[str], profiles_file: str | Path | None = None) -> Machine:
+    """Change single settings of a machine, each written as ``part.name=value``.
+
+    A value is a whole number, a decimal, true, false, none or a word; settings
+    in bytes, pages or slots take a size with KiB, MiB or GiB as well. What was
+    derived follows: a new ``dram.capacity_pages`` takes ``total_pages`` and
+    ``high`` along if they had their defaults, and a new ``cram.media_bytes``
+    alone keeps the ratio of advertised to media bytes. A new ``cram.profile``
+    changes ratios and latency but no size. A tier that the machine lacks is
+    added; ``cram=none`` takes it away; ``swapfiles.1.capacity_slots=...`` adds
+    a second device.
+
+    Parameters
+    ----------
+    machine
+    settings
+        Applied together; of two for one name the later wins.
+    profiles_file
+        A TOML file of further profiles that a setting may name.
+
+    Raises
+    ------
+    InputError
+        A setting without ``=``, an unknown name, a value out of range.
+
+    Examples
+    --------
+    >>> changed = with_settings(preset("four-tiers", 1000), ["dram.capacity_pages=8MiB", "cram=none"])
+    >>> changed.dram.capacity_pages, changed.dram.total_pages, changed.cram
+    (2048, 2048, None)
+    """
+    tables: dict[str, Any] = machine.to_dict()
+    tables["swapfiles"] = [dict(table) for table in tables["swapfiles"]]
+    changes = dict(_split(setting) for setting in settings)
+    _let_follow(tables, changes)
+    for key, value in changes.items():
+        _put(tables, key, value)
+    return machine_from_dict(_resolved(tables, profiles_file))
+
+
+def swap_profile(machine: Machine, name: str, profiles_file: str | Path | None = None) -> Machine:
+    """Give a machine another CRAM device, or another compressor if the name is one.
+
+    Sizes stay: the ratio, the latencies and what fits change, the workload
+    does not.
+
+    Raises
+    ------
+    InputError
+        No such profile, or the machine has no tier that could use it.
+    """
+    kind = _known_profiles(profiles_file).get(name, "cram")
+    tier, setting = ("cram", "profile") if kind == "cram" else ("zswap", "compressor")
+    if kind == "cram":
+        find_profile(name, "cram", profiles_file)  # a wrong name is refused with the nearest ones
+    if getattr(machine, tier) is None:
+        raise InputError(f"profile {name!r} is for {tier}, which this machine lacks: choose another machine or profile")
+    return with_settings(machine, [f"{tier}.{setting}={name}"], profiles_file)
+
+
+def _known_profiles(profiles_file: str | Path | None) -> dict[str, str]:
+    known = load_profiles() | ({} if profiles_file is None else load_profiles(profiles_file))
+    return {name: profile.kind for name, profile in known.items()}
+
+
+# Profiles of the user's own file, looked up by name where a table names one.
+def _resolved(tables: Mapping[str, Any], profiles_file: str | Path | None) -> dict[str, Any]:
+    found = dict(tables)
+    if profiles_file is None:
+        return found
+    for tier, setting, kind in (("cram", "profile", "cram"), ("zswap", "compressor", "compressor")):
+        table = found.get(tier)
+        if isinstance(table, Mapping) and isinstance(table.get(setting), str):
+            found[tier] = dict(table) | {setting: find_profile(table[setting], kind, profiles_file)}  # type: ignore[arg-type]
+    return found
+
+
+def _with_sizes(tables: Mapping[str, Any]) -> dict[str, Any]:
+    def read(name: str, value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
+        if isinstance(value, Mapping):
+            return {key: read(f"{name}.{key}", inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [read(name, inner) for inner in value]
+        return _size(name, value) if isinstance(value, str) and _SIZE.fullmatch(value.strip()) else value
+
+    return {name: read(name, value) for name, value in tables.items()}
+
+
+def _split(setting: str) -> tuple[str, object]:
+    key, equals, text = setting.partition("=")
+    key, text = key.strip(), text.strip()
+    if not equals or not key or not text:
+        raise InputError(f"setting {setting!r} is not name=value: write, say, dram.capacity_pages=20000")
+    return key, _value(key, text)
+
+
+def _value(key: str, text: str) -> object:
+    if key.endswith((".profile", ".compressor")):
+        return text  # one profile is called "none"
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if _SIZE.fullmatch(text):
+        return _size(key, text)
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _size(key: str, text: str) -> int:
+    found = _SIZE.fullmatch(text.strip())
+    assert found is not None
+    n_bytes = float(found[1]) * _SIZES[found[2]]
+    unit = 1 if key.endswith("_bytes") else PAGE_SIZE
+    if not key.endswith(("_bytes", "_pages", "_slots")):
+        raise InputError(f"{key}={text}: only settings in bytes, pages or slots take a size; give a plain number")
+    if n_bytes % unit:
+        raise InputError(f"{key}={text} is not a whole number of {'pages' if unit > 1 else 'bytes'}: round it")
+    return int(n_bytes) // unit
+
+
+# What the machine derived from a size must not stay behind when the size changes.
+def _let_follow(tables: dict[str, Any], changes: Mapping[str, object]) -> None:
+    if "dram.capacity_pages" in changes:
+        dram = tables["dram"]
+        derived = Dram(capacity_pages=dram["capacity_pages"])
+        for name in ("total_pages", "high"):
+            if dram[name] == getattr(derived, name):
+                del dram[name]
+    media = changes.get("cram.media_bytes")
+    if isinstance(media, int) and "cram.advertised_bytes" not in changes and tables["cram"] is not None:
+        cram = tables["cram"]
+        cram["advertised_bytes"] = max(media, cram["advertised_bytes"] * media // max(1, cram["media_bytes"]))
+
+
+def _put(tables: dict[str, Any], key: str, value: object) -> None:
+    part, dot, name = key.partition(".")
+    if part == "swapfiles":
+        _put_swapfile(tables["swapfiles"], key, name, value)
+    elif not dot:
+        tables[part] = value
+    else:
+        table = tables.get(part)
+        if table is not None and not isinstance(table, dict):
+            raise InputError(f"{key}: {part} has no settings of its own; write {part}=value")
+        tables[part] = (table or {}) | {name: value}
+
+
+def _put_swapfile(devices: list[dict[str, Any]], key: str, name: str, value: object) -> None:
+    if not name and value is None:
+        devices.clear()
+        return
+    index, dot, setting = name.partition(".")
+    if not dot or not index.isdecimal() or int(index) > len(devices):
+        raise InputError(
+            f"{key}: name a swapfile by its number, 0 to {len(devices)}, as in swapfiles.0.capacity_slots; "
+            f"or write swapfiles=none"
+        )
+    if int(index) == len(devices):
+        devices.append({})
+    devices[int(index)][setting] = value
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    known = list(names)
+    return ", ".join(difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4) or known)
