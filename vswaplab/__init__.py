@@ -7,6 +7,7 @@ from vswaplab.base.errors import InputError
 from vswaplab.engine import simulate
 from vswaplab.engine.follow import follow
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zswap, machine_from_dict
+from vswaplab.machine.presets import preset
 from vswaplab.machine.profiles import Profile, profiles
 from vswaplab.results.result import Result, load_result
 from vswaplab.trace import (
@@ -47,6 +48,7 @@ __all__ = [
     "machine_from_dict",
     "mixture",
     "phases",
+    "preset",
     "profiles",
     "save_trace",
     "scan",
