@@ -59,8 +59,9 @@ def zipf_pages(n_pages: int, n_accesses: int, alpha: float, seed: int) -> NDArra
     share = np.arange(1, n_pages + 1, dtype=np.float64) ** -alpha
     share = share.cumsum() / share.sum()
     rank = np.minimum(share.searchsorted(rng.random(n_accesses)), n_pages - 1)
-    popular: NDArray[np.int64] = rng.permutation(n_pages)
-    return popular[rank]
+    popular = rng.permutation(n_pages)
+    pages: NDArray[np.int64] = popular[rank]
+    return pages
 
 
 def zipf(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from vswaplab.base.backing import Op, State
 from vswaplab.base.draws import CHOICE, REDRAW, draw
 from vswaplab.engine.outcome import Occupancy, PageTable
 from vswaplab.engine.plan import Plan
+from vswaplab.engine.vectorised.ahead import run_ahead
 from vswaplab.engine.vectorised.memory import Memory
-from vswaplab.engine.vectorised.reclaim import reclaim
+from vswaplab.engine.vectorised.reclaim import let_go, reclaim
+from vswaplab.engine.vectorised.states import CRAM_POISONED, CRAM_WRITABLE, FREE, NONE
 from vswaplab.engine.vectorised.window import classify, settle
 from vswaplab.trace.trace import Trace
 
@@ -51,11 +52,14 @@ class Vectorised:
         if self._reclaimed == at and window.first_needs_frame and self.mem.free_pages < 1:
             self.count["oom"] = 1
             return at
+        victims = run_ahead(self.mem, window) if window.wants_reclaim else None
         if window.stop:
             settle(self.mem, window)
         elif not window.wants_reclaim:
             self._one(at)
             return at + 1
+        if victims is not None:
+            let_go(self.mem, victims)
         if window.wants_reclaim:
             reclaim_at = at + window.stop
             reclaim(self.mem)
@@ -93,17 +97,17 @@ class Vectorised:
         # What only the writable budget makes possible: poison, sigbus, a zombie reaped at once.
         mem, page, op = self.mem, int(self.trace.page[at]), int(self.trace.op[at])
         pages = np.array([page])
-        was = State(int(mem.state[page]))
+        was = int(mem.state[page])
         self.count["accesses"] += 1
         self.count[("reads", "writes", "frees")[op]] += 1
-        if was == State.CRAM_POISONED:
-            self.count["sigbus"] += op != Op.FREE
+        if was == CRAM_POISONED:
+            self.count["sigbus"] += op != FREE
             self._forget(page)
-        elif op == Op.FREE:
+        elif op == FREE:
             mem.make_zombies(pages)
             mem.reap()
             mem.release_slots(pages)
-            mem.state[page] = State.NONE
+            mem.state[page] = NONE
         else:
             self._overrun(at, page, was)
         mem.touch(pages)
@@ -115,22 +119,22 @@ class Vectorised:
         mem.cram_pages -= 1
         mem.writable -= 1
         mem.release_slots(np.array([page]))
-        mem.state[page] = State.NONE
+        mem.state[page] = NONE
 
-    def _overrun(self, at: int, page: int, was: State) -> None:
+    def _overrun(self, at: int, page: int, was: int) -> None:
         # The write that makes stored bytes exceed the media loses its page.
         mem = self.mem
         assert draw(self.plan.seed, at, REDRAW) >> 11 < self.plan.redraw_below
         corpus, first = self.trace.corpus, int(self.trace.content[page])
         offset = draw(self.plan.seed, at, CHOICE) % int(corpus.region_rows[first])
         mem.content[page] = int(corpus.region_start[first]) + offset
-        self.count["cram_write" if was == State.CRAM_WRITABLE else "cram_made_writable"] += 1
-        mem.writable += was != State.CRAM_WRITABLE
+        self.count["cram_write" if was == CRAM_WRITABLE else "cram_made_writable"] += 1
+        mem.writable += was != CRAM_WRITABLE
         self.count["poison"] += 1
         mem.cram_bytes -= int(mem.stored[page])
         mem.stored[page] = 0
         mem.clean[page] = False
-        mem.state[page] = State.CRAM_POISONED
+        mem.state[page] = CRAM_POISONED
 
     # What came out --------------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.base.backing import State
 from vswaplab.engine.outcome import Occupancy, PageTable
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
+from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, RESIDENT, SWAPFILE, ZERO
 from vswaplab.results.counters import COUNTER_NAMES
 from vswaplab.trace.trace import Trace
 
@@ -119,7 +119,7 @@ class Memory:
 
     def _is_in(self, pages: Pages, in_cram: bool) -> Mask:
         state = self.state.take(pages)
-        low, high = (State.CRAM_SOFTLEAF, State.CRAM_WRITABLE) if in_cram else (State.RESIDENT, State.RESIDENT)
+        low, high = (CRAM_SOFTLEAF, CRAM_WRITABLE) if in_cram else (RESIDENT, RESIDENT)
         is_in: Mask = (state >= low) & (state <= high)
         return is_in
 
@@ -216,8 +216,8 @@ class Memory:
     def occupancy(self) -> Occupancy:
         """Count what each tier holds now."""
         return Occupancy(
-            resident=self._count(State.RESIDENT),
-            zero=self._count(State.ZERO),
+            resident=self._count(RESIDENT),
+            zero=self._count(ZERO),
             cram=self.cram_pages,
             cram_bytes=self.cram_bytes,
             cram_media_bytes=self.media_bytes,
@@ -226,14 +226,14 @@ class Memory:
             zswap=self.pool_entries,
             zswap_bytes=self.pool_bytes,
             zswap_footprint=self.pool_footprint,
-            swapped=self._count(State.SWAPFILE),
+            swapped=self._count(SWAPFILE),
             slots=tuple(self.slots_used),
             free_pages=self.free_pages,
             gate_open=self.gate_open,
             pool_full=self.pool_full,
         )
 
-    def _count(self, state: State) -> int:
+    def _count(self, state: int) -> int:
         return int(np.count_nonzero(self.state == state))
 
     def page_table(self) -> PageTable:

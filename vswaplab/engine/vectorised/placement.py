@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.base.backing import State
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
 from vswaplab.engine.vectorised.memory import Mask, Memory, Pages
+from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, NONE, SWAPFILE, ZERO, ZSWAP
 
-STAYS = State.NONE
+STAYS = NONE
 """Destination of a page that found room nowhere."""
 
 _CRAM_REFUSALS = ("", "cram_refused_gate", "cram_refused_full", "cram_refused")
@@ -47,11 +47,11 @@ class Placement:
     def freed_charge(self, mem: Memory, page_charge: int) -> NDArray[np.int64]:
         """DRAM each page frees when it leaves, if staying costs ``page_charge``."""
         freed = np.where(self.target != STAYS, page_charge, 0)
-        to_zswap = np.flatnonzero(self.target == State.ZSWAP)
+        to_zswap = np.flatnonzero(self.target == ZSWAP)
         if to_zswap.size and mem.plan.zswap is not None:
             freed[to_zswap] -= mem.plan.zswap.charge_of_length.take(self.length[to_zswap])
         if mem.plan.cram is not None and mem.plan.cram.charge:
-            freed[self.target >= State.CRAM_SOFTLEAF] -= mem.plan.cram.charge
+            freed[self.target >= CRAM_SOFTLEAF] -= mem.plan.cram.charge
         return freed
 
     def cut(self, n: int) -> Placement:
@@ -89,9 +89,9 @@ def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool) -> Placement:
         _offer_cram(mem, node, placed, np.arange(n), rows)
     left = placed.target == STAYS
     is_zero = left & mem.plan.zero_of_row.take(rows)
-    placed.target[is_zero] = State.ZERO
+    placed.target[is_zero] = ZERO
     placed.is_clean_drop = left & ~is_zero & mem.clean.take(pages)
-    placed.target[placed.is_clean_drop] = State.SWAPFILE
+    placed.target[placed.is_clean_drop] = SWAPFILE
     if node is not None and not node.is_tier:
         _offer_cram(mem, node, placed, np.flatnonzero(placed.target == STAYS), rows)
     pool = mem.plan.zswap if zswap else None
@@ -111,7 +111,7 @@ def _offer_cram(mem: Memory, cram: CramPlan, placed: Placement, index: Pages, ro
     placed.cram_refusal[index] = refusal
     taken = refusal == _TAKEN
     placed.cram_bytes[index[taken]] = size[taken]
-    placed.target[index[taken]] = State.CRAM_READONLY if cram.is_tier else State.CRAM_SOFTLEAF
+    placed.target[index[taken]] = CRAM_READONLY if cram.is_tier else CRAM_SOFTLEAF
 
 
 def _fit(size: NDArray[np.int64], device_pages: int, room: int) -> NDArray[np.uint8]:
@@ -154,7 +154,7 @@ def _offer_zswap(mem: Memory, zswap: ZswapPlan, placed: Placement, index: Pages,
     refusal[before > (zswap.max_pages - 1) * FOOTPRINT_PAGE] = _LIMIT
     placed.zswap_refusal[index] = refusal
     taken = index[refusal == _TAKEN]
-    placed.target[taken] = State.ZSWAP
+    placed.target[taken] = ZSWAP
     placed.length[index] = length
 
 
@@ -162,19 +162,21 @@ def _offer_swapfile(mem: Memory, placed: Placement, index: Pages) -> None:
     if not index.size or not mem.slots_used:
         return
     own = mem.slot.take(placed.pages[index])
-    needs_slot = index[own < 0]
-    releases = (placed.target == State.ZERO) | (placed.target == State.ZSWAP)
+    needs_slot = int(np.count_nonzero(own < 0))
+    top = mem.plan.device_order[0]
+    in_use = sum(mem.slots_used)
+    if needs_slot <= min(mem.plan.slots_of_device[top] - mem.slots_used[top], mem.plan.max_slots - in_use):
+        placed.device[index] = np.where(own < 0, top, own)
+        placed.target[index] = SWAPFILE
+        return
+    releases = (placed.target == ZERO) | (placed.target == ZSWAP)
     releases &= mem.slot.take(placed.pages) >= 0
     if not mem.free_slots and not releases.any():
         index, own = index[own >= 0], own[own >= 0]
         placed.device[index] = own
-        placed.target[index] = State.SWAPFILE
+        placed.target[index] = SWAPFILE
         return
-    if len(mem.slots_used) > 1 or releases.any() or needs_slot.size > mem.free_slots:
-        _offer_swapfile_one_by_one(mem, placed, index, releases)
-        return
-    placed.device[index] = 0
-    placed.target[index] = State.SWAPFILE
+    _offer_swapfile_one_by_one(mem, placed, index, releases)
 
 
 def _offer_swapfile_one_by_one(mem: Memory, placed: Placement, index: Pages, releases: Mask) -> None:
@@ -197,7 +199,7 @@ def _offer_swapfile_one_by_one(mem: Memory, placed: Placement, index: Pages, rel
                 in_use += 1
         if device >= 0:
             placed.device[i] = device
-            placed.target[i] = State.SWAPFILE
+            placed.target[i] = SWAPFILE
 
 
 def commit(mem: Memory, placed: Placement) -> None:
@@ -210,15 +212,15 @@ def commit(mem: Memory, placed: Placement) -> None:
     _count_refusals(mem, placed)
     moved = target != STAYS
     mem.state[pages[moved]] = target[moved]
-    to_zero = pages[target == State.ZERO]
+    to_zero = pages[target == ZERO]
     mem.count["swpout_zero"] += to_zero.size
     mem.count["clean_drop"] += int(np.count_nonzero(placed.is_clean_drop))
-    to_zswap = target == State.ZSWAP
+    to_zswap = target == ZSWAP
     mem.release_slots(np.concatenate((to_zero, pages[to_zswap])))
     zswap_store(mem, pages[to_zswap], placed.length[to_zswap])
-    to_swap = (target == State.SWAPFILE) & ~placed.is_clean_drop
+    to_swap = (target == SWAPFILE) & ~placed.is_clean_drop
     swapfile_store(mem, pages[to_swap], placed.device[to_swap])
-    to_cram = target >= State.CRAM_SOFTLEAF
+    to_cram = target >= CRAM_SOFTLEAF
     _cram_store(mem, pages[to_cram], placed.cram_bytes[to_cram])
 
 

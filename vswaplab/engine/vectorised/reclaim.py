@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from vswaplab.base.backing import State
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
 from vswaplab.engine.vectorised.memory import Memory, Pages
 from vswaplab.engine.vectorised.placement import STAYS, Placement, commit, decide, swapfile_store
+from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, SWAPFILE, ZERO, ZSWAP
 
 _ALL = 1 << 62
 
@@ -69,11 +69,11 @@ def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> No
     placed = decide(mem, pages, cram=False, zswap=zswap)
     goes = placed.target != STAYS
     leaving = pages[goes]
-    mem.writable -= int(np.count_nonzero(mem.state.take(leaving) == State.CRAM_WRITABLE))
+    mem.writable -= int(np.count_nonzero(mem.state.take(leaving) == CRAM_WRITABLE))
     mem.free_charge += cram.charge * leaving.size
     mem.cram_release(leaving)
-    for state in (State.ZERO, State.ZSWAP, State.SWAPFILE):
-        mem.count[f"cram_writeback_{state.name.lower()}"] += int(np.count_nonzero(placed.target == state))
+    for name, state in (("zero", ZERO), ("zswap", ZSWAP), ("swapfile", SWAPFILE)):
+        mem.count[f"cram_writeback_{name}"] += int(np.count_nonzero(placed.target == state))
     commit(mem, placed)
     _put_back(mem, pages[~goes])
 
@@ -97,12 +97,13 @@ def _demote(mem: Memory) -> None:
         enough = np.flatnonzero(freed.cumsum() >= goal - mem.free_charge)
         n = int(enough[0]) + 1 if enough.size else pages.size
         mem.dram_hand = int(places[n - 1]) + 1
-        _let_go(mem, placed.cut(n))
+        let_go(mem, placed.cut(n))
 
 
-def _let_go(mem: Memory, placed: Placement) -> None:
+def let_go(mem: Memory, placed: Placement) -> None:
+    """Let victims of DRAM go where they were placed; those that found no room become young."""
     goes = placed.target != STAYS
-    to_cram = int(np.count_nonzero(placed.target >= State.CRAM_SOFTLEAF))
+    to_cram = int(np.count_nonzero(placed.target >= CRAM_SOFTLEAF))
     mem.free_charge += mem.plan.page_charge * int(np.count_nonzero(goes))
     if mem.plan.cram is not None:
         mem.free_charge -= mem.plan.cram.charge * to_cram
@@ -147,7 +148,7 @@ def _zswap_to_swapfile(mem: Memory, pages: Pages) -> None:
         return
     mem.count["zswpwb"] += pages.size
     mem.pool_remove(pages)
-    mem.state[pages] = State.SWAPFILE
+    mem.state[pages] = SWAPFILE
     room = [min(pages.size, mem.plan.slots_of_device[d] - mem.slots_used[d]) for d in mem.plan.device_order]
     device = np.repeat(np.array(mem.plan.device_order, np.int8), room)[: pages.size]
     swapfile_store(mem, pages, device)

@@ -14,9 +14,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.base.backing import Op, State
 from vswaplab.base.draws import CHOICE, REDRAW, draws
 from vswaplab.engine.vectorised.memory import Mask, Memory, Pages
+from vswaplab.engine.vectorised.states import (
+    CRAM_POISONED,
+    CRAM_READONLY,
+    CRAM_SOFTLEAF,
+    CRAM_WRITABLE,
+    FREE,
+    N_OPS,
+    N_STATES,
+    NONE,
+    RESIDENT,
+    SWAPFILE,
+    WRITE,
+    ZERO,
+    ZSWAP,
+)
 from vswaplab.results.counters import OUTCOMES
 
 _OUTCOME = {name: i for i, name in enumerate(OUTCOMES)}
@@ -27,16 +41,16 @@ _MADE, _PROMOTE = _OUTCOME["cram_made_writable"], _OUTCOME["cram_promote"]
 _FREED = len(OUTCOMES)
 
 # Outcome of the first access to a page that is not in CRAM, by state.
-_FAULT_OF_STATE = np.full(len(State), _HIT, np.uint8)
-_FAULT_OF_STATE[[State.NONE, State.ZERO, State.ZSWAP, State.SWAPFILE]] = [
+_FAULT_OF_STATE = np.full(N_STATES, _HIT, np.uint8)
+_FAULT_OF_STATE[[NONE, ZERO, ZSWAP, SWAPFILE]] = [
     _FIRST_TOUCH, _OUTCOME["swpin_zero"], _ZSWPIN, _PSWPIN,
 ]  # fmt: skip
 
 # Where an access leaves its page; a read in place leaves a writable page writable (see ``_state_after``).
-_STATE_AFTER = np.full(_FREED + 1, State.RESIDENT, np.uint8)
-_STATE_AFTER[[_SOFT, _READ]] = State.CRAM_READONLY
-_STATE_AFTER[[_WRITE, _MADE]] = State.CRAM_WRITABLE
-_STATE_AFTER[_FREED] = State.NONE
+_STATE_AFTER = np.full(_FREED + 1, RESIDENT, np.uint8)
+_STATE_AFTER[[_SOFT, _READ]] = CRAM_READONLY
+_STATE_AFTER[[_WRITE, _MADE]] = CRAM_WRITABLE
+_STATE_AFTER[_FREED] = NONE
 
 _NEEDS_FRAME = np.zeros(_FREED + 1, np.bool_)
 _NEEDS_FRAME[[_FIRST_TOUCH, _OUTCOME["swpin_zero"], _ZSWPIN, _PSWPIN, _PROMOTE]] = True
@@ -69,6 +83,13 @@ class Window:
     """(window,) content each write draws, -1: none. None: no write draws."""
     size_after: NDArray[np.int64] | None
     """Bytes on the media after a write in place, -1: unchanged. None: no such write."""
+    needs: Pages
+    """Places of the accesses that make a page resident, in time order; without the first one's if it has
+    had its reclaim."""
+    free_before: NDArray[np.int64]
+    """Free DRAM before each of them if nothing is reclaimed in the window, charge units."""
+    limit: int
+    """Accesses of the window that array operations can serve."""
     stop: int
     """Accesses of the window that may be settled."""
     wants_reclaim: bool
@@ -100,14 +121,21 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     outcome, was, run_first = _outcomes(mem, page, at, op[at])
     size_after = _sizes_in_place(mem, page, at, outcome, row, run_first)
     frame_change = _frame_changes(mem, page, at, outcome, was, ids.size)
-    window = Window(start, ids, op, at, page, outcome, was, frame_change, row, size_after, ids.size, False)
-    _find_stop(mem, window, has_reclaimed=has_reclaimed)
+    needs = np.sort(at[_NEEDS_FRAME.take(outcome)])
+    if has_reclaimed and needs.size and needs[0] == 0:
+        needs = needs[1:]
+    free_before = mem.free_charge + (frame_change.cumsum() - frame_change)[needs]
+    window = Window(
+        start, ids, op, at, page, outcome, was, frame_change, row, size_after, needs, free_before, 0, 0, False
+    )  # fmt: skip
+    window.limit = min(ids.size, _one_by_one_at(mem, window))
+    _find_stop(mem, window)
     return window
 
 
 def _special(mem: Memory, ids: Pages, op: NDArray[np.uint8]) -> Pages:
-    mask = mem.state.take(ids) != State.RESIDENT
-    freed = ids[op == Op.FREE]
+    mask = mem.state.take(ids) != RESIDENT
+    freed = ids[op == FREE]
     if freed.size:
         mask |= np.isin(ids, freed)
     return np.flatnonzero(mask)
@@ -124,7 +152,7 @@ def _by_page_then_time(ids: Pages, special: Pages) -> tuple[Pages, Pages]:
 def _drawn_rows(mem: Memory, ids: Pages, op: NDArray[np.uint8], start: int) -> NDArray[np.int32] | None:
     if not mem.plan.redraw_below:
         return None
-    writes = np.flatnonzero(op == Op.WRITE)
+    writes = np.flatnonzero(op == WRITE)
     drawn = draws(mem.plan.seed, writes + start, REDRAW) >> np.uint64(11) < np.uint64(mem.plan.redraw_below)
     writes = writes[drawn]
     if not writes.size:
@@ -141,21 +169,21 @@ def _outcomes(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Pages]:
     # A run is a page's accesses up to and including a free; what follows a free starts at NONE.
     n = page.size
-    is_free = op == Op.FREE
+    is_free = op == FREE
     new_page = np.ones(n, np.bool_)
     new_page[1:] = page[1:] != page[:-1]
     new_run = new_page.copy()
     new_run[1:] |= is_free[:-1]
     firsts = np.flatnonzero(new_run)
-    state = np.where(new_page[firsts], mem.state.take(page[firsts]), State.NONE).astype(np.uint8)
+    state = np.where(new_page[firsts], mem.state.take(page[firsts]), NONE).astype(np.uint8)
     lengths = np.diff(np.append(firsts, n))
     run_first, run_state = np.repeat(firsts, lengths), np.repeat(state, lengths)
 
     outcome = np.full(n, _HIT, np.uint8)
     outcome[firsts] = _FAULT_OF_STATE.take(state)
-    was = np.full(n, State.RESIDENT, np.uint8)
+    was = np.full(n, RESIDENT, np.uint8)
     was[firsts] = state
-    in_cram = np.flatnonzero(run_state >= State.CRAM_SOFTLEAF)
+    in_cram = np.flatnonzero(run_state >= CRAM_SOFTLEAF)
     if in_cram.size:
         _cram_outcomes(mem, in_cram, at, op, run_first, run_state, outcome, was)
     outcome[is_free] = _FREED
@@ -173,28 +201,28 @@ def _cram_outcomes(
     was: NDArray[np.uint8],
 ) -> None:
     # Reads stay in place up to the first write; that write takes a budget slot or promotes.
-    is_write = op[index] == Op.WRITE
+    is_write = op[index] == WRITE
     local_first = np.searchsorted(index, run_first[index])
     writes = is_write.cumsum()
     n_writes = writes - (writes - is_write)[local_first]
     state = run_state[index]
-    is_first_write = is_write & (n_writes == 1) & (state < State.CRAM_WRITABLE)  # a poisoned page asks for nothing
+    is_first_write = is_write & (n_writes == 1) & (state < CRAM_WRITABLE)  # a poisoned page asks for nothing
     is_made = is_first_write & _within_budget(mem, at[index], is_first_write)
     made = np.flatnonzero(is_made)
     # A run whose first write was granted stays in CRAM; so does everything before a first write.
     granted = np.zeros(at.size, np.bool_)
     granted[run_first[index[made]]] = True
-    stays = granted[run_first[index]] | (state == State.CRAM_WRITABLE)
+    stays = granted[run_first[index]] | (state == CRAM_WRITABLE)
     before_write = n_writes - is_write == 0
 
     is_first = index == run_first[index]
-    was_in = np.where(is_first, state, np.maximum(state, State.CRAM_READONLY))
-    was_in[~before_write] = np.where(stays[~before_write], State.CRAM_WRITABLE, State.RESIDENT)
+    was_in = np.where(is_first, state, np.maximum(state, CRAM_READONLY))
+    was_in[~before_write] = np.where(stays[~before_write], CRAM_WRITABLE, RESIDENT)
     was[index] = was_in
     result = np.where(is_write, _WRITE, _READ).astype(np.uint8)
-    result[(was_in == State.CRAM_SOFTLEAF) & ~is_write] = _SOFT
+    result[(was_in == CRAM_SOFTLEAF) & ~is_write] = _SOFT
     result[is_first_write] = np.where(is_made[is_first_write], _MADE, _PROMOTE)
-    result[was_in == State.RESIDENT] = _HIT
+    result[was_in == RESIDENT] = _HIT
     outcome[index] = result
 
 
@@ -239,28 +267,24 @@ def _frame_changes(
     plan = mem.plan
     change = np.where(_NEEDS_FRAME.take(outcome), -plan.page_charge, 0)
     is_free = outcome == _FREED
-    change[is_free & (was == State.RESIDENT)] = plan.page_charge
+    change[is_free & (was == RESIDENT)] = plan.page_charge
     if plan.zswap is not None:
-        leaves = np.flatnonzero(was == State.ZSWAP)
+        leaves = np.flatnonzero(was == ZSWAP)
         change[leaves] += plan.zswap.charge_of_length.take(mem.stored.take(page[leaves]))
     if plan.cram is not None and plan.cram.charge:
-        leaves_cram = (outcome == _PROMOTE) | (is_free & (was >= State.CRAM_SOFTLEAF))
+        leaves_cram = (outcome == _PROMOTE) | (is_free & (was >= CRAM_SOFTLEAF))
         change[leaves_cram] += plan.cram.charge
     in_time = np.zeros(n, np.int64)
     in_time[at] = change
     return in_time
 
 
-def _find_stop(mem: Memory, window: Window, *, has_reclaimed: bool) -> None:
-    # The first access that must wait for a frame, or that only the one-by-one path can serve.
+def _find_stop(mem: Memory, window: Window) -> None:
+    # The first access that must wait for a frame, unless the window ends before it.
     plan = mem.plan
-    needs = np.sort(window.at[_NEEDS_FRAME.take(window.outcome)])
-    free_before = mem.free_charge + (window.frame_change.cumsum() - window.frame_change)[needs]
-    waits = needs[free_before < (plan.low + 1) * plan.page_charge]
-    if has_reclaimed:
-        waits = waits[waits > 0]
-    reclaim_at = int(waits[0]) if waits.size else _NEVER
-    window.stop = min(window.ids.size, reclaim_at, _one_by_one_at(mem, window))
+    waits = np.flatnonzero(window.free_before < (plan.low + 1) * plan.page_charge)
+    reclaim_at = int(window.needs[waits[0]]) if waits.size else _NEVER
+    window.stop = min(window.limit, reclaim_at)
     window.wants_reclaim = window.stop == reclaim_at
 
 
@@ -269,9 +293,9 @@ def _one_by_one_at(mem: Memory, window: Window) -> int:
     cram = mem.plan.cram
     if cram is None or not cram.budget:
         return _NEVER
-    rare = window.was == State.CRAM_POISONED
+    rare = window.was == CRAM_POISONED
     if cram.reaper_period == 0:
-        rare |= (window.outcome == _FREED) & (window.was == State.CRAM_WRITABLE)
+        rare |= (window.outcome == _FREED) & (window.was == CRAM_WRITABLE)
     first = int(window.at[rare].min()) if rare.any() else _NEVER
     return min(first, _overrun_at(mem, window, cram.media_bytes))
 
@@ -296,7 +320,7 @@ def _overrun_at(mem: Memory, window: Window, media_bytes: int) -> int:
 
 def _leaves_cram(outcome: NDArray[np.uint8], was: NDArray[np.uint8]) -> Mask:
     # Zombies do not leave: only promotions, and frees of pages that were never writable.
-    gone = (was == State.CRAM_SOFTLEAF) | (was == State.CRAM_READONLY)
+    gone = (was == CRAM_SOFTLEAF) | (was == CRAM_READONLY)
     leaves: Mask = (outcome == _PROMOTE) | ((outcome == _FREED) & gone)
     return leaves
 
@@ -324,7 +348,7 @@ def settle(mem: Memory, window: Window) -> None:
 
 
 def _count(mem: Memory, op: NDArray[np.uint8], outcome: NDArray[np.uint8]) -> None:
-    reads, writes, frees = np.bincount(op, minlength=len(Op)).tolist()
+    reads, writes, frees = np.bincount(op, minlength=N_OPS).tolist()
     mem.count["accesses"] += op.size
     mem.count["reads"] += reads
     mem.count["writes"] += writes
@@ -346,13 +370,13 @@ def _store_in_place(mem: Memory, page: Pages, outcome: NDArray[np.uint8], size_a
 
 
 def _leave(mem: Memory, page: Pages, outcome: NDArray[np.uint8], was: NDArray[np.uint8]) -> None:
-    from_zswap = page[was == State.ZSWAP]
+    from_zswap = page[was == ZSWAP]
     if from_zswap.size:
         mem.pool_remove(from_zswap)
     from_cram = page[_leaves_cram(outcome, was)]
     if from_cram.size:
         mem.cram_release(from_cram)
-    unseen = page[(outcome == _FREED) & (was == State.CRAM_WRITABLE)]
+    unseen = page[(outcome == _FREED) & (was == CRAM_WRITABLE)]
     if unseen.size:  # their swap slots were reaped: the kernel misses the free
         mem.make_zombies(unseen)
 
@@ -364,7 +388,7 @@ def _slots_and_copies(mem: Memory, ids: Pages, op: NDArray[np.uint8], page: Page
             mem.device_in[device] += n
         if mem.half_full:
             mem.release_slots(loaded)
-    mem.clean[ids[op == Op.WRITE]] = False
+    mem.clean[ids[op == WRITE]] = False
     freed = page[outcome == _FREED]
     if freed.size:
         mem.release_slots(np.unique(freed))
@@ -386,7 +410,7 @@ def _set_content(mem: Memory, window: Window, at: Pages, page: Pages, outcome: N
 
 def _state_after(outcome: NDArray[np.uint8], was: NDArray[np.uint8]) -> NDArray[np.uint8]:
     after = _STATE_AFTER.take(outcome)
-    after[(outcome == _READ) & (was == State.CRAM_WRITABLE)] = State.CRAM_WRITABLE
+    after[(outcome == _READ) & (was == CRAM_WRITABLE)] = CRAM_WRITABLE
     return after
 
 
