@@ -2,7 +2,8 @@
 
 from vswaplab.charts.compare import comparison_chart, folio_chart
 from vswaplab.charts.history import faults_chart, media_chart, residency_chart, stall_chart
-from vswaplab.charts.theme import TIER_COLOURS, TIERS, save_chart, setup_display
+from vswaplab.charts.theme import TIER_COLOURS, save_chart, setup_display
+from vswaplab.results.summary import TIERS
 
 __all__ = [
     "TIERS",

@@ -9,7 +9,6 @@ from vswaplab.base.errors import InputError
 from vswaplab.base.units import format_ns
 from vswaplab.charts.theme import (
     TIER_COLOURS,
-    TIERS,
     TIME_TITLE,
     WIDTH,
     cram_note,
@@ -18,6 +17,7 @@ from vswaplab.charts.theme import (
     tier_scale,
     titled,
 )
+from vswaplab.results.summary import TIERS
 
 NOWHERE = "not touched"
 """What ``folio_chart`` calls a page that is nowhere yet."""
@@ -26,9 +26,7 @@ _CELL_PX = 34
 _BAR_PX = 40
 
 
-def comparison_chart(
-    table: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None
-) -> alt.LayerChart:
+def comparison_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None) -> alt.LayerChart:
     """Show several machines or profiles side by side: what an access costs, by tier.
 
     Parameters
@@ -62,9 +60,7 @@ def comparison_chart(
     return layered(bars, labels, title=heading, description=alt_text, width=WIDTH, height=height)
 
 
-def folio_chart(
-    table: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None
-) -> alt.LayerChart:
+def folio_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None) -> alt.LayerChart:
     """Show the life of single pages: a grid of pages and accesses, coloured by where each page is.
 
     Parameters

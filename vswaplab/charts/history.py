@@ -19,7 +19,6 @@ from vswaplab.charts.theme import (
     HEIGHT,
     PALE_CRAM,
     TIER_COLOURS,
-    TIERS,
     WIDTH,
     cram_note,
     layered,
@@ -28,6 +27,7 @@ from vswaplab.charts.theme import (
     time_axis,
     titled,
 )
+from vswaplab.results.summary import TIERS
 
 MAX_POINTS = 250
 """Points at most of one curve of what tiers hold."""
@@ -58,9 +58,7 @@ _TRAFFIC: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-def residency_chart(
-    tiers: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None
-) -> alt.Chart:
+def residency_chart(tiers: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None) -> alt.Chart:
     """Show where the workload's pages lie over the run, stacked by tier.
 
     Parameters
@@ -94,9 +92,7 @@ def residency_chart(
     return chart
 
 
-def faults_chart(
-    epochs: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None
-) -> alt.VConcatChart:
+def faults_chart(epochs: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None) -> alt.VConcatChart:
     """Show what the faults were over the run, and the pages that moved because of them.
 
     Parameters
@@ -122,9 +118,7 @@ def faults_chart(
     return joined.properties(title=heading, description=alt_text)
 
 
-def stall_chart(
-    epochs: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None
-) -> alt.VConcatChart:
+def stall_chart(epochs: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None) -> alt.VConcatChart:
     """Show where the time goes: the share of stall time by tier over the run, and in all.
 
     Parameters
@@ -219,9 +213,7 @@ def _series(windows: pl.DataFrame, keys: Mapping[str, str | int], value: pl.Expr
     # One curve of steps: a point at each window's start, and one at the end of the last.
     labels = [pl.lit(key).alias(name) for name, key in keys.items()]
     steps = windows.select(pl.col("start").alias("access"), *labels, value.cast(pl.Float64).alias("value"))
-    last = windows.tail(1).select(
-        pl.col("stop").alias("access"), *labels, value.cast(pl.Float64).alias("value")
-    )
+    last = windows.tail(1).select(pl.col("stop").alias("access"), *labels, value.cast(pl.Float64).alias("value"))
     return pl.concat([steps, last])
 
 
@@ -317,10 +309,7 @@ def _mark_table(media_bytes: int, thresholds: Mapping[str, float], top: float) -
 def _last_places(table: pl.DataFrame) -> str:
     end = table.filter(pl.col("access") == pl.col("access").max()).sort("rank")
     whole = max(1, int(end["pages"].sum()))
-    return (
-        ", ".join(f"{row['tier']} {row['pages'] / whole:.0%}" for row in end.iter_rows(named=True))
-        or "nothing"
-    )
+    return ", ".join(f"{row['tier']} {row['pages'] / whole:.0%}" for row in end.iter_rows(named=True)) or "nothing"
 
 
 def _fault_counts(epochs: pl.DataFrame) -> str:
@@ -407,9 +396,7 @@ def _stall_bars(totals: pl.DataFrame) -> alt.LayerChart:
         ),
         y=alt.Y("tier:N", title="Tier", sort=list(TIERS)),
     )
-    coloured = bars.mark_bar().encode(
-        color=alt.Color("tier:N", title="Time in", scale=tier_scale(totals["tier"]))
-    )
+    coloured = bars.mark_bar().encode(color=alt.Color("tier:N", title="Time in", scale=tier_scale(totals["tier"])))
     return layered(coloured, bars.mark_text(align="left", dx=5).encode(text="label:N"))
 
 
@@ -435,7 +422,5 @@ def _media_lines(table: pl.DataFrame, top: float) -> alt.Chart:
 def _media_marks(marks: pl.DataFrame) -> tuple[alt.Chart, alt.Chart]:
     base = alt.Chart(marks)
     rules = base.mark_rule(strokeDash=[3, 3], color="#333333").encode(y="mib:Q")
-    names = base.mark_text(align="left", dx=6, color="#333333").encode(
-        text="mark:N", x=alt.value(WIDTH), y="label:Q"
-    )
+    names = base.mark_text(align="left", dx=6, color="#333333").encode(text="mark:N", x=alt.value(WIDTH), y="label:Q")
     return rules, names

@@ -1,4 +1,4 @@
-"""One look for every figure: a colour and a stacking order per tier, type, saving.
+"""One look for every figure: a colour per tier (stacked fastest first), type, saving.
 
 Importing this module turns the theme on for the session; a chart carries no
 configuration of its own, so charts can be joined with ``|`` and ``&``. Colours
@@ -16,12 +16,10 @@ from typing import Any, cast
 import altair as alt
 
 from vswaplab.base.errors import InputError
+from vswaplab.results.summary import TIERS
 
 Chart = alt.Chart | alt.LayerChart | alt.VConcatChart | alt.HConcatChart
 """What a chart function returns."""
-
-TIERS = ("DRAM", "ZERO", "CRAM", "zswap", "swapfile")
-"""Tiers, fastest first: the stacking order of every figure, from the axis outwards."""
 
 TIER_COLOURS = {
     "DRAM": "#0072B2",
@@ -144,9 +142,7 @@ def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200) -> Path:
     target = Path(path)
     kind = target.suffix.lower().lstrip(".")
     if kind not in _SAVE_FORMATS:
-        raise InputError(
-            f"cannot save a chart as {target.name!r}: end the name in .{', .'.join(_SAVE_FORMATS)}"
-        )
+        raise InputError(f"cannot save a chart as {target.name!r}: end the name in .{', .'.join(_SAVE_FORMATS)}")
     try:
         if kind == "svg":
             target.write_text(chart_svg(chart), encoding="utf-8")
