@@ -289,10 +289,10 @@ class Reference:
         self._leave_cram(page)
 
     def _demote(self) -> None:
-        victims = list(self.resident)
-        for page in victims:
+        for _ in range(len(self.resident)):  # each resident is looked at once
             if self._free_pages() >= self.plan.high:
                 break
+            page = next(iter(self.resident))
             if self._place(page, ("cram", "zswap", "swapfile")):
                 del self.resident[page]
             else:  # no room anywhere: as if touched just before this access
