@@ -85,7 +85,7 @@ class Result:
             The folder holds something else, cannot be written, or the disk is full.
         """
         target = Path(folder)
-        _check_target(target)
+        check_folder(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -113,7 +113,15 @@ class Result:
             (folder / name).write_text(text, encoding="utf-8")
 
 
-def _check_target(target: Path) -> None:
+def check_folder(folder: str | Path) -> None:
+    """Make sure, before a long run, that a result can go to a folder.
+
+    Raises
+    ------
+    InputError
+        It is a file, holds something other than a result, or cannot be written.
+    """
+    target = Path(folder)
     if not target.exists():
         return
     if not target.is_dir():
