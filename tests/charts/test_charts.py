@@ -97,19 +97,14 @@ def test_chart__says_what_it_shows_and_which_cram(name: str) -> None:
 @every_chart
 def test_chart__axes_of_quantities_name_a_unit(name: str) -> None:
     quantities = [
-        " ".join(title)
-        if isinstance(title := node[axis].get("title") or node[axis]["axis"]["title"], list)
-        else title
+        " ".join(title) if isinstance(title := node[axis].get("title") or node[axis]["axis"]["title"], list) else title
         for node in walk(spec_of(name))
         for axis in ("x", "y")
-        if node.get(axis, {}).get("type") == "quantitative"
-        and ("title" in node[axis] or "axis" in node[axis])
+        if node.get(axis, {}).get("type") == "quantitative" and ("title" in node[axis] or "axis" in node[axis])
     ]
 
     assert [
-        title
-        for title in quantities
-        if not re.search(r"\((MiB|ns|ms|%|faults|per|accesses).*\)", title, re.I)
+        title for title in quantities if not re.search(r"\((MiB|ns|ms|%|faults|per|accesses).*\)", title, re.I)
     ] == []
     assert quantities or name == "folio"
 
@@ -158,10 +153,18 @@ def test_faults_chart__loses_no_fault_when_windows_are_added_up() -> None:
     assert sum(per_window) == pytest.approx(RESULT.totals["pswpin"])
 
 
-def test_stall_chart__shares_add_up_to_one() -> None:
-    rows = [row for row in data_of(spec_of("stall")) if "value" in row and row["access"] == 0]
+def test_stall_chart__windows_add_up_to_the_stall_of_a_tier() -> None:
+    rows = [row for row in data_of(spec_of("stall")) if "value" in row and row["tier"] == "swapfile"]
+    per_window = [row["value"] * 300 for row in sorted(rows, key=lambda row: row["access"])[:-1]]
 
-    assert sum(row["value"] for row in rows) == pytest.approx(1)
+    assert sum(per_window) == pytest.approx(RESULT.epochs["stall_swapfile_ns"].sum())
+
+
+def test_stall_chart__bars_show_every_tier_dram_included() -> None:
+    bars = [row for row in data_of(spec_of("stall")) if "share" in row]
+
+    assert [row["tier"] for row in bars] == list(TIERS)
+    assert sum(row["share"] for row in bars) == pytest.approx(1)
 
 
 def test_media_chart__labels_are_a_line_apart() -> None:

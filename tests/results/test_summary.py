@@ -52,6 +52,10 @@ def test_summarise__media_of_the_swapfile_counts_copies_of_resident_pages() -> N
     assert summarise(three_pages())["media_bytes"].to_list() == [8192, 0, 8192]
 
 
+def test_summarise__peak_is_over_the_windows() -> None:
+    assert summarise(three_pages())["peak_pages"].to_list() == [2, 0, 1]
+
+
 def test_summarise__shares_of_stall() -> None:
     assert summarise(three_pages())["stall_share"].to_list() == pytest.approx([48 / 159, 0, 111 / 159])
 

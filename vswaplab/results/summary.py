@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
 
 import polars as pl
 
@@ -47,6 +47,7 @@ _FLOWS: dict[str, _Flows] = {
 _SCHEMA: dict[str, type[pl.DataType]] = {
     "tier": pl.String,
     "pages": pl.Int64,
+    "peak_pages": pl.Int64,
     "stored_bytes": pl.Int64,
     "media_bytes": pl.Int64,
     "ratio": pl.Float64,
@@ -70,6 +71,7 @@ def summarise(result: Result) -> pl.DataFrame:
 
         * ``tier``: DRAM, ZERO, CRAM, zswap, swapfile.
         * ``pages``: pages that lie there at the end, each page in one tier.
+        * ``peak_pages``: the most pages there at any window's end.
         * ``stored_bytes``: bytes of their data as stored, at the end.
         * ``media_bytes``: what that takes of the tier's medium at the end:
           zsmalloc's footprint for zswap, freed bytes not yet flushed for CRAM,
@@ -88,8 +90,8 @@ def summarise(result: Result) -> pl.DataFrame:
     """
     last = result.tiers.filter(pl.col("epoch") == pl.col("epoch").max()) if result.tiers.height else result.tiers
     held = {row["tier"]: row for row in last.iter_rows(named=True)}
-    whole = result.totals["stall_ns"]
-    rows = [_row(result, tier, held.get(tier, {}), whole) for tier in tiers_of(result)]
+    peaks = dict(result.tiers.group_by("tier").agg(pl.col("pages").max()).iter_rows())
+    rows = [_row(result, tier, held.get(tier, {}), peaks.get(tier, 0)) for tier in tiers_of(result)]
     return pl.DataFrame(rows, schema=_SCHEMA)
 
 
@@ -101,15 +103,16 @@ def tiers_of(result: Result) -> list[str]:
     return [tier for tier in TIERS if not absent.get(tier)]
 
 
-def _row(result: Result, tier: str, held: Mapping[str, int], whole: int) -> dict[str, object]:
+def _row(result: Result, tier: str, held: Mapping[str, int], peak: int) -> dict[str, object]:
     pages, stored = held.get("pages", 0), held.get("stored_bytes", 0)
-    stall = _stall(result, tier)
+    stall, whole = _stall(result, tier), result.totals["stall_ns"]
     flows = {
         name: sum(result.totals[counter] for counter in counters) for name, counters in _FLOWS[tier]._asdict().items()
     }
     return {
         "tier": tier,
         "pages": pages,
+        "peak_pages": peak,
         "stored_bytes": stored,
         "media_bytes": held.get("media_bytes", 0),
         "ratio": pages * PAGE_SIZE / stored if stored else None,
@@ -154,6 +157,57 @@ def comparison_table(results: Mapping[str, Result]) -> pl.DataFrame:
         for tier in tiers_of(result)
     ]
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+class Column(NamedTuple):
+    """A column of the summary for people: its heading and how a row's cell is written."""
+
+    heading: str
+    cell: Callable[[Mapping[str, Any]], str]
+
+
+def _mib(column: str) -> Callable[[Mapping[str, Any]], str]:
+    scale = PAGE_SIZE if column.endswith("pages") else 1
+    return lambda row: f"{row[column] * scale / (1 << 20):,.1f}"
+
+
+def _number(column: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda row: f"{row[column]:,}"
+
+
+COLUMNS = (
+    Column("Tier", lambda row: str(row["tier"])),
+    Column("At end, MiB", _mib("pages")),
+    Column("At most, MiB", _mib("peak_pages")),
+    Column("Stored, MiB", _mib("stored_bytes")),
+    Column("Media, MiB", _mib("media_bytes")),
+    Column("Ratio", lambda row: "-" if row["ratio"] is None else f"{row['ratio']:.2f}"),
+    Column("Hits", _number("hits")),
+    Column("Faults", _number("faults")),
+    Column("Arrived", _number("demotions")),
+    Column("Written back", _number("writebacks")),
+    Column("Refused", _number("refusals")),
+    Column("Stall, ms", lambda row: f"{row['stall_ns'] / 1e6:,.1f}"),
+    Column("Stall, %", lambda row: "-" if row["stall_share"] is None else f"{100 * row['stall_share']:.1f}"),
+)
+"""The summary as people read it: sizes at the end of the run, the rest over the whole run."""
+
+
+def readable(summary: pl.DataFrame) -> list[list[str]]:
+    """Write a summary's cells for people.
+
+    Parameters
+    ----------
+    summary
+        What ``summarise`` returns.
+
+    Returns
+    -------
+    rows
+        The headings of ``COLUMNS``, then one row of text per tier.
+    """
+    rows = [[column.cell(row) for column in COLUMNS] for row in summary.iter_rows(named=True)]
+    return [[column.heading for column in COLUMNS], *rows]
 
 
 def verdict(result: Result) -> list[str]:
