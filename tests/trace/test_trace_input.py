@@ -1,0 +1,333 @@
+"""A trace or corpus that cannot be is refused in one line that names the value and the remedy."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import vswaplab as vl
+
+NAN = math.nan
+ROUND = vl.Machine(vl.Dram(1), zswap=vl.Zswap("lz4"))
+
+
+def corpus(**columns: list[object]) -> vl.Corpus:
+    return vl.Corpus(pl.DataFrame(columns, strict=False))
+
+
+def sizes(*values: object) -> object:
+    return corpus(lz4_4k=list(values)).sizes("lz4_4k")
+
+
+def refused(make: Callable[[], object], *words: str) -> None:
+    with pytest.raises(vl.InputError) as caught:
+        make()
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+REFUSED: list[tuple[Callable[[], object], str, str]] = [
+    (lambda: vl.Trace([]), "empty", "at least one access"),
+    (lambda: vl.Trace([3, -1]), "page -1 at index 1", "out of range 0..3"),
+    (lambda: vl.Trace([0, 5], n_pages=5), "page 5 at index 1", "n_pages is too small or the trace is damaged"),
+    (lambda: vl.Trace([0.0, 1.0]), "float64", "page must hold whole numbers"),
+    (lambda: vl.Trace([NAN]), "float64", "page must hold whole numbers"),
+    (lambda: vl.Trace(["a"]), "<U1", "page must hold whole numbers"),
+    (lambda: vl.Trace([True, False]), "bool", "page must hold whole numbers"),
+    (lambda: vl.Trace([[1, 2]]), "2 dimensions", "one-dimensional"),
+    (lambda: vl.Trace(4), "0 dimensions", "one-dimensional"),
+    (lambda: vl.Trace([0, 1], [0, 3]), "op 3 at index 1", "0 is read, 1 write, 2 free"),
+    (lambda: vl.Trace([0, 1], [0, -1]), "op -1 at index 1", "0 is read, 1 write, 2 free"),
+    (lambda: vl.Trace([0, 1], [0.0, 1.0]), "float64", "op must hold whole numbers"),
+    (lambda: vl.Trace([0, 1], [0]), "op has 1 entries and page has 2", "parallel arrays"),
+    (lambda: vl.Trace([0, 1], mapper=[0, 1]), "mapper", "not modelled in this version"),
+    (lambda: vl.Trace([0, 1], mapper=[0]), "mapper has 1 entries", "parallel arrays"),
+    (lambda: vl.Trace([0, 1], repeat_reads=[0, -1]), "repeat_reads -1 at index 1", "out of range"),
+    (lambda: vl.Trace([0, 1], repeat_writes=[0.0, 1.0]), "float64", "repeat_writes must hold whole numbers"),
+    (lambda: vl.Trace([0, 1], repeat_writes=[1]), "repeat_writes has 1 entries", "parallel arrays"),
+    (lambda: vl.Trace([0], n_pages=0), "0", "n_pages must be a whole number from 1"),
+    (lambda: vl.Trace([0], n_pages=1.5), "1.5", "n_pages must be a whole number from 1"),
+    (lambda: vl.Trace([0], n_pages=1 << 31), str(1 << 31), "n_pages must be a whole number from 1"),
+    (lambda: vl.Trace([0, 1], content=[0]), "content has 1 entries for 2 pages", "one corpus row per page"),
+    (lambda: vl.Trace([0], content=[2], corpus=corpus(lz4_4k=[5, 6])), "content 2 at index 0", "too few rows"),
+    (lambda: vl.Trace([0], content=[-1]), "content -1 at index 0", "out of range"),
+    (lambda: vl.Trace([0], content=[0.0]), "float64", "content must hold whole numbers"),
+    *(
+        (lambda v=v: vl.Trace([0], redraw_probability=v), repr(v), "redraw_probability must be between 0 and 1")
+        for v in (NAN, -0.1, 1.5, "x", None, True)
+    ),
+    (lambda: vl.Trace([0], corpus=5), "polars table", "at least one row"),
+    (lambda: vl.Trace([0]).head(0), "0", "n_accesses must be a whole number from 1"),
+    # corpora
+    (lambda: corpus(lz4_4k=[]), "table", "at least one row"),
+    (lambda: corpus(region=[1, 0]), "region", "sort the table first"),
+    (lambda: sizes(5, 0), "row 1 is 0", "sizes are 1 to 4096 bytes"),
+    (lambda: sizes(5, 4097), "row 1 is 4097", "sizes are 1 to 4096 bytes"),
+    (lambda: sizes(-1), "row 0 is -1", "sizes are 1 to 4096 bytes"),
+    (lambda: sizes(5.0, NAN), "row 1 is nan", "sizes are 1 to 4096 bytes"),
+    (lambda: sizes(5, None), "row 1 is", "sizes are 1 to 4096 bytes"),
+    (lambda: sizes("a"), "'lz4_4k'", "size column"),
+    (lambda: corpus(zstd3_4k=[5]).sizes("lz4_4k"), "'lz4_4k'", "it has zstd3_4k"),
+    (lambda: vl.simulate(vl.Trace([0], corpus=corpus(region=[0])), ROUND), "'lz4_4k'", "it has none"),
+    # makers
+    (lambda: vl.synthetic_corpus(ratio=NAN), "nan", "ratio must be at least 1"),
+    (lambda: vl.synthetic_corpus(ratio=0.5), "0.5", "ratio must be at least 1"),
+    (lambda: vl.synthetic_corpus(sigma=-1), "-1", "sigma at least 0"),
+    (lambda: vl.synthetic_corpus(p_zero=NAN), "nan", "p_zero must be a share"),
+    (lambda: vl.synthetic_corpus(p_zero=0.6, p_incompressible=0.6), "0.6", "more than 1"),
+    (lambda: vl.synthetic_corpus(n_regions=0), "0", "n_regions must be"),
+    (lambda: vl.zipf(n_pages=0, n_accesses=1), "0", "n_pages must be a whole number of at least 1"),
+    (lambda: vl.zipf(n_pages=1, n_accesses=-1), "-1", "n_accesses must be a whole number of at least 1"),
+    (lambda: vl.uniform(n_pages=1.5, n_accesses=1), "1.5", "n_pages must be a whole number of at least 1"),
+    (lambda: vl.zipf(n_pages=1, n_accesses=1, alpha=NAN), "nan", "alpha must be at least 0"),
+    (lambda: vl.zipf(n_pages=1, n_accesses=1, alpha=-1), "-1", "alpha must be at least 0"),
+    (lambda: vl.loop(n_pages=1, n_accesses=1, write_share=NAN), "nan", "write_share must be between 0 and 1"),
+    (lambda: vl.scan(n_pages=1, n_accesses=1, hot_share=2), "2", "hot_share must be between 0 and 1"),
+    (lambda: vl.scan(n_pages=1, n_accesses=1, scan_share=-1), "-1", "scan_share must be between 0 and 1"),
+    (lambda: vl.phases(n_pages=1, n_accesses=1, n_phases=0), "0", "n_phases of at least 1"),
+    (lambda: vl.phases(n_pages=1, n_accesses=1, working_share=NAN), "nan", "0 < working_share <= 1"),
+    (lambda: vl.mixture(), "mixture", "at least one trace"),
+    # runs
+    (lambda: vl.simulate(vl.Trace([0]), ROUND, engine="fast"), "'fast'", "vectorised, reference"),
+    (lambda: vl.simulate(vl.Trace([0]), ROUND, batch_size=0), "0", "batch_size must be a whole number of at least 1"),
+    (lambda: vl.simulate(vl.Trace([0]), ROUND, batch_size=1.5), "1.5", "batch_size must be a whole number"),
+    (lambda: vl.simulate(vl.Trace([0]), ROUND, epoch_accesses=-1), "-1", "epoch_accesses must be a whole number"),
+    (lambda: vl.simulate(vl.Trace([0]), ROUND, seed=-1), "-1", "seed must be a whole number of at least 0"),
+    (lambda: vl.simulate(vl.Trace([0]), ROUND, seed=0.5), "0.5", "seed must be a whole number of at least 0"),
+]
+
+
+@pytest.mark.parametrize(("make", "value", "remedy"), REFUSED, ids=[f"{r[2][:40]}-{r[1][:20]}" for r in REFUSED])
+def test_a_bad_input__is_refused_in_one_line(make, value, remedy):
+    refused(make, value, remedy)
+
+
+# Not so yet: what should be refused, what the message should name, what happens instead.
+NOT_YET: list[tuple[Callable[[], object], str, str]] = [
+    (lambda: vl.Trace([-1]), "page -1", "the message names n_pages 0, which nobody gave"),
+    (lambda: vl.Trace([1 << 31]), f"page {1 << 31}", "the message names n_pages 2147483649, which nobody gave"),
+    (lambda: vl.Trace([[1], [1, 2]]), "page", "numpy's ValueError about inhomogeneous shapes"),
+    (lambda: vl.Trace([0], recorder_k="x"), "recorder_k", "int()'s ValueError"),
+    (lambda: vl.Trace([0], recorder_k=-5), "recorder_k", "accepted"),
+    (lambda: sizes(100.5), "100.5", "cut to 100"),
+    (lambda: corpus(region=[0, None]), "region", "RuntimeWarning of a cast, then a wrong number"),
+    (lambda: corpus(region=["a", "b"]), "region", "int()'s ValueError"),
+    (lambda: corpus(region=[0.5, 0.7]), "region", "accepted: two regions, sorted as one"),
+    (lambda: corpus(is_zero=[None, True]).is_zero, "is_zero", "accepted as False"),
+    (lambda: corpus(is_zero=["no"]).is_zero, "is_zero", "accepted as True"),
+    (lambda: vl.synthetic_corpus(n_regions=1.5), "1.5", "TypeError"),
+    (lambda: vl.synthetic_corpus(sigma=1e300), "sigma", "RuntimeWarning: overflow in exp"),
+    (lambda: vl.zipf(n_pages=1, n_accesses=1, alpha="x"), "'x'", "TypeError"),
+    (lambda: vl.zipf(n_pages=1, n_accesses=1, seed=0.5), "0.5", "TypeError"),
+    (lambda: vl.phases(n_pages=4, n_accesses=4, n_phases=1.5), "1.5", "the message is about the dtype of page"),
+    (lambda: vl.simulate("redis", ROUND), "'redis'", "AttributeError"),
+    (lambda: vl.simulate(vl.Trace([0]), "ocp"), "'ocp'", "AttributeError"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [
+        pytest.param(make, value, marks=pytest.mark.xfail(strict=True, reason=reason), id=reason)
+        for make, value, reason in NOT_YET
+    ],
+)
+def test_a_bad_input__should_be_refused_in_one_line(make, value):
+    refused(make, value)
+
+
+# Files ------------------------------------------------------------------------------------------
+
+GOOD = {"page": [0, 1, 1], "op": [0, 1, 2]}
+
+
+@pytest.fixture
+def save(tmp_path: Path):
+    """Write a table as a trace file, with what it says about itself."""
+
+    def write(columns: dict[str, list[object]], about: object = None) -> Path:
+        path = tmp_path / "mine.parquet"
+        metadata = None if about is None else {"vswaplab": about if isinstance(about, str) else json.dumps(about)}
+        pl.DataFrame(columns).write_parquet(path, metadata=metadata)
+        return path
+
+    return write
+
+
+def test_a_good_file__is_read(save):
+    trace = vl.load_trace(save(GOOD, {"n_pages": 9, "k": 4, "name": "mine"}))
+    assert (len(trace), trace.n_pages, trace.recorder_k, trace.name) == (3, 9, 4, "mine")
+    assert vl.load_trace(save(GOOD)).n_pages == 2
+
+
+def test_a_trace__survives_a_round_trip_through_a_file(tmp_path):
+    trace = vl.Trace([0, 1, 1], [0, 1, 2], n_pages=5, repeat_reads=[0, 7, 0], redraw_probability=0.25, recorder_k=3)
+    again = vl.load_trace(vl.save_trace(trace, tmp_path / "t.parquet"))
+    assert again.digest == trace.digest
+    assert again.recorder_k == 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "about", "words"),
+    [
+        ({"page": [0]}, None, ("no column 'op'", "page and op")),
+        ({"op": [0]}, None, ("no column 'page'", "page and op")),
+        ({"page": [0.5], "op": [0]}, None, ("'page' is Float64", "whole numbers")),
+        ({"page": [0], "op": ["read"]}, None, ("'op' is String", "whole numbers")),
+        ({"page": [0, None], "op": [0, 1]}, None, ("'page' has missing values", "every access needs one")),
+        ({"page": [0], "op": [7]}, None, ("op 7 at index 0", "0 is read, 1 write, 2 free")),
+        ({"page": [-3, 0], "op": [0, 0]}, None, ("page -3 at index 0", "damaged")),
+        ({"page": [0], "op": [0], "mapper": [3]}, None, ("mapper", "not modelled in this version")),
+        ({"page": [0], "op": [0], "repeat_reads": [-1]}, None, ("repeat_reads -1 at index 0", "out of range")),
+        (GOOD, {"n_pages": 1}, ("page 1 at index 1", "n_pages is too small or the trace is damaged")),
+        (GOOD, {"n_pages": "x"}, ("'x'", "n_pages must be a whole number from 1")),
+        (GOOD, {"redraw_probability": 2}, ("2", "redraw_probability must be between 0 and 1")),
+        (GOOD, "{", ("copy it again",)),
+    ],
+)
+def test_a_bad_file__is_refused_in_one_line_that_names_it(save, columns, about, words):
+    path = save(columns, about)
+    refused(lambda: vl.load_trace(path), "mine.parquet", *words)
+
+
+def test_an_empty_file_of_the_right_columns__is_refused(save):
+    path = save({"page": [0], "op": [0]})
+    pl.read_parquet(path).head(0).write_parquet(path)
+    refused(lambda: vl.load_trace(path), "mine.parquet", "the trace is empty")
+
+
+@pytest.mark.parametrize("keep", [0, 3, 200, -100, -8, -1])
+def test_a_truncated_file__is_refused(save, keep):
+    path = save({"page": list(range(5000)), "op": [0] * 5000})
+    path.write_bytes(path.read_bytes()[:keep])
+    refused(lambda: vl.load_trace(path), "mine.parquet", "not a whole Parquet file", "copy it again")
+
+
+def test_a_file_damaged_inside__is_refused(save):
+    path = save({"page": list(range(5000)), "op": [0] * 5000})
+    damaged = bytearray(path.read_bytes())
+    damaged[40:400] = bytes(360)
+    path.write_bytes(damaged)
+    refused(lambda: vl.load_trace(path), "mine.parquet", "copy it again")
+
+
+def test_a_file_that_is_no_parquet__is_refused(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("page op\n0 0\n")
+    refused(lambda: vl.load_trace(path), "notes.txt", "not a whole Parquet file")
+
+
+@pytest.mark.parametrize("name", ["no-such-trace", "no/such/file.parquet", "."])
+def test_a_file_that_is_not_there__is_refused(name):
+    refused(lambda: vl.load_trace(name), repr(name), "give a Parquet file, or one of the shipped traces")
+
+
+@pytest.mark.parametrize(
+    ("about", "reason"),
+    [({"k": None}, "int()'s TypeError"), ({"k": "x"}, "int()'s ValueError"), ("[1]", "AttributeError: a list")],
+)
+@pytest.mark.xfail(strict=True, reason="the file's metadata are believed")
+def test_a_file_with_bad_metadata__should_be_refused(save, about, reason):
+    path = save(GOOD, about)
+    refused(lambda: vl.load_trace(path), "mine.parquet")
+
+
+# Contents beside a trace ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def beside(tmp_path: Path):
+    """Write a trace of four pages and the table of contents beside it."""
+
+    def write(**columns: list[object]) -> Path:
+        (tmp_path / "traces").mkdir()
+        (tmp_path / "corpus").mkdir()
+        path = tmp_path / "traces" / "mine.parquet"
+        pl.DataFrame({"page": [0, 1, 2, 3], "op": [0] * 4}).write_parquet(path)
+        pl.DataFrame(columns).write_parquet(tmp_path / "corpus" / "mine.parquet")
+        return path
+
+    return write
+
+
+def test_contents__start_with_a_pages_first_sample_or_its_nearest_neighbours_before_it(beside):
+    path = beside(page=[2, 1, 2], moment=[9, 5, 3], region=[0, 1, 1], is_zero=[False] * 3, lz4_4k=[100, 200, 300])
+    # Page 1: row 1. Page 2: row 2, the earlier moment. Page 0 has no sampled page before it: the first one, 1.
+    assert vl.load_trace(path).content.tolist() == [1, 1, 2, 2]
+
+
+def test_contents__without_a_needed_column_are_refused(beside):
+    path = beside(page=[0], region=[0])
+    refused(lambda: vl.load_trace(path), "corpus/mine.parquet", "'moment'", "data dictionary")
+
+
+@pytest.mark.xfail(strict=True, reason="the message does not name the corpus file")
+def test_contents__that_are_unsorted_are_refused_with_the_files_name(beside):
+    path = beside(page=[0, 1], moment=[0, 0], region=[1, 0])
+    refused(lambda: vl.load_trace(path), "corpus/mine.parquet", "sort")
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a negative page writes the content of the last page; others raise numpy's errors"
+)
+@pytest.mark.parametrize("pages", [[-1, 0], [0, None], ["a", "b"]], ids=str)
+def test_contents__of_pages_that_cannot_be_are_refused(beside, pages):
+    path = beside(page=pages, moment=[0, 0], region=[0, 0])
+    refused(lambda: vl.load_trace(path), "corpus/mine.parquet")
+
+
+# Read-only and reproducible ---------------------------------------------------------------------
+
+
+def test_arrays__are_copied_and_read_only():
+    page = np.array([0, 1], np.int32)
+    trace = vl.Trace(page, [0, 1])
+    page[0] = 1
+    assert trace.page.tolist() == [0, 1]
+    for array in (trace.page, trace.op, trace.content):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+def test_digests__differ_with_anything_a_run_depends_on():
+    same = {"page": [0, 1], "op": [0, 1], "corpus": corpus(lz4_4k=[5, 6])}
+    changes: list[dict[str, object]] = [
+        {},
+        {"page": [1, 0]},
+        {"op": [0, 0]},
+        {"n_pages": 3},
+        {"repeat_reads": [0, 1]},
+        {"repeat_writes": [0, 1]},
+        {"redraw_probability": 0.5},
+        {"content": [1, 1]},
+        {"corpus": corpus(lz4_4k=[5, 7])},
+        {"corpus": corpus(zstd3_4k=[5, 6])},
+    ]
+    digests = [vl.Trace(**(same | change)).digest for change in changes]
+    assert len(set(digests)) == len(changes)
+    assert vl.Trace(**same, name="another").digest == digests[0]
+
+
+@pytest.mark.parametrize("make", [vl.zipf, vl.uniform, vl.loop, vl.scan, vl.phases])
+def test_makers__give_the_same_trace_for_the_same_seed(make):
+    first, again, other = (make(n_pages=50, n_accesses=200, seed=seed) for seed in (1, 1, 2))
+    assert first.digest == again.digest != other.digest
+    assert first.n_pages == 50
+    assert len(first) == 200
+
+
+def test_mixture__keeps_each_traces_order_and_pages_apart():
+    first, second = vl.Trace([0, 1, 2], [0, 1, 0]), vl.Trace([1, 0], [1, 1])
+    second = vl.Trace([1, 0], [1, 1], corpus=first.corpus)
+    mixed = vl.mixture(first, second, seed=3)
+    assert mixed.page[mixed.page < 3].tolist() == [0, 1, 2]
+    assert (mixed.page[mixed.page >= 3] - 3).tolist() == [1, 0]
+    assert mixed.op[mixed.page >= 3].tolist() == [1, 1]
