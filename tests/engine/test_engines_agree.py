@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import polars as pl
-from hypothesis import HealthCheck, given, note, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vswaplab as vl
@@ -35,9 +39,9 @@ def corpora(draw: st.DrawFn) -> vl.Corpus:
 
 
 @st.composite
-def traces(draw: st.DrawFn) -> vl.Trace:
-    n_pages = draw(st.integers(1, 60))
-    n = draw(st.integers(1, 600))
+def traces(draw: st.DrawFn, most_pages: int = 60, most_accesses: int = 600) -> vl.Trace:
+    n_pages = draw(st.integers(1, most_pages))
+    n = draw(st.integers(1, most_accesses))
     rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     alpha = draw(st.sampled_from([0.0, 0.5, 1.0, 1.5]))
     weight = np.arange(1, n_pages + 1) ** -alpha
@@ -151,16 +155,92 @@ def assert_same(trace: vl.Trace, machine: vl.Machine, seed: int, batch: int, win
         np.testing.assert_array_equal(getattr(table, name), getattr(other, name), err_msg=name)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(data=st.data())
-def test_engines_agree__on_random_machines_and_traces(data: st.DataObject) -> None:
+@st.composite
+def roomy_machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
+    """Machines on which the engine looks several reclaims ahead, and then meets a mark."""
+    capacity = draw(st.integers(n_pages // 5, n_pages * 3 // 5))
+    media = draw(st.integers(4, max(4, n_pages // 2))) * 1024
+    open_at, close_at = sorted(draw(st.lists(st.sampled_from([0.5, 0.75, 1.0]), min_size=2, max_size=2)))
+    low, high = sorted(draw(st.lists(st.sampled_from([0.25, 0.5, 0.75, 1.0]), min_size=2, max_size=2)))
+    device_pages = media // 4096 + draw(st.integers(1, n_pages))
+    cram = vl.Cram(
+        profile=DEVICE,
+        media_bytes=media,
+        advertised_bytes=device_pages * 4096,
+        mode=draw(st.sampled_from(["swap", "swap", "tier"])),
+        writeback_to=draw(st.sampled_from(["zswap", "swapfile"])),
+        close_at=close_at,
+        open_at=open_at,
+        writeback_high=high,
+        writeback_low=low,
+        node_low=draw(st.sampled_from([0, 0, 1])) if device_pages > 3 else 0,
+        node_high=3,
+        report_lag=draw(st.sampled_from([0, 0, 100, 1000])),
+        flush_period=draw(st.sampled_from([0, 0, 300])),
+    )
+    zswap = vl.Zswap(
+        compressor="zstd",
+        max_pool_percent=draw(st.sampled_from([5, 10, 20, 50])),
+        accept_threshold_percent=draw(st.sampled_from([50, 90])),
+    )
+    return vl.Machine(
+        vl.Dram(capacity, high=draw(st.integers(1, min(capacity, 8))), charge=draw(st.sampled_from(["memcg", "host"]))),
+        draw(st.sampled_from([cram, cram, None])),
+        draw(st.sampled_from([zswap, zswap, None])),
+        [vl.Swapfile(draw(st.integers(n_pages // 2, 3 * n_pages)))],
+    )
+
+
+@contextlib.contextmanager
+def smallest_window(n_accesses: int) -> Iterator[None]:
+    # The engine chooses its windows; small cases need small ones.
+    usual = vectorised_machine._MIN_WINDOW
+    vectorised_machine._MIN_WINDOW = n_accesses
+    try:
+        yield
+    finally:
+        vectorised_machine._MIN_WINDOW = usual
+
+
+quick = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+def agree_on_tiny(data: st.DataObject) -> None:
     trace, machine = data.draw(traces()), data.draw(machines)
     batch = data.draw(st.sampled_from([1, 2, 7, 64, len(trace)]))
     window = data.draw(st.sampled_from([1, 5, 64, 4096]))
-    note(f"{machine}")
-    least = vectorised_machine._MIN_WINDOW
-    vectorised_machine._MIN_WINDOW = window
-    try:
+    with smallest_window(window):
         assert_same(trace, machine, data.draw(st.integers(0, 3)), batch, window)
-    finally:
-        vectorised_machine._MIN_WINDOW = least
+
+
+def agree_on_roomy(data: st.DataObject) -> None:
+    trace = data.draw(traces(most_pages=400, most_accesses=4000))
+    machine = data.draw(roomy_machines(max(trace.n_pages, 10)))
+    with smallest_window(data.draw(st.sampled_from([32, 256]))):
+        assert_same(trace, machine, 0, data.draw(st.sampled_from([100, len(trace)])), 256)
+
+
+@settings(quick, max_examples=150)
+@given(data=st.data())
+def test_engines_agree__on_tiny_machines(data: st.DataObject) -> None:
+    agree_on_tiny(data)
+
+
+@settings(quick, max_examples=150)
+@given(data=st.data())
+def test_engines_agree__many_reclaims_ahead(data: st.DataObject) -> None:
+    agree_on_roomy(data)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=2000)
+@given(data=st.data())
+def test_engines_agree__on_many_tiny_machines(data: st.DataObject) -> None:
+    agree_on_tiny(data)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=2000)
+@given(data=st.data())
+def test_engines_agree__many_reclaims_ahead_many_times(data: st.DataObject) -> None:
+    agree_on_roomy(data)
