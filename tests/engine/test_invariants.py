@@ -48,7 +48,7 @@ def random_trace(rng: np.random.Generator) -> vl.Trace:
 
 
 def random_machine(rng: np.random.Generator, *, budget: bool) -> vl.Machine:
-    capacity = int(rng.integers(1, 9))
+    capacity = int(rng.integers(1, 13))
     high = int(rng.integers(1, capacity + 1))
     pick = lambda *values: values[int(rng.integers(len(values)))]  # noqa: E731
     media, pages = int(pick(4096, 8192, 12000)), int(rng.integers(3, 9))
@@ -63,15 +63,15 @@ def random_machine(rng: np.random.Generator, *, budget: bool) -> vl.Machine:
         reaper_period=pick(0, 7),
     )  # fmt: skip
     zswap = vl.Zswap(
-        "zstd", max_pool_percent=pick(0, 30, 100), accept_threshold_percent=pick(0, 50, 100),
-        writeback=pick(True, True, False), store_incompressible=pick(True, False),
+        "zstd", max_pool_percent=pick(0, 30, 50, 100), accept_threshold_percent=pick(0, 30, 50, 100),
+        writeback=pick(True, True, True, False), store_incompressible=pick(True, False),
     )  # fmt: skip
     return vl.Machine(
         vl.Dram(capacity, low=int(rng.integers(0, high)), high=high, charge=pick("memcg", "host")),
         cram=pick(cram, cram, None),
-        zswap=pick(zswap, None),
-        swapfiles=[vl.Swapfile(int(rng.integers(1, 20))) for _ in range(int(rng.integers(0, 3)))],
-        swap_max_slots=pick(None, None, 5),
+        zswap=pick(zswap, zswap, None),
+        swapfiles=[vl.Swapfile(int(rng.integers(1, 30))) for _ in range(int(pick(0, 1, 1, 2, 3)))],
+        swap_max_slots=pick(None, None, None, 5),
     )
 
 
