@@ -150,11 +150,13 @@ def _read(path: Path, kind: str) -> pl.DataFrame:
 
 def _metadata(path: Path) -> dict[str, object]:
     try:
-        text = pl.read_parquet_metadata(path).get(_KEY, "{}")
-        return cast("dict[str, object]", json.loads(text))
+        about = json.loads(pl.read_parquet_metadata(path).get(_KEY, "{}"))
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot read {path}: not a whole Parquet file ({reason}); copy it again") from None
+    if not isinstance(about, dict) or not isinstance(about.get("k", 0), int):
+        raise InputError(f"{path}: its vswaplab metadata is damaged ({about!r}): write it again with save_trace")
+    return cast("dict[str, object]", about)
 
 
 def _load_corpus(

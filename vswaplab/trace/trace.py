@@ -71,7 +71,7 @@ class Trace:
         if pages.size == 0:
             raise InputError("the trace is empty: it needs at least one access")
         self.name, self.title = str(name), str(title) or str(name)
-        self.n_pages = _count("n_pages", int(pages.max()) + 1 if n_pages is None else n_pages)
+        self.n_pages = _count("n_pages", max(int(pages.max()) + 1, 1) if n_pages is None else n_pages)
         self.page = _in_range("page", pages, self.n_pages, "n_pages is too small or the trace is damaged", np.int32)
         self.op = _ops(op, pages.size)
         self.repeat_reads = _repeats("repeat_reads", repeat_reads, pages.size)
