@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -55,6 +55,7 @@ def simulate(
     engine: str = "vectorised",
     batch_size: int | None = None,
     epoch_accesses: int | None = None,
+    events: Sequence[object] = (),
     progress: Progress | None = None,
 ) -> Result:
     """Run a trace on a machine.
@@ -72,6 +73,9 @@ def simulate(
         no number. Default: a whole window.
     epoch_accesses : accesses
         Length of a reporting window; default: 200 windows.
+    events : sequence
+        What happens to the machine in the middle of a run: nothing in this
+        version, so it must be empty.
     progress : callable
         Called as ``progress(done, total)`` after every window.
 
@@ -90,6 +94,8 @@ def simulate(
     """
     if engine not in ENGINES:
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    if events:
+        raise InputError(f"events has {len(events)} entries: this version models none, leave it out")
     total = len(trace)
     window = _positive("epoch_accesses", epoch_accesses, -(-total // DEFAULT_EPOCHS))
     batch = _positive("batch_size", batch_size, window)
