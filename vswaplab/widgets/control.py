@@ -27,7 +27,7 @@ class Control:
     """
 
     def __init__(self, label: str, noun: str, unit: str, value: int, least: int, most: int, step: int) -> None:
-        self.noun, self.unit = noun, unit
+        self.noun, self.unit, self._start = noun, unit, value
         wide = {"description_width": "170px"}
         self.box = widgets.BoundedIntText(
             value, min=least, max=most, step=step, description=label, style=wide, layout={"width": "300px"}
@@ -53,6 +53,11 @@ class Control:
     @value.setter
     def value(self, value: int) -> None:
         self.box.value = value
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether the number differs from where it started."""
+        return self.value != self._start
 
     def on_move(self, call: Moved) -> None:
         """Call back whenever a person changes the number."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import html
 import warnings
-from dataclasses import replace
 
 import altair as alt
 import ipywidgets as widgets
@@ -20,8 +19,10 @@ from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE, format_ns
 from vswaplab.charts import residency_chart, stall_chart
 from vswaplab.engine import simulate
-from vswaplab.machine.config import Cram, Machine
+from vswaplab.machine.config import Machine
+from vswaplab.machine.presets import with_settings
 from vswaplab.results.result import Result
+from vswaplab.results.summary import effective_access_ns
 from vswaplab.trace.trace import Trace
 from vswaplab.widgets.control import Control
 
@@ -43,28 +44,31 @@ class Explorer:
     ----------
     trace : Trace
     machine : Machine
-        Where the sliders start: needs CRAM with a whole number of MiB of
-        media. What has no slider stays as it is, and so do the ratio of
-        advertised to media bytes and the distance of the two writeback marks.
+        Where the sliders start; needs CRAM. What has no slider stays as it is,
+        and so do the ratio of advertised to media bytes and the distance of
+        the two writeback marks.
     seed : int
 
     Raises
     ------
     InputError
-        The machine has no CRAM, or not a whole number of MiB of it.
+        The machine has no CRAM.
     """
 
     def __init__(self, trace: Trace, machine: Machine, *, seed: int = 0) -> None:
+        if machine.cram is None:
+            raise InputError("the explorer needs a machine with CRAM: give it vl.Machine(cram=vl.Cram(...))")
         self._trace, self._base, self._seed = trace, machine, seed
-        self._cram = _checked_cram(machine)
+        high, low = machine.cram.writeback_high, machine.cram.writeback_low
+        self._distance = round(100 * (high - low))
+        pages, media = machine.dram.capacity_pages, max(1, round(machine.cram.media_bytes / MIB))
         step = 1 << max(0, (trace.n_pages // 64).bit_length() - 1)
-        most = max(-(-trace.n_pages // step) * step, machine.dram.capacity_pages)
-        media = self._cram.media_bytes // MIB
+        least = pages % step or min(step, pages)
+        most = max(trace.n_pages, pages)
         all_mib = max(-(-trace.n_pages * PAGE_SIZE // MIB), media)
-        mark = round(100 * self._cram.writeback_high)
-        self.dram = Control("DRAM (pages)", "DRAM", "pages", machine.dram.capacity_pages, min(step, most), most, step)
+        self.dram = Control("DRAM (pages)", "DRAM", "pages", pages, least, most, step)
         self.media = Control("CRAM media (MiB)", "CRAM media", "MiB", media, 0, all_mib, 1)
-        self.mark = Control("Writeback mark (%)", "The writeback mark", "% of media", mark, 1, 100, 1)
+        self.mark = Control("Writeback mark (%)", "The writeback mark", "% of media", round(100 * high), 1, 100, 1)
         self.machine = machine
         self.sentence = ""
         self.result = self._run(machine)
@@ -72,7 +76,7 @@ class Explorer:
         self._text, self._figures = widgets.HTML(), widgets.HTML()
         self._residency, self._stall = _panel(), _panel()
         self.view = widgets.VBox([*self._controls(), self._text, self._residency, self._stall, self._figures])
-        self._show(f"An access takes {format_ns(_mean_ns(self.result))} on average. Move a slider.")
+        self._show(f"An access takes {format_ns(effective_access_ns(self.result))} on average. Move a slider.")
         for control in (self.dram, self.media, self.mark):
             control.on_move(self._moved)
 
@@ -100,26 +104,18 @@ class Explorer:
         self._show(f"{control.noun} from {control.say(old)} to {control.say(new)}: {_effect(before, result)}.")
 
     def _wanted(self, moved: Control) -> Machine:
-        pages, base = self.dram.value, self._base.dram
-        total = pages if base.total_pages == base.capacity_pages else base.total_pages
-        dram = replace(base, capacity_pages=pages, total_pages=total)
-        if self.media.value:
-            return replace(self._base, dram=dram, cram=self._cram_wanted())
-        if moved is self.mark:
-            raise InputError("the machine has no CRAM to write back; give it media first")
-        return replace(self._base, dram=dram, cram=None)
-
-    def _cram_wanted(self) -> Cram:
-        base, media = self._cram, self.media.value * MIB
-        advertised = (base.advertised_bytes or 0) * media // base.media_bytes // PAGE_SIZE * PAGE_SIZE
-        distance = round(100 * (base.writeback_high - base.writeback_low))
-        return replace(
-            base,
-            media_bytes=media,
-            advertised_bytes=advertised,
-            writeback_high=self.mark.value / 100,
-            writeback_low=max(0, self.mark.value - distance) / 100,
-        )
+        # Only what was moved is set, so that the sliders' start is the machine itself.
+        settings = [f"dram.capacity_pages={self.dram.value}"] if self.dram.is_moved else []
+        if self.media.value == 0:
+            if moved is self.mark:
+                raise InputError("the machine has no CRAM to write back; give it media first")
+            return with_settings(self._base, [*settings, "cram=none"])
+        if self.media.is_moved:
+            settings.append(f"cram.media_bytes={self.media.value}MiB")
+        if self.mark.is_moved:
+            low = max(0, self.mark.value - self._distance)
+            settings += [f"cram.writeback_high={self.mark.value / 100}", f"cram.writeback_low={low / 100}"]
+        return with_settings(self._base, settings)
 
     def _run(self, machine: Machine) -> Result:
         with warnings.catch_warnings():
@@ -140,26 +136,9 @@ class Explorer:
         self._text.value = f'<p role="status" style="font-size: 15px">{html.escape(sentence)}</p>'
 
 
-def _checked_cram(machine: Machine) -> Cram:
-    if machine.cram is None:
-        raise InputError("the explorer needs a machine with CRAM: give it vl.Machine(cram=vl.Cram(...))")
-    if machine.cram.media_bytes % MIB:
-        raise InputError(
-            f"the explorer sets CRAM media in whole MiB: cram.media_bytes is {machine.cram.media_bytes}, "
-            f"choose a multiple of {MIB}"
-        )
-    return machine.cram
-
-
 def _panel() -> alt.JupyterChart:
     alt.JupyterChart.enable_offline()
     return alt.JupyterChart(alt.Chart(pl.DataFrame({"nothing": [0]})).mark_point())
-
-
-def _mean_ns(result: Result) -> float:
-    totals = result.totals
-    repeats = sum(totals[name] for name in totals if name.startswith("repeat_"))
-    return totals["stall_ns"] / max(1, totals["accesses"] - totals["frees"] + repeats)
 
 
 def _table(result: Result, before: Result | None = None) -> pl.DataFrame:
@@ -182,7 +161,7 @@ def _as_html(table: pl.DataFrame) -> str:
 
 
 def _effect(before: Result, after: Result) -> str:
-    old, new = _mean_ns(before), _mean_ns(after)
+    old, new = effective_access_ns(before), effective_access_ns(after)
     if before.totals == after.totals:
         return "nothing changes"
     share = new / old - 1 if old else 0.0
