@@ -95,9 +95,10 @@ class Result:
             staging.chmod(0o755)
             self._write(staging, extra or {})
             _swap_in(staging, target)
-        except OSError as error:
+        except (OSError, pl.exceptions.PolarsError) as error:  # polars has its own error for a full disk
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise InputError(
-                f"cannot write results to {target}: {error.strerror or error}; free some space or choose another folder"
+                f"cannot write results to {target}: {reason}; free some space or choose another folder"
             ) from None
         finally:
             shutil.rmtree(staging, ignore_errors=True)

@@ -133,8 +133,9 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     try:
         pl.DataFrame(columns).write_parquet(partial, metadata={_KEY: json.dumps(about)})
         partial.replace(target)
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror or error}; choose another place") from None
+    except (OSError, pl.exceptions.PolarsError) as error:  # polars has its own error for a full disk
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(f"cannot write {target}: {reason}; free some space or choose another place") from None
     finally:
         partial.unlink(missing_ok=True)
     return target
