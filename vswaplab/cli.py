@@ -77,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
     except InputError as error:
         return _refuse(str(error))
+    except (OverflowError, MemoryError) as error:
+        return _refuse(f"a size is too large for this program ({error or 'out of memory'}): lower it")
     except KeyboardInterrupt:
         print("vswaplab: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -191,7 +193,7 @@ def _run(arguments: argparse.Namespace) -> int:
     name = arguments.trace or default_trace()
     trace = load_trace(name) if head is None else load_trace(name).head(head)
     machine = _machine(arguments, trace)
-    folder = Path(arguments.out) if arguments.out else RESULTS / _folder_name(trace.name)
+    folder = Path(arguments.out) if arguments.out is not None else RESULTS / _folder_name(trace.name)
     check_folder(folder)
     if not arguments.json:
         _introduce(trace, arguments.machine, machine)
@@ -226,6 +228,8 @@ def default_trace() -> str:
 
 def _machine(arguments: argparse.Namespace, trace: Trace) -> Machine:
     asked = arguments.machine
+    if arguments.profiles is not None:
+        profiles(arguments.profiles)  # a bad file is refused even if nothing in it is named
     if asked.endswith(".toml") or Path(asked).is_file():
         machine = load_machine(asked, arguments.profiles)
     else:
@@ -256,15 +260,24 @@ def _finish(result: Result, folder: Path, arguments: argparse.Namespace) -> int:
         print("vswaplab: interrupted before the first window was finished: nothing is kept", file=sys.stderr)
         return INTERRUPTED
     result.save(folder)  # at once: a second Ctrl-C must not cost what is finished
-    if not arguments.no_report:
-        from vswaplab.report import report_html  # half a second of plotting library
-
-        result.save(folder, extra={"report.html": report_html(result)})
+    has_report = not arguments.no_report and _add_report(result, folder)
     if arguments.json:
         print(json.dumps(_document(result, folder), indent=2))
     else:
-        _tell(result, folder, has_report=not arguments.no_report)
-    return INTERRUPTED if is_partial else OK
+        _tell(result, folder, has_report=has_report)
+    is_whole = not is_partial and has_report is not arguments.no_report
+    return OK if is_whole else INTERRUPTED
+
+
+def _add_report(result: Result, folder: Path) -> bool:
+    try:
+        from vswaplab.report import report_html  # half a second of plotting library
+
+        result.save(folder, extra={"report.html": report_html(result)})
+    except KeyboardInterrupt:
+        print("vswaplab: note: interrupted while drawing: the result is there without report.html", file=sys.stderr)
+        return False
+    return True
 
 
 def _document(result: Result, folder: Path) -> dict[str, object]:

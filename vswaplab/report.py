@@ -27,7 +27,7 @@ _MARKS = ("close_at", "open_at", "writeback_high", "writeback_low")
 
 _STYLE = """
 :root { color-scheme: light; }
-body { font: 17px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 70rem;
+body { font: 17px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 76rem;
   margin: 2rem auto; padding: 0 1.5rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; }
 h2 { font-size: 1.3rem; margin-top: 2.2rem; }
@@ -35,9 +35,9 @@ p, ul { max-width: 48rem; }
 figure { margin: 1.5rem 0; overflow-x: auto; }
 figcaption { max-width: 48rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+table { font-size: 1rem; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .5rem; max-width: 48rem; }
-th, td { padding: .35rem .7rem; text-align: right; border-bottom: 1px solid #ccc; }
+th, td { padding: .35rem .5rem; text-align: right; border-bottom: 1px solid #ccc; }
 th:first-child, td:first-child { text-align: left; }
 table.words td { text-align: left; overflow-wrap: anywhere; }
 pre { background: #f4f4f4; padding: .8rem 1rem; overflow-x: auto; }

@@ -104,7 +104,7 @@ def test_chart__axes_of_quantities_name_a_unit(name: str) -> None:
     ]
 
     assert [
-        title for title in quantities if not re.search(r"\((MiB|ns|ms|%|faults|per|accesses).*\)", title, re.I)
+        title for title in quantities if not re.search(r"\((MiB|ns|ms|s|%|faults|per|accesses).*\)", title, re.I)
     ] == []
     assert quantities or name == "folio"
 
@@ -129,7 +129,7 @@ def test_chart__a_tier_has_one_colour_everywhere(name: str) -> None:
     [
         ("residency", {"access", "mib", "tier", "rank"}),
         ("faults", {"access", "value", "kind", "tier", "rank"}),
-        ("stall", {"access", "value", "tier", "ms", "label"}),
+        ("stall", {"access", "value", "tier", "time", "label"}),
         ("media", {"access", "mib", "series", "mark"}),
         ("comparison", {"machine", "tier", "access_ns", "label"}),
         ("folio", {"access", "page", "place", "op"}),

@@ -276,11 +276,11 @@ def _stall_totals(epochs: pl.DataFrame) -> pl.DataFrame:
     by_tier = {tier: int(epochs[f"stall_{tier.lower()}_ns"].sum()) for tier in TIERS}
     whole = max(1, sum(by_tier.values()))
     rows = [
-        {"tier": tier, "ms": ns / 1e6, "share": ns / whole, "label": f"{format_ns(ns)} ({ns / whole:.1%})"}
+        {"tier": tier, "stall_ns": ns, "share": ns / whole, "label": f"{format_ns(ns)} ({ns / whole:.1%})"}
         for tier, ns in by_tier.items()
         if ns
     ]
-    schema = {"tier": pl.String, "ms": pl.Float64, "share": pl.Float64, "label": pl.String}
+    schema = {"tier": pl.String, "stall_ns": pl.Int64, "share": pl.Float64, "label": pl.String}
     return pl.DataFrame(rows, schema=schema)
 
 
@@ -393,18 +393,16 @@ def _stall_panel(windows: pl.DataFrame) -> alt.Chart:
 
 
 def _stall_bars(totals: pl.DataFrame) -> alt.LayerChart:
-    longest = max(totals["ms"].to_list(), default=1.0)
-    room = alt.Scale(domain=[0, 1.35 * longest], nice=False)
-    bars = alt.Chart(totals, width=WIDTH, height=30 * max(1, totals.height)).encode(
-        x=alt.X(
-            "ms:Q",
-            title="Stall time of the whole run (ms)",
-            scale=room,
-            axis=alt.Axis(tickCount=6, format="~s"),
-        ),
+    longest = max(totals["stall_ns"].to_list(), default=1)
+    unit, ns = ("s", 1e9) if longest >= 1e9 else ("ms", 1e6)
+    room = alt.Scale(domain=[0, 1.35 * longest / ns], nice=False)
+    table = totals.with_columns(time=pl.col("stall_ns") / ns)
+    title = f"Stall time of the whole run ({unit})"
+    bars = alt.Chart(table, width=WIDTH, height=30 * max(1, table.height)).encode(
+        x=alt.X("time:Q", title=title, scale=room, axis=alt.Axis(tickCount=6)),
         y=alt.Y("tier:N", title="Tier", sort=list(TIERS)),
     )
-    coloured = bars.mark_bar().encode(color=alt.Color("tier:N", title="Time in", scale=tier_scale(totals["tier"])))
+    coloured = bars.mark_bar().encode(color=alt.Color("tier:N", scale=tier_scale(table["tier"]), legend=None))
     return layered(coloured, bars.mark_text(align="left", dx=5).encode(text="label:N"))
 
 
