@@ -950,14 +950,16 @@ def test_tier__a_promoting_write_makes_the_copy_stale(kit):
     )
 
 
-def test_tier__under_memory_max_a_device_page_is_still_charged_and_does_not_help(kit):
+@pytest.mark.parametrize("swapfiles", [[], [vl.Swapfile(9)]], ids=["no-swapfile", "swapfile"])
+def test_tier__under_memory_max_a_device_page_is_still_charged_and_does_not_help(kit, swapfiles):
+    # As measured: killed at its limit, also with a swapfile, because demotion counts as progress.
     kit.play(
         """
         w0  first_touch
         w1  first_touch
         !w2 reclaim_runs cram_in(1000)*2 oom    # both move to the device and are charged as before
         """,
-        vl.Machine(vl.Dram(2, low=0, high=1, charge="memcg"), cram=kit.cram(8192, 9, mode="tier")),
+        vl.Machine(vl.Dram(2, low=0, high=1, charge="memcg"), cram=kit.cram(8192, 9, mode="tier"), swapfiles=swapfiles),
         ends="read-only read-only NONE",
     )
 
