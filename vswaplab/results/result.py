@@ -139,12 +139,13 @@ def _swap_in(staging: Path, target: Path) -> None:
         staging.rename(target)
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    target.rename(aside / "result")
     try:
-        staging.rename(target)
-    except OSError:
-        (aside / "result").rename(target)
-        raise
+        target.rename(aside / "result")
+        try:
+            staging.rename(target)
+        except BaseException:  # Ctrl-C too: the earlier result must not go with the folder it stepped into
+            (aside / "result").rename(target)
+            raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
