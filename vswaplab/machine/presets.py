@@ -23,6 +23,7 @@ DEFAULT_PRESET = "four-tiers"
 _DRAM_PERCENT = 40  # of the workload's pages
 _ADVERTISED_PERCENT = 30  # of the workload's pages
 _BUDGET_PERCENT = 5  # of the device's pages
+_LARGEST = 1 << 50
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB)")
 _WORDS: dict[str, object] = {"true": True, "false": False, "none": None}
@@ -277,9 +278,12 @@ def _value(key: str, text: str) -> object:
         return _size(key, text)
     for number in (int, float):
         try:
-            return number(text)
+            found = number(text)
         except ValueError:
             continue
+        if isinstance(found, int) and abs(found) > _LARGEST:
+            raise InputError(f"{key}={text} is larger than this program can count: lower it")
+        return found
     return text
 
 

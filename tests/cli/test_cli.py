@@ -1,0 +1,549 @@
+"""The command line: what it prints, what it leaves behind, and one line for everything it refuses."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import vswaplab as vl
+from vswaplab import cli
+from vswaplab.results import result as result_module
+
+FILES = ["epochs.parquet", "pages.parquet", "provenance.json", "tiers.parquet", "totals.json"]
+PROFILE = '[[profile]]\nname = "mine"\nkind = "cram"\ntitle = "Mine"\nalgorithm = "LZ4"\ngranule_bytes = 1024\n'
+PROFILE += 'size_column = "lz4_1k"\nrounding_bytes = 256\nmetadata_bytes = 32\nread_ns = 300\nread_loaded_ns = 900\n'
+PROFILE += "write_ns = 600\nstore_ns = 600\nload_ns = 500\nadvertised_ratio = 2.0\nratio = 2.0\nratio_kind = 'x'\n"
+PROFILE += "tag = 'A'\nsource = 'x'\ndate = '2026-11-23'\n"
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run every test in a folder with a small trace."""
+    monkeypatch.chdir(tmp_path)
+    vl.save_trace(vl.zipf(n_pages=300, n_accesses=3_000, seed=1), tmp_path / "small.parquet")
+    return tmp_path
+
+
+def run(*words: str) -> int:
+    return cli.main(["run", "small.parquet", "--no-report", *words])
+
+
+def refusal(capsys: Captured, *words: str) -> str:
+    """Run words that must be refused; return the one line on standard error."""
+    assert cli.main(list(words)) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("vswaplab: ")
+    assert err.count("\n") == 1
+    return err.strip()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+# run ------------------------------------------------------------------------------------------
+
+
+def test_run__prints_machine_table_time_and_verdict(capsys: Captured) -> None:
+    assert run() == 0
+
+    out, err = capsys.readouterr()
+    assert err == ""
+    for words in (
+        "Machine four-tiers",
+        "DRAM: 480.0 KiB (120 pages)",
+        "Effective access time: ",
+        "No memory was lost.",
+    ):
+        assert words in out
+    assert "Result: vswaplab-results/zipf-1\n" in out
+
+
+def test_run__table_is_aligned_and_has_units(capsys: Captured) -> None:
+    run()
+
+    lines = capsys.readouterr().out.splitlines()
+    top = next(i for i, line in enumerate(lines) if line.startswith("Tier "))
+    table = lines[top : top + 7]
+    assert [line.split()[0] for line in table[2:]] == ["DRAM", "ZERO", "CRAM", "zswap", "swapfile"]
+    assert {len(line) for line in table} == {len(table[0])}
+    assert table[1].split() == ["MiB", "MiB", "MiB", "MiB", "ms", "%"]
+
+
+def test_run__leaves_the_whole_result_behind() -> None:
+    assert run("--out", "there") == 0
+
+    assert sorted(contents(Path("there"))) == FILES
+    assert vl.load_result("there").totals["accesses"] == 3_000
+
+
+def test_run__report_is_part_of_the_result(capsys: Captured) -> None:
+    assert cli.main(["run", "small.parquet", "--seed", "4", "--out", "there"]) == 0
+
+    page = Path("there/report.html").read_text(encoding="utf-8")
+    assert "vswaplab run small.parquet --machine four-tiers --seed 4 --engine vectorised --out there" in page
+    assert "open there/report.html" in capsys.readouterr().out
+
+
+def test_run__json_is_the_only_thing_on_standard_output(capsys: Captured) -> None:
+    assert run("--json") == 0
+
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert list(document)[:3] == ["totals", "summary", "effective_access_ns"]
+    assert document["totals"] == vl.load_result(document["folder"]).totals
+    assert document["provenance"]["seed"] == 0
+    assert document["is_memory_lost"] is False
+
+
+def test_run__command_in_the_provenance_gives_the_same_numbers(capsys: Captured) -> None:
+    run("--json", "--machine", "small-media", "--set", "dram.capacity_pages=70", "--seed", "9", "--head", "2000")
+    first = json.loads(capsys.readouterr().out)
+    words = first["provenance"]["command"].split()
+
+    assert words[0] == "vswaplab"
+    assert cli.main([*words[1:], "--json", "--no-report"]) == 0
+    assert json.loads(capsys.readouterr().out)["totals"] == first["totals"]
+
+
+@pytest.mark.parametrize("words", [["--engine", "reference"], ["--batch-size", "7"], ["--epoch-accesses", "100"]])
+def test_run__speed_settings_change_no_total(words: list[str], capsys: Captured) -> None:
+    run("--json")
+    plain = json.loads(capsys.readouterr().out)["totals"]
+
+    assert run("--json", *words) == 0
+    assert json.loads(capsys.readouterr().out)["totals"] == plain
+
+
+def test_run__profile_swaps_the_device_and_keeps_sizes(capsys: Captured) -> None:
+    Path("mine.toml").write_text(PROFILE, encoding="utf-8")
+
+    assert run("--json", "--profiles", "mine.toml", "--profile", "mine") == 0
+    cram = json.loads(capsys.readouterr().out)["provenance"]["machine"]["cram"]
+    assert cram["profile"]["name"] == "mine"
+    assert cram["advertised_bytes"] == 90 * 4096
+
+
+def test_run__machine_file_and_settings(capsys: Captured) -> None:
+    Path("m.toml").write_text(
+        '[dram]\ncapacity_pages = "1MiB"\n[[swapfiles]]\ncapacity_slots = 900\n', encoding="utf-8"
+    )
+
+    assert run("--json", "--machine", "m.toml", "--set", "zswap.compressor=zstd") == 0
+    machine = json.loads(capsys.readouterr().out)["provenance"]["machine"]
+    assert (machine["dram"]["capacity_pages"], machine["zswap"]["compressor"]["name"]) == (256, "zstd")
+    assert machine["cram"] is None
+
+
+def test_run__same_name_again_replaces_the_result() -> None:
+    run()
+    run("--seed", "5")
+
+    assert vl.load_result("vswaplab-results/zipf-1").provenance["seed"] == 5
+    assert [path.name for path in Path("vswaplab-results").iterdir()] == ["zipf-1"]
+
+
+def test_run__memory_that_ran_out_is_said_and_is_no_error(capsys: Captured) -> None:
+    assert run("--set", "cram=none", "--set", "zswap=none", "--set", "swapfiles=none") == 0
+
+    assert "Memory ran out (oom)" in capsys.readouterr().out
+
+
+def test_run__notes_are_one_line_on_standard_error(capsys: Captured) -> None:
+    vl.save_trace(vl.Trace([0, 1, 2] * 9, recorder_k=64, name="reduced"), "reduced.parquet")
+
+    assert cli.main(["run", "reduced.parquet", "--no-report"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("vswaplab: note: trace 'reduced' was reduced in blocks of 64 pages")
+    assert err.count("\n") == 1
+
+
+def test_run__alone_takes_a_shipped_trace(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    shipped = pl.DataFrame({"name": ["small.parquet", "zzz"]})
+    monkeypatch.setattr(cli, "shipped_traces", lambda: shipped)
+
+    assert cli.main(["run", "--no-report"]) == 0
+    assert capsys.readouterr().out.startswith(
+        "Trace zipf-1\n  3,000 accesses to 300 pages (1.2 MiB)\nMachine four-tiers"
+    )
+
+
+def test_default_trace__is_one_that_is_shipped() -> None:
+    if not vl.shipped_traces().height:
+        pytest.skip("no trace is shipped yet")
+
+    assert cli.default_trace() == cli.DEFAULT_TRACE
+
+
+def test_run__folder_name_of_a_trace_stays_inside_the_results() -> None:
+    vl.save_trace(vl.Trace([0, 1], name="../../odd name"), "odd.parquet")
+
+    assert cli.main(["run", "odd.parquet", "--no-report"]) == 0
+    assert [path.name for path in Path("vswaplab-results").iterdir()] == ["odd-name"]
+
+
+# Refusals -------------------------------------------------------------------------------------
+
+
+def write_bad_traces() -> None:
+    whole = Path("small.parquet").read_bytes()
+    Path("truncated.parquet").write_bytes(whole[: len(whole) // 2])
+    Path("nothing.parquet").write_bytes(b"")
+    about = {"vswaplab": json.dumps({"n_pages": 100})}
+    tables: dict[str, dict[str, list[Any]]] = {
+        "no-op": {"page": [1, 2]},
+        "text": {"page": ["a"], "op": [0]},
+        "half": {"page": [1.5], "op": [0]},
+        "missing": {"page": [1, None], "op": [0, 0]},
+        "below": {"page": [-1], "op": [0]},
+        "op-7": {"page": [1], "op": [7]},
+    }
+    for name, columns in tables.items():
+        pl.DataFrame(columns).write_parquet(f"{name}.parquet")
+    pl.DataFrame({"page": [1, 200], "op": [0, 1]}).write_parquet("beyond.parquet", metadata=about)
+    pl.DataFrame({"page": [1], "op": [1]}).clear().write_parquet("empty.parquet")
+    pl.DataFrame({"page": [1], "op": [1]}).write_parquet("about.parquet", metadata={"vswaplab": "[1]"})
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("truncated", "not a whole Parquet file"),
+        ("nothing", "not a whole Parquet file"),
+        ("empty", "the trace is empty"),
+        ("no-op", "no column 'op'"),
+        ("text", "column 'page' is String"),
+        ("half", "column 'page' is Float64"),
+        ("missing", "column 'page' has missing values"),
+        ("below", "page -1 at index 0 is out of range"),
+        ("beyond", "page 200 at index 1 is out of range 0..99"),
+        ("op-7", "op 7 at index 0 is out of range"),
+        ("about", "metadata is damaged ([1])"),
+    ],
+)
+def test_run__bad_trace_is_refused(name: str, words: str, capsys: Captured) -> None:
+    write_bad_traces()
+    line = refusal(capsys, "run", f"{name}.parquet")
+
+    assert f"{name}.parquet" in line
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nosuch"], "no trace 'nosuch'"),
+        (["--machine", "four-teirs"], "no preset 'four-teirs'; nearest: four-tiers"),
+        (["--machine", "gone.toml"], "cannot read the machine gone.toml"),
+        (["--machine", "broken.toml"], "broken.toml is not TOML"),
+        (["--profile", "ocp-spce"], "no cram profile 'ocp-spce'; nearest: ocp-spec"),
+        (["--profile", "zstd", "--machine", "swap-only"], "'zstd' is for zswap, which this machine lacks"),
+        (["--profiles", "nan.toml"], "nan.toml: profile 'mine': ratio is nan"),
+        (["--profiles", "gone.toml"], "gone.toml"),
+        (["--set", "cram.close_at=0.1"], "cram.open_at 0.9 is above cram.close_at 0.1"),
+        (["--set", "cram.writeback_low=nan"], "cram.writeback_low must be a share between 0 and 1, got nan"),
+        (["--set", "dram"], "'dram' is not name=value"),
+        (
+            ["--set", "dram.capacity_pages=" + "9" * 30],
+            f"dram.capacity_pages={'9' * 30} is larger than this program can count",
+        ),
+        (["--seed", "x"], "--seed must be a whole number of at least 0, got 'x'"),
+        (["--seed", "-1"], "got '-1'"),
+        (["--engine", "steam"], "engine must be one of vectorised, reference, got 'steam'"),
+        (["--batch-size", "0"], "--batch-size must be a whole number of at least 1, got '0'"),
+        (["--epoch-accesses", "1e3"], "--epoch-accesses must be a whole number of at least 1, got '1e3'"),
+        (["--head", "0"], "--head must be a whole number of at least 1, got '0'"),
+        (["--out", "small.parquet"], "small.parquet: it is a file; choose a folder"),
+        (["--out", "/dev/null/x"], "cannot write results to /dev/null/x"),
+        (["--out", ""], ". holds files that are not a vswaplab result"),
+        (["--out", "other"], "other holds files that are not a vswaplab result"),
+    ],
+)
+def test_run__bad_option_is_refused_and_earlier_results_stay(words: list[str], message: str, capsys: Captured) -> None:
+    Path("other").mkdir()
+    Path("other/mine.txt").write_text("mine", encoding="utf-8")
+    Path("broken.toml").write_text("[dram", encoding="utf-8")
+    Path("nan.toml").write_text(PROFILE.replace("ratio = 2.0\nratio_kind", "ratio = nan\nratio_kind"), encoding="utf-8")
+    run()
+    before = contents(Path("vswaplab-results/zipf-1"))
+    capsys.readouterr()
+    trace = [] if words[0] == "nosuch" else ["small.parquet"]
+
+    assert message in refusal(capsys, "run", *trace, *words)
+    assert contents(Path("vswaplab-results/zipf-1")) == before
+
+
+def no_space(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def parquet_no_space(*_: object, **__: object) -> None:
+    raise pl.exceptions.ComputeError("parquet: transport error")  # what polars makes of a full disk
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "fail"),
+    [(pl.DataFrame, "write_parquet", parquet_no_space), (Path, "write_text", no_space), (Path, "rename", no_space)],
+)
+def test_run__full_disk_leaves_the_earlier_result_whole(
+    owner: type, name: str, fail: object, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    run("--out", "there")
+    before = contents(Path("there"))
+    capsys.readouterr()
+    monkeypatch.setattr(owner, name, fail)
+
+    assert "cannot write results to there: " in refusal(
+        capsys, "run", "small.parquet", "--seed", "1", "--no-report", "--out", "there"
+    )
+    assert contents(Path("there")) == before
+    assert not [path for path in Path().iterdir() if path.name.startswith(".there")]
+
+
+def test_run__folder_without_permission_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    run("--out", "there")
+    capsys.readouterr()
+    monkeypatch.setattr(result_module.os, "access", lambda *_: False)
+
+    assert "cannot write results to there: permission denied" in refusal(
+        capsys, "run", "small.parquet", "--out", "there"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "the following arguments are required: VERB"),
+        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["run", "--bogus"], "unrecognized arguments: --bogus"),
+        (["run", "a", "b"], "unrecognized arguments: b"),
+        (["profiles", "x"], "unrecognized arguments: x"),
+    ],
+)
+def test_main__usage_errors_end_in_one_clear_line(words: list[str], message: str, capsys: Captured) -> None:
+    assert cli.main(words) == 2
+
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("usage: vswaplab")
+    assert lines[-1].startswith(f"vswaplab: {message}") or message in lines[-1]
+
+
+# Ctrl-C and pipes -----------------------------------------------------------------------------
+
+
+class Interrupter:
+    """Raises KeyboardInterrupt at its n-th progress report."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __enter__(self) -> Interrupter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __call__(self, done: int, total: int) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_run__ctrl_c_keeps_what_was_finished(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setattr(cli, "_Progress", lambda _: Interrupter(at=20))
+
+    assert run() == 130
+    kept = vl.load_result("vswaplab-results/zipf-1")
+    assert kept.provenance["partial"] is True
+    assert kept.totals["accesses"] == 20 * 15
+    assert "The run was interrupted: this is 300 of 3,000 accesses." in capsys.readouterr().out
+
+
+def test_run__ctrl_c_while_drawing_keeps_the_tables(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def interrupted(_: vl.Result) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vswaplab.report.report_html", interrupted)
+
+    assert cli.main(["run", "small.parquet"]) == 130
+    assert sorted(contents(Path("vswaplab-results/zipf-1"))) == FILES
+    assert "without report.html" in capsys.readouterr().err
+
+
+def test_run__ctrl_c_before_the_first_window_keeps_the_earlier_result(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    run()
+    before = contents(Path("vswaplab-results/zipf-1"))
+
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vswaplab.engine.run._run_window", interrupted)
+
+    assert run() == 130
+    assert "nothing is kept" in capsys.readouterr().err
+    assert contents(Path("vswaplab-results/zipf-1")) == before
+
+
+def test_run__ctrl_c_during_setup_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def interrupted(_: str) -> vl.Trace:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "load_trace", interrupted)
+
+    assert run() == 130
+    assert capsys.readouterr().err == "vswaplab: interrupted\n"
+
+
+def in_a_process(*words: str, **settings: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401 - of subprocess.run
+    command = [sys.executable, "-m", "vswaplab.cli", *words]
+    return subprocess.run(command, check=False, text=True, timeout=60, **settings)
+
+
+def test_main__as_a_process_writes_nothing_but_json() -> None:
+    done = in_a_process("run", "small.parquet", "--json", "--no-report", capture_output=True)
+
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["totals"]["accesses"] == 3_000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_main__standard_output_on_a_full_disk_is_one_line() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = in_a_process("profiles", stdout=full, stderr=subprocess.PIPE)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("vswaplab: standard output: No space left on device")
+    assert done.stderr.count("\n") == 1
+
+
+def test_main__reader_that_leaves_early_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = in_a_process("profiles", "--json", stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Other verbs ----------------------------------------------------------------------------------
+
+
+def test_profiles__lists_every_one_with_its_evidence(capsys: Captured) -> None:
+    assert cli.main(["profiles"]) == 0
+
+    out = capsys.readouterr().out
+    assert all(name in out for name in vl.profiles()["name"])
+
+
+def test_profiles__json_has_every_field_and_the_users_own(capsys: Captured) -> None:
+    Path("mine.toml").write_text(PROFILE, encoding="utf-8")
+
+    assert cli.main(["profiles", "--json", "--profiles", "mine.toml"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[-1]["name"] == "mine"
+    assert list(rows[0]) == vl.profiles().columns
+
+
+def test_traces__lists_the_shipped_ones(capsys: Captured) -> None:
+    assert cli.main(["traces"]) == 0
+    out = capsys.readouterr().out
+    names = vl.shipped_traces()["name"].to_list() if vl.shipped_traces().height else ["No trace"]
+    assert all(name in out for name in names)
+
+    assert cli.main(["traces", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == vl.shipped_traces().height
+
+
+def test_main__version(capsys: Captured) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"vswaplab {vl.__version__}\n"
+
+
+def test_main__lists_and_json_start_without_the_plotting_library() -> None:
+    code = "import sys; from vswaplab.cli import main; main(['profiles']); print('altair' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_main__puts_the_warning_machinery_back() -> None:
+    before = (warnings.showwarning, list(warnings.filters))
+    cli.main(["profiles"])
+
+    assert (warnings.showwarning, list(warnings.filters)) == before
+
+
+# lab ------------------------------------------------------------------------------------------
+
+
+class Server:
+    """Stands for JupyterLab: remembers its command line."""
+
+    command: list[str]
+
+    def __init__(self, command: list[str]) -> None:
+        Server.command = command
+
+    def wait(self) -> int:
+        return 0
+
+
+def shipped(folder: Path, name: str) -> Path:
+    notebooks = folder / name
+    notebooks.mkdir()
+    for number in ("01", "02"):
+        (notebooks / f"{number}.ipynb").write_text(f"shipped {number}", encoding="utf-8")
+    return notebooks
+
+
+def test_lab__from_a_checkout_opens_its_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebooks = shipped(tmp_path, "notebooks")
+    monkeypatch.setattr(cli, "notebooks_dir", lambda: notebooks)
+    monkeypatch.setattr(cli.subprocess, "Popen", Server)
+
+    assert cli.main(["lab", "--no-browser", "--port=0"]) == 0
+    assert Server.command == [sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", str(notebooks)]
+
+
+def test_lab__from_a_wheel_copies_first_and_keeps_edits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebooks = shipped(tmp_path, "_notebooks")
+    monkeypatch.setattr(cli, "notebooks_dir", lambda: notebooks)
+    monkeypatch.setattr(cli.subprocess, "Popen", Server)
+    Path("vswaplab-notebooks").mkdir()
+    Path("vswaplab-notebooks/01.ipynb").write_text("mine", encoding="utf-8")
+
+    assert cli.main(["lab"]) == 0
+    assert Server.command[-1] == "vswaplab-notebooks"
+    assert contents(Path("vswaplab-notebooks")) == {"01.ipynb": b"mine", "02.ipynb": b"shipped 02"}
+
+
+def test_lab__folder_that_cannot_be_written_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    notebooks = shipped(tmp_path, "_notebooks")
+    monkeypatch.setattr(cli, "notebooks_dir", lambda: notebooks)
+    Path("vswaplab-notebooks").write_text("a file", encoding="utf-8")
+
+    assert "cannot write vswaplab-notebooks" in refusal(capsys, "lab")
+
+
+def test_lab__without_notebooks_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def missing() -> Path:
+        raise FileNotFoundError("vswaplab's notebooks folder is missing")
+
+    monkeypatch.setattr(cli, "notebooks_dir", missing)
+
+    assert "notebooks folder is missing" in refusal(capsys, "lab")
