@@ -1,0 +1,445 @@
+/*
+ * plugin.c: a TCG plugin for qemu-x86_64 (linux-user) that records one program's touches of its own
+ * anonymous memory, reduced by reduce.h, and copies out the contents of its pages at chosen moments.
+ *
+ *   qemu-x86_64 -plugin plugin.so,out=FILE,k=N[,dump=PREFIX,stride=N,moments=A:B:C] PROGRAM ...
+ *
+ * FILE gets records (four uint32: page, op, repeat_reads, repeat_writes); FILE.json gets the totals.
+ * PREFIX.0, PREFIX.1, ... get, once A, B, ... records are out, every live page whose address is a
+ * multiple of `stride` pages: uint64 page number, uint64 guest address / 4096, 4096 bytes.
+ *
+ * Which pages count: private anonymous mappings, the brk heap, bss, stack, and pages of private file
+ * mappings from their first write on (copy on write makes them anonymous). Shared and read-only file
+ * pages do not. munmap, MADV_DONTNEED, MADV_FREE, a falling brk and MAP_FIXED over old pages free
+ * them. mremap takes page numbers along to the new address. What read- and write-like system calls
+ * do to their buffers is added as one touch per page, because the kernel does touch those pages.
+ *
+ * One process: a forked child writes nothing (every file belongs to the process that opened it).
+ */
+#define _GNU_SOURCE
+#include "reduce.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* The part of the plugin interface, version 1, that is used here. Debian ships no header for it. */
+typedef uint64_t plugin_id;
+typedef uint32_t mem_info;
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+enum { CB_NO_REGS = 0, MEM_RW = 3 };
+extern void qemu_plugin_register_vcpu_init_cb(plugin_id, void (*)(plugin_id, unsigned));
+extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id,
+                                                  void (*)(plugin_id, struct qemu_plugin_tb *));
+extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
+extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
+extern void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *,
+                                             void (*)(unsigned, mem_info, uint64_t, void *), int,
+                                             int, void *);
+extern bool qemu_plugin_mem_is_store(mem_info);
+extern unsigned qemu_plugin_mem_size_shift(mem_info);
+extern void qemu_plugin_register_vcpu_syscall_cb(plugin_id,
+                                                 void (*)(plugin_id, unsigned, int64_t, uint64_t,
+                                                          uint64_t, uint64_t, uint64_t, uint64_t,
+                                                          uint64_t, uint64_t, uint64_t));
+extern void qemu_plugin_register_vcpu_syscall_ret_cb(plugin_id, void (*)(plugin_id, unsigned,
+                                                                         int64_t, int64_t));
+extern void qemu_plugin_register_atexit_cb(plugin_id, void (*)(plugin_id, void *), void *);
+extern uintptr_t guest_base; /* host address = guest address + guest_base */
+EXPORT int qemu_plugin_version = 1;
+
+enum { PAGE_SHIFT = 12, PAGE = 1 << PAGE_SHIFT, LEAF_SHIFT = 18, MAX_CPUS = 256, MAX_MOMENTS = 16 };
+/* Page table entry: two bits of kind, then page number + 1 (0: never touched). */
+enum { KIND_OTHER = 0, KIND_ANON = 1, KIND_COW = 2, KIND_MASK = 3, KIND_BITS = 2 };
+enum { TOP_SIZE = 1 << (47 - PAGE_SHIFT - LEAF_SHIFT), LEAF_SIZE = 1 << LEAF_SHIFT };
+
+static uint32_t *top[TOP_SIZE];
+static uint64_t *address_of; /* page number -> guest address / PAGE */
+static size_t address_room;
+static red_state reducer;
+static FILE *out;
+static const char *out_path, *dump_prefix;
+static uint64_t stride = 1, moments[MAX_MOMENTS], n_moments, next_moment, n_frees;
+static pid_t owner;
+static uint64_t brk_start, brk_now;
+static bool many_threads;
+static unsigned n_threads;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t syscall_args[MAX_CPUS][6];
+
+/* ---- the guest's page table ------------------------------------------------------------------ */
+
+static uint32_t *entry_of(uint64_t page, bool make)
+{
+    uint64_t index = page >> LEAF_SHIFT;
+    if (index >= TOP_SIZE)
+        return NULL;
+    if (!top[index]) {
+        if (!make)
+            return NULL;
+        top[index] = red_need(calloc(LEAF_SIZE, sizeof(uint32_t)));
+    }
+    return &top[index][page & (LEAF_SIZE - 1)];
+}
+
+/* Calls visit on every page of a range whose part of the table exists. */
+static void each_page(uint64_t start, uint64_t end, void (*visit)(uint32_t *, uint64_t, int), int arg,
+                      bool make)
+{
+    for (uint64_t page = start; page < end;) {
+        uint32_t *entry = entry_of(page, make);
+        if (!entry) {
+            page = ((page >> LEAF_SHIFT) + 1) << LEAF_SHIFT;
+            if (page >> LEAF_SHIFT > TOP_SIZE)
+                return;
+            continue;
+        }
+        visit(entry, page++, arg);
+    }
+}
+
+static void free_entry(uint32_t *entry, uint64_t page, int unused)
+{
+    (void)page, (void)unused;
+    uint32_t number = *entry >> KIND_BITS;
+    if (number && reducer.pages[number - 1].live) {
+        red_free(&reducer, number - 1);
+        n_frees++;
+    }
+}
+
+static void set_kind(uint32_t *entry, uint64_t page, int kind)
+{
+    (void)page;
+    *entry = (*entry & ~(uint32_t)KIND_MASK) | (uint32_t)kind;
+}
+
+static uint64_t pages_up(uint64_t bytes)
+{
+    return (bytes + PAGE - 1) >> PAGE_SHIFT;
+}
+
+static void free_range(uint64_t address, uint64_t bytes)
+{
+    each_page(address >> PAGE_SHIFT, pages_up(address + bytes), free_entry, 0, false);
+}
+
+static void map_range(uint64_t address, uint64_t bytes, int kind)
+{
+    each_page(address >> PAGE_SHIFT, pages_up(address + bytes), set_kind, kind, kind != KIND_OTHER);
+}
+
+static void unmap_range(uint64_t address, uint64_t bytes)
+{
+    free_range(address, bytes);
+    map_range(address, bytes, KIND_OTHER);
+}
+
+static void give_number(uint32_t *entry, uint64_t page)
+{
+    uint32_t number = red_new_page(&reducer);
+    if (number == address_room) {
+        address_room = address_room ? 2 * address_room : 4096;
+        address_of = red_need(realloc(address_of, address_room * sizeof *address_of));
+    }
+    address_of[number] = page;
+    *entry = (*entry & KIND_MASK) | (number + 1) << KIND_BITS;
+}
+
+/* ---- touches --------------------------------------------------------------------------------- */
+
+static inline void touch(uint64_t page, int op)
+{
+    uint32_t *leaf = page >> LEAF_SHIFT < TOP_SIZE ? top[page >> LEAF_SHIFT] : NULL;
+    if (!leaf)
+        return;
+    uint32_t *entry = &leaf[page & (LEAF_SIZE - 1)];
+    int kind = *entry & KIND_MASK;
+    if (kind == KIND_OTHER || (kind == KIND_COW && !op))
+        return;
+    if (kind == KIND_COW)
+        set_kind(entry, page, KIND_ANON);
+    if (*entry < 1 << KIND_BITS)
+        give_number(entry, page);
+    red_touch(&reducer, (*entry >> KIND_BITS) - 1, op);
+}
+
+static void on_memory(unsigned cpu, mem_info info, uint64_t address, void *unused)
+{
+    (void)cpu, (void)unused;
+    int op = qemu_plugin_mem_is_store(info) ? RED_WRITE : RED_READ;
+    uint64_t first = address >> PAGE_SHIFT;
+    uint64_t last = (address + (1u << qemu_plugin_mem_size_shift(info)) - 1) >> PAGE_SHIFT;
+    if (many_threads)
+        pthread_mutex_lock(&lock);
+    touch(first, op);
+    if (last != first)
+        touch(last, op);
+    if (many_threads)
+        pthread_mutex_unlock(&lock);
+}
+
+static void touch_buffer(uint64_t address, uint64_t bytes, int op)
+{
+    if (bytes)
+        for (uint64_t page = address >> PAGE_SHIFT; page < pages_up(address + bytes); page++)
+            touch(page, op);
+}
+
+static void touch_vector(uint64_t address, uint64_t count, uint64_t bytes, int op)
+{
+    const struct iovec *parts = (const void *)(address + guest_base);
+    for (uint64_t i = 0; i < count && bytes; i++) {
+        uint64_t part = parts[i].iov_len < bytes ? parts[i].iov_len : bytes;
+        touch_buffer((uint64_t)parts[i].iov_base, part, op);
+        bytes -= part;
+    }
+}
+
+/* ---- system calls ---------------------------------------------------------------------------- */
+
+static void on_mmap(uint64_t address, uint64_t bytes, uint64_t flags)
+{
+    int kind = KIND_OTHER;
+    if ((flags & MAP_TYPE) == MAP_PRIVATE)
+        kind = flags & MAP_ANONYMOUS ? KIND_ANON : KIND_COW;
+    unmap_range(address, bytes);
+    map_range(address, bytes, kind);
+}
+
+static void on_brk(uint64_t end)
+{
+    uint64_t now = pages_up(brk_now), new = pages_up(end);
+    if (!brk_start)
+        brk_start = end;
+    else if (new > now)
+        map_range(now << PAGE_SHIFT, (new - now) << PAGE_SHIFT, KIND_ANON);
+    else if (new < now)
+        unmap_range(new << PAGE_SHIFT, (now - new) << PAGE_SHIFT);
+    brk_now = end;
+}
+
+static void move_entry(uint64_t from, uint64_t to, int kind)
+{
+    uint32_t *old = entry_of(from, true), *new = entry_of(to, true);
+    uint32_t number = *old >> KIND_BITS;
+    set_kind(new, to, *old & KIND_MASK ? (int)(*old & KIND_MASK) : kind);
+    if (!number || !reducer.pages[number - 1].live)
+        return;
+    *new = (*new & KIND_MASK) | number << KIND_BITS;
+    address_of[number - 1] = to;
+    *old = KIND_OTHER;
+}
+
+/* The pages keep their numbers, whatever their address: it is the same memory. */
+static void on_mremap(uint64_t old, uint64_t old_bytes, uint64_t new_bytes, uint64_t new)
+{
+    uint64_t both = pages_up(old_bytes < new_bytes ? old_bytes : new_bytes);
+    uint32_t *first = entry_of(old >> PAGE_SHIFT, true);
+    int kind = *first & KIND_MASK;
+    if (new != old) {
+        unmap_range(new, new_bytes);
+        for (uint64_t i = 0; i < both; i++)
+            move_entry((old >> PAGE_SHIFT) + i, (new >> PAGE_SHIFT) + i, kind);
+        unmap_range(old, old_bytes);
+    } else if (old_bytes > new_bytes) {
+        unmap_range(old + (both << PAGE_SHIFT), old_bytes - new_bytes);
+    }
+    if (new_bytes > old_bytes)
+        map_range(new + (both << PAGE_SHIFT), new_bytes - (both << PAGE_SHIFT), kind);
+}
+
+static void on_syscall(plugin_id id, unsigned cpu, int64_t number, uint64_t a1, uint64_t a2,
+                       uint64_t a3, uint64_t a4, uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8)
+{
+    (void)id, (void)a7, (void)a8;
+    uint64_t args[6] = {a1, a2, a3, a4, a5, a6};
+    pthread_mutex_lock(&lock);
+    memcpy(syscall_args[cpu % MAX_CPUS], args, sizeof args);
+    /* Before the call: afterwards another thread may already own the range. */
+    if (number == SYS_munmap)
+        unmap_range(a1, a2);
+    else if (number == SYS_madvise && (a3 == MADV_DONTNEED || a3 == MADV_FREE))
+        free_range(a1, a2);
+    pthread_mutex_unlock(&lock);
+}
+
+static void after_syscall(int64_t number, const uint64_t *a, int64_t result)
+{
+    switch (number) {
+    case SYS_mmap:
+        on_mmap((uint64_t)result, a[1], a[3]);
+        break;
+    case SYS_brk:
+        on_brk((uint64_t)result);
+        break;
+    case SYS_mremap:
+        on_mremap(a[0], a[1], a[2], (uint64_t)result);
+        break;
+    case SYS_read: case SYS_pread64: case SYS_recvfrom: case SYS_getrandom:
+        touch_buffer(a[number != SYS_getrandom], (uint64_t)result, RED_WRITE);
+        break;
+    case SYS_write: case SYS_pwrite64: case SYS_sendto:
+        touch_buffer(a[1], (uint64_t)result, RED_READ);
+        break;
+    case SYS_readv: case SYS_preadv:
+        touch_vector(a[1], a[2], (uint64_t)result, RED_WRITE);
+        break;
+    case SYS_writev: case SYS_pwritev:
+        touch_vector(a[1], a[2], (uint64_t)result, RED_READ);
+        break;
+    }
+}
+
+static void on_syscall_return(plugin_id id, unsigned cpu, int64_t number, int64_t result)
+{
+    (void)id;
+    if (result < 0 && result > -4096)
+        return;
+    pthread_mutex_lock(&lock);
+    after_syscall(number, syscall_args[cpu % MAX_CPUS], result);
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- contents -------------------------------------------------------------------------------- */
+
+static void dump_page(FILE *file, int memory, uint64_t number)
+{
+    uint64_t head[2] = {number, address_of[number]};
+    char bytes[PAGE];
+    /* A page the guest has made inaccessible can still be read this way. */
+    if (pread(memory, bytes, PAGE, (off_t)((head[1] << PAGE_SHIFT) + guest_base)) != PAGE)
+        return;
+    fwrite(head, sizeof head, 1, file);
+    fwrite(bytes, PAGE, 1, file);
+}
+
+static void dump(uint64_t moment)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s.%" PRIu64, dump_prefix, moment);
+    FILE *file = red_need(fopen(path, "wb"));
+    int memory = open("/proc/self/mem", O_RDONLY);
+    for (uint64_t i = 0; i < reducer.n_pages; i++)
+        if (reducer.pages[i].live && address_of[i] % stride == 0)
+            dump_page(file, memory, i);
+    close(memory);
+    fclose(file);
+    moments[moment] = reducer.n_records;
+}
+
+static void on_records(void *context, const red_record *records, size_t n)
+{
+    (void)context;
+    if (getpid() != owner)
+        return;
+    fwrite(records, sizeof *records, n, out);
+    if (next_moment < n_moments && reducer.n_records >= moments[next_moment])
+        dump(next_moment++);
+}
+
+/* ---- start and end --------------------------------------------------------------------------- */
+
+/* What the emulator's loader has set up before the first instruction: bss, stack, file images. */
+static void read_first_maps(void)
+{
+    FILE *maps = red_need(fopen("/proc/self/maps", "r"));
+    char line[4096], access[8];
+    uint64_t start, end, inode;
+    while (fgets(line, sizeof line, maps)) {
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %*s %*s %" SCNu64, &start, &end, access,
+                   &inode) != 4)
+            continue;
+        if (start < guest_base || access[3] != 'p')
+            continue;
+        map_range(start - guest_base, end - start, inode ? KIND_COW : KIND_ANON);
+    }
+    fclose(maps);
+}
+
+static void on_translate(plugin_id id, struct qemu_plugin_tb *tb)
+{
+    (void)id;
+    static bool started;
+    if (!started)
+        read_first_maps();
+    started = true;
+    for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++)
+        qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i), on_memory, CB_NO_REGS, MEM_RW,
+                                         NULL);
+}
+
+static void on_cpu(plugin_id id, unsigned cpu)
+{
+    (void)id, (void)cpu;
+    many_threads = ++n_threads > 1;
+}
+
+static void on_exit_of_guest(plugin_id id, void *unused)
+{
+    (void)id, (void)unused;
+    if (getpid() != owner)
+        return;
+    pthread_mutex_lock(&lock);
+    red_end_block(&reducer);
+    fclose(out);
+    char path[4096];
+    snprintf(path, sizeof path, "%s.json", out_path);
+    FILE *totals = red_need(fopen(path, "w"));
+    fprintf(totals, "{\"n_accesses\": %" PRIu64 ", \"n_records\": %" PRIu64 ", \"n_pages\": %zu, "
+            "\"n_peak\": %" PRIu64 ", \"n_frees\": %" PRIu64 ", \"n_threads\": %u, \"moments\": [", reducer.now,
+            reducer.n_records, reducer.n_pages, reducer.n_live_peak, n_frees, n_threads);
+    for (uint64_t i = 0; i < next_moment; i++)
+        fprintf(totals, "%s%" PRIu64, i ? ", " : "", moments[i]);
+    fputs("]}\n", totals);
+    fclose(totals);
+    owner = 0;
+}
+
+static void read_moments(const char *text)
+{
+    char *rest = (char *)text;
+    while (*rest && n_moments < MAX_MOMENTS) {
+        moments[n_moments++] = strtoull(rest, &rest, 10);
+        rest += *rest == ':';
+    }
+}
+
+EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
+{
+    uint32_t k = 64;
+    (void)info;
+    for (int i = 0; i < argc; i++) {
+        char *value = strchr(argv[i], '=') + 1;
+        if (!strncmp(argv[i], "out=", 4))
+            out_path = strdup(value);
+        else if (!strncmp(argv[i], "dump=", 5))
+            dump_prefix = strdup(value);
+        else if (!strncmp(argv[i], "k=", 2))
+            k = (uint32_t)strtoul(value, NULL, 10);
+        else if (!strncmp(argv[i], "stride=", 7))
+            stride = strtoull(value, NULL, 10);
+        else if (!strncmp(argv[i], "moments=", 8))
+            read_moments(value);
+    }
+    if (!out_path || !k || !stride || (n_moments && !dump_prefix))
+        return -1;
+    owner = getpid();
+    out = red_need(fopen(out_path, "wb"));
+    setvbuf(out, NULL, _IOFBF, 1 << 20);
+    red_init(&reducer, k, on_records, NULL);
+    qemu_plugin_register_vcpu_init_cb(id, on_cpu);
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
+    qemu_plugin_register_vcpu_syscall_cb(id, on_syscall);
+    qemu_plugin_register_vcpu_syscall_ret_cb(id, on_syscall_return);
+    qemu_plugin_register_atexit_cb(id, on_exit_of_guest, NULL);
+    return 0;
+}
