@@ -167,6 +167,12 @@ def test_a_memory_of_8_tib__runs():
     assert vl.simulate(vl.Trace([0]), big).totals["first_touch"] == 1
 
 
+@pytest.mark.xfail(strict=True, reason="a time beyond 64 bits is priced as 0")
+def test_a_cost__that_does_not_fit_the_tables_is_refused():
+    with pytest.raises(vl.InputError, match="fault_ns"):
+        vl.Costs(fault_ns=1 << 70)
+
+
 @pytest.mark.parametrize(
     ("capacity", "high"), [(1, 1), (10, 10), (32, 32), (33, 32), (40_000, 40), (32_999, 32), (33_000, 33)]
 )
