@@ -38,7 +38,7 @@ def test_explorer__starts_at_the_machine_it_is_given(explorer: Explorer, trace: 
     assert (explorer.dram.value, explorer.media.value, explorer.mark.value) == (512, 2, 90)
     assert explorer.machine == machine()
     assert explorer.result.totals == vl.simulate(trace, machine()).totals
-    assert "on average" in explorer.sentence
+    assert explorer.sentence.startswith("The program waits ")
 
 
 def test_dram__more_of_it_serves_more_accesses(explorer: Explorer) -> None:
@@ -47,7 +47,7 @@ def test_dram__more_of_it_serves_more_accesses(explorer: Explorer) -> None:
     assert explorer.machine.dram.capacity_pages == explorer.machine.dram.total_pages == 1024
     served = explorer.table.filter(accesses="served by DRAM")
     assert served["now"].item() > served["before"].item()
-    assert explorer.sentence.startswith("DRAM from 512 pages to 1,024 pages: an access takes ")
+    assert explorer.sentence.startswith("DRAM from 512 pages to 1,024 pages: the program waits ")
     assert " less)" in explorer.sentence
 
 
