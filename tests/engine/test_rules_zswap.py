@@ -72,7 +72,7 @@ def test_a_free_drops_the_entry(kit):
 
 def test_the_pool_counts_zspages__31_objects_of_class_528_fill_one_exactly(kit):
     # 512 bytes and the handle are class 528: 31 objects in a zspage of 4 pages (facts/kernel.md 7.1).
-    # max is 25 x 20 // 100 = 5 pages, accept 5 x 90 // 100 = 4. With 31 entries the pool is 4 pages, so the 32nd
+    # max is 100 x 5 // 100 = 5 pages, accept 5 x 90 // 100 = 4. With 31 entries the pool is 4 pages, so the 32nd
     # is taken; it makes 5, so the 33rd is refused. high 33: the reclaim looks at every page.
     filled = "\n".join(f"w{page} first_touch" for page in range(33))
     result = kit.play(
@@ -82,8 +82,8 @@ def test_the_pool_counts_zspages__31_objects_of_class_528_fill_one_exactly(kit):
         # 32 goes to the swapfile; writeback: all 32 entries lose their second chance, then 0 leaves: 31, 4 pages
         """,
         vl.Machine(
-            vl.Dram(33, total_pages=25, low=0, high=33),
-            zswap=kit.zswap(max_pool_percent=20),
+            vl.Dram(33, total_pages=100, low=0, high=33),
+            zswap=kit.zswap(max_pool_percent=5),
             swapfiles=[vl.Swapfile(9)],
         ),
         sizes=512,
