@@ -16,6 +16,8 @@ import pytest
 
 import vswaplab as vl
 from vswaplab import cli
+from vswaplab.cli import lab as lab_module
+from vswaplab.cli import run as run_module
 from vswaplab.results import result as result_module
 
 FILES = ["epochs.parquet", "pages.parquet", "provenance.json", "tiers.parquet", "totals.json"]
@@ -170,7 +172,7 @@ def test_run__notes_are_one_line_on_standard_error(capsys: Captured) -> None:
 
 def test_run__alone_takes_a_shipped_trace(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     shipped = pl.DataFrame({"name": ["small.parquet", "zzz"]})
-    monkeypatch.setattr(cli, "shipped_traces", lambda: shipped)
+    monkeypatch.setattr(run_module, "shipped_traces", lambda: shipped)
 
     assert cli.main(["run", "--no-report"]) == 0
     assert capsys.readouterr().out.startswith(
@@ -182,7 +184,7 @@ def test_default_trace__is_one_that_is_shipped() -> None:
     if not vl.shipped_traces().height:
         pytest.skip("no trace is shipped yet")
 
-    assert cli.default_trace() == cli.DEFAULT_TRACE
+    assert run_module.default_trace() == run_module.DEFAULT_TRACE
 
 
 def test_run__folder_name_of_a_trace_stays_inside_the_results() -> None:
@@ -360,7 +362,7 @@ class Interrupter:
 
 
 def test_run__ctrl_c_keeps_what_was_finished(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    monkeypatch.setattr(cli, "_Progress", lambda _: Interrupter(at=20))
+    monkeypatch.setattr(run_module, "Progress", lambda _: Interrupter(at=20))
 
     assert run() == 130
     kept = vl.load_result("vswaplab-results/zipf-1")
@@ -400,7 +402,7 @@ def test_run__ctrl_c_during_setup_is_quiet(monkeypatch: pytest.MonkeyPatch, caps
     def interrupted(_: str) -> vl.Trace:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "load_trace", interrupted)
+    monkeypatch.setattr(run_module, "load_trace", interrupted)
 
     assert run() == 130
     assert capsys.readouterr().err == "vswaplab: interrupted\n"
@@ -511,8 +513,8 @@ def shipped(folder: Path, name: str) -> Path:
 
 def test_lab__from_a_checkout_opens_its_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notebooks = shipped(tmp_path, "notebooks")
-    monkeypatch.setattr(cli, "notebooks_dir", lambda: notebooks)
-    monkeypatch.setattr(cli.subprocess, "Popen", Server)
+    monkeypatch.setattr(lab_module, "notebooks_dir", lambda: notebooks)
+    monkeypatch.setattr(lab_module.subprocess, "Popen", Server)
 
     assert cli.main(["lab", "--no-browser", "--port=0"]) == 0
     assert Server.command == [sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", str(notebooks)]
@@ -520,8 +522,8 @@ def test_lab__from_a_checkout_opens_its_notebooks(tmp_path: Path, monkeypatch: p
 
 def test_lab__from_a_wheel_copies_first_and_keeps_edits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notebooks = shipped(tmp_path, "_notebooks")
-    monkeypatch.setattr(cli, "notebooks_dir", lambda: notebooks)
-    monkeypatch.setattr(cli.subprocess, "Popen", Server)
+    monkeypatch.setattr(lab_module, "notebooks_dir", lambda: notebooks)
+    monkeypatch.setattr(lab_module.subprocess, "Popen", Server)
     Path("vswaplab-notebooks").mkdir()
     Path("vswaplab-notebooks/01.ipynb").write_text("mine", encoding="utf-8")
 
@@ -534,7 +536,7 @@ def test_lab__folder_that_cannot_be_written_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     notebooks = shipped(tmp_path, "_notebooks")
-    monkeypatch.setattr(cli, "notebooks_dir", lambda: notebooks)
+    monkeypatch.setattr(lab_module, "notebooks_dir", lambda: notebooks)
     Path("vswaplab-notebooks").write_text("a file", encoding="utf-8")
 
     assert "cannot write vswaplab-notebooks" in refusal(capsys, "lab")
@@ -544,6 +546,6 @@ def test_lab__without_notebooks_is_refused(monkeypatch: pytest.MonkeyPatch, caps
     def missing() -> Path:
         raise FileNotFoundError("vswaplab's notebooks folder is missing")
 
-    monkeypatch.setattr(cli, "notebooks_dir", missing)
+    monkeypatch.setattr(lab_module, "notebooks_dir", missing)
 
     assert "notebooks folder is missing" in refusal(capsys, "lab")

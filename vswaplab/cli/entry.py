@@ -1,0 +1,111 @@
+"""The way in and out: arguments, refusals, notes, Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
+
+import vswaplab
+from vswaplab.base.errors import InputError
+from vswaplab.cli.lab import open_lab
+from vswaplab.cli.lists import list_profiles, list_traces
+from vswaplab.cli.run import add_arguments
+from vswaplab.cli.text import BAD_INPUT, INTERRUPTED, OK
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv
+        The words after ``vswaplab``; default: those of this process.
+
+    Returns
+    -------
+    status
+        0 done, 2 bad input, 130 interrupted.
+    """
+    try:
+        with _notes_in_one_line():
+            status = _dispatch(argv)
+            sys.stdout.flush()
+            return status
+    except SystemExit as stop:  # argparse: --help, --version, a usage error
+        return stop.code if isinstance(stop.code, int) else BAD_INPUT
+    except InputError as error:
+        return _refuse(str(error))
+    except (OverflowError, MemoryError) as error:
+        return _refuse(f"a size is too large for this program ({error or 'out of memory'}): lower it")
+    except KeyboardInterrupt:
+        print("vswaplab: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        _drop_stdout()
+        return OK
+    except OSError as error:  # standard output on a full disk, a working folder that is gone
+        _drop_stdout()
+        return _refuse(
+            f"{error.filename or 'standard output'}: {error.strerror or error}; make room, or write elsewhere"
+        )
+
+
+def _dispatch(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and arguments.verb is not open_lab:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest
+    verb: Callable[[argparse.Namespace], int] = arguments.verb
+    return verb(arguments)
+
+
+def _refuse(message: str) -> int:
+    print(f"vswaplab: {' '.join(message.split())}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _drop_stdout() -> None:
+    # What is still buffered cannot be written: point it elsewhere, or Python complains at exit.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _notes_in_one_line() -> Iterator[None]:
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        print(f"vswaplab: note: {' '.join(str(message).split())}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=UserWarning, module="vswaplab")
+        warnings.showwarning = show
+        yield
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(BAD_INPUT, f"vswaplab: {message}; see `{self.prog} --help`\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="vswaplab", description="Linux virtual swap with compressed-RAM tiers, simulated.")
+    parser.add_argument("--version", action="version", version=f"vswaplab {vswaplab.__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    add_arguments(verbs.add_parser("run", help="run a trace on a machine and save the result"))
+    lister = verbs.add_parser("profiles", help="list the devices and compressors")
+    lister.add_argument("--profiles", metavar="FILE.toml", help="add the profiles of this file")
+    lister.add_argument("--json", action="store_true", help="print JSON")
+    lister.set_defaults(verb=list_profiles)
+    lister = verbs.add_parser("traces", help="list the traces that come with the package")
+    lister.add_argument("--json", action="store_true", help="print JSON")
+    lister.set_defaults(verb=list_traces)
+    lab = verbs.add_parser("lab", help="open the notebooks; further options go to JupyterLab, such as --no-browser")
+    lab.set_defaults(verb=open_lab)
+    return parser

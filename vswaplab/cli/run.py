@@ -1,0 +1,198 @@
+"""``vswaplab run``: trace and machine in, a folder with the result out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from vswaplab.base.errors import InputError
+from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
+from vswaplab.cli.text import INTERRUPTED, OK, Progress, aligned_table
+from vswaplab.engine.run import ENGINES, simulate
+from vswaplab.machine.config import Machine
+from vswaplab.machine.describe import machine_words
+from vswaplab.machine.presets import (
+    DEFAULT_PRESET,
+    load_machine,
+    preset,
+    preset_names,
+    swap_profile,
+    with_settings,
+)
+from vswaplab.machine.profiles import profiles
+from vswaplab.results.result import Result, check_folder
+from vswaplab.results.summary import effective_access_ns, readable, summarise, verdict
+from vswaplab.trace.files import load_trace, shipped_traces
+from vswaplab.trace.trace import Trace
+
+DEFAULT_TRACE = "redis"
+"""What ``vswaplab run`` alone shows; the first shipped trace if it is not there."""
+
+RESULTS = Path("vswaplab-results")
+
+
+def add_arguments(run: argparse.ArgumentParser) -> None:
+    """Say what ``run`` understands."""
+    presets = "; ".join(f"{name}: {line}" for name, line in preset_names().items()).replace("%", "%%")
+    add = run.add_argument
+    add("trace", nargs="?", metavar="TRACE", help="a Parquet file or a name that `vswaplab traces` lists")
+    add("--machine", default=DEFAULT_PRESET, metavar="FILE.toml|PRESET", help=f"default {DEFAULT_PRESET}. {presets}")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="such as dram.capacity_pages=64MiB, cram=none")
+    add("--profile", metavar="NAME", help="swap the CRAM device, or zswap's compressor if it names one")
+    add("--profiles", metavar="FILE.toml", help="further profiles that --profile, --set or the machine may name")
+    add("--seed", default="0", metavar="N", help="of the random draws, default 0")
+    add("--engine", default="vectorised", metavar="NAME", help=f"{' or '.join(ENGINES)}: the same numbers")
+    add("--batch-size", metavar="N", help="accesses handed over at once: speed only, no number changes")
+    add("--epoch-accesses", metavar="N", help="length of a reporting window; default: 200 windows")
+    add("--head", metavar="N", help="only the first N accesses")
+    add("--out", metavar="DIR", help=f"where the result goes, default {RESULTS}/TRACE")
+    add("--no-report", action="store_true", help="leave report.html out: saves some seconds")
+    add("--json", action="store_true", help="print a JSON document instead of a table")
+    run.set_defaults(verb=run_trace)
+
+
+def run_trace(arguments: argparse.Namespace) -> int:
+    """Simulate, save, tell; return the exit status."""
+    seed = _whole("--seed", arguments.seed, 0)
+    window = _whole("--epoch-accesses", arguments.epoch_accesses, 1)
+    batch = _whole("--batch-size", arguments.batch_size, 1)
+    head = _whole("--head", arguments.head, 1)
+    name = arguments.trace or default_trace()
+    trace = load_trace(name) if head is None else load_trace(name).head(head)
+    machine = _machine(arguments, trace)
+    folder = Path(arguments.out) if arguments.out is not None else RESULTS / _folder_name(trace.name)
+    check_folder(folder)
+    if not arguments.json:
+        _introduce(trace, arguments.machine, machine)
+    with Progress(sys.stderr) as progress:
+        result = simulate(
+            trace,
+            machine,
+            seed=seed or 0,
+            engine=arguments.engine,
+            batch_size=batch,
+            epoch_accesses=window,
+            progress=progress,
+        )
+    result = replace(result, provenance=result.provenance | {"command": _command(arguments, name)})
+    return _finish(result, folder, arguments)
+
+
+def default_trace() -> str:
+    """Name the trace that is run if none is asked for.
+
+    Raises
+    ------
+    InputError
+        No trace came with the package.
+    """
+    shipped = shipped_traces()
+    names = shipped["name"].to_list() if shipped.height else []
+    if not names:
+        raise InputError("no trace came with this installation: give a Parquet file, vswaplab run FILE")
+    return DEFAULT_TRACE if DEFAULT_TRACE in names else str(names[0])
+
+
+def _machine(arguments: argparse.Namespace, trace: Trace) -> Machine:
+    asked = arguments.machine
+    if arguments.profiles is not None:
+        profiles(arguments.profiles)  # a bad file is refused even if nothing in it is named
+    if asked.endswith(".toml") or Path(asked).is_file():
+        machine = load_machine(asked, arguments.profiles)
+    else:
+        machine = preset(asked, trace.n_pages)
+    if arguments.profile is not None:
+        machine = swap_profile(machine, arguments.profile, arguments.profiles)
+    return with_settings(machine, arguments.set, arguments.profiles) if arguments.set else machine
+
+
+def _folder_name(trace_name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "-", trace_name).strip(".-") or "trace"
+
+
+def _command(arguments: argparse.Namespace, trace: str) -> str:
+    words = ["vswaplab", "run", trace, "--machine", arguments.machine]
+    for setting in arguments.set:
+        words += ["--set", setting]
+    for option in ("profile", "profiles", "seed", "engine", "batch_size", "epoch_accesses", "head", "out"):
+        value = getattr(arguments, option)
+        if value is not None:
+            words += [f"--{option.replace('_', '-')}", value]
+    return shlex.join(words)
+
+
+def _finish(result: Result, folder: Path, arguments: argparse.Namespace) -> int:
+    is_partial = bool(result.provenance["partial"])
+    if not result.epochs.height and is_partial:
+        print("vswaplab: interrupted before the first window was finished: nothing is kept", file=sys.stderr)
+        return INTERRUPTED
+    result.save(folder)  # at once: a second Ctrl-C must not cost what is finished
+    has_report = not arguments.no_report and _add_report(result, folder)
+    if arguments.json:
+        print(json.dumps(_document(result, folder), indent=2))
+    else:
+        _tell(result, folder, has_report=has_report)
+    is_whole = not is_partial and has_report is not arguments.no_report
+    return OK if is_whole else INTERRUPTED
+
+
+def _add_report(result: Result, folder: Path) -> bool:
+    try:
+        from vswaplab.report import report_html  # half a second of plotting library
+
+        result.save(folder, extra={"report.html": report_html(result)})
+    except KeyboardInterrupt:
+        print("vswaplab: note: interrupted while drawing: the result is there without report.html", file=sys.stderr)
+        return False
+    return True
+
+
+def _document(result: Result, folder: Path) -> dict[str, object]:
+    return {
+        "totals": result.totals,
+        "summary": summarise(result).to_dicts(),
+        "effective_access_ns": effective_access_ns(result),
+        "is_memory_lost": bool(result.totals["poison"]),
+        "verdict": verdict(result),
+        "provenance": result.provenance,
+        "folder": str(folder),
+    }
+
+
+def _introduce(trace: Trace, asked: str, machine: Machine) -> None:
+    title = "" if trace.title == trace.name else f": {trace.title}"
+    size = format_bytes(trace.n_pages * PAGE_SIZE)
+    print(f"Trace {trace.name}{title}")
+    print(f"  {len(trace):,} accesses to {trace.n_pages:,} pages ({size})")
+    print(f"Machine {asked}")
+    for line in machine_words(machine):
+        print(f"  {line}")
+    print(flush=True)
+
+
+def _tell(result: Result, folder: Path, *, has_report: bool) -> None:
+    print(aligned_table(readable(summarise(result))))
+    print()
+    mean, whole = format_ns(effective_access_ns(result)), format_ns(result.totals["stall_ns"])
+    print(f"Effective access time: {mean} a touch, {whole} in all (a model's time, from a table of costs).")
+    for sentence in verdict(result):
+        if not sentence.startswith("Note:"):  # said on standard error when the run began
+            print(sentence)
+    print(f"Result: {folder}" + (f"; open {folder / 'report.html'} in a browser" if has_report else ""))
+
+
+def _whole(option: str, text: str | None, at_least: int) -> int | None:
+    if text is None:
+        return None
+    try:
+        number = int(text)
+    except ValueError:
+        number = at_least - 1
+    if number < at_least:
+        raise InputError(f"{option} must be a whole number of at least {at_least}, got {text!r}")
+    return number
