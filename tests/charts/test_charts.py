@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -247,3 +248,12 @@ def test_charts__can_be_joined() -> None:
         joined = alt.vconcat(CHARTS["residency"], CHARTS["comparison"])
 
     assert len(joined.to_dict()["vconcat"]) == 2
+
+
+def test_charts__a_window_without_an_access_draws_nothing_wrong() -> None:
+    trace = vl.Trace([0, 1, 2], [1, 1, 1])
+    result = vl.simulate(trace, vl.Machine(dram=vl.Dram(capacity_pages=2)), epoch_accesses=2)  # ends before access 2
+
+    assert result.totals["oom"] == 1
+    for chart in (faults_chart(result.epochs), stall_chart(result.epochs), residency_chart(result.tiers)):
+        json.dumps(chart.to_dict(), allow_nan=False)

@@ -1,20 +1,32 @@
 """Figures over the run: where pages lie, what faults, where the time goes, how full the media is.
 
 Each function takes a table of a ``Result`` and returns a chart; it simulates
-nothing, reads nothing and shows nothing. Long runs are thinned in polars to
-``MAX_POINTS`` points a series, so a chart stays far below altair's limit of
-5,000 rows.
+nothing, reads nothing and shows nothing.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import altair as alt
 import polars as pl
 
-from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
+from vswaplab.base.units import format_bytes
+from vswaplab.charts.tables import (
+    FAULTS,
+    MIB,
+    STORED,
+    WHOLE,
+    add_up,
+    end_of,
+    faults_table,
+    mark_table,
+    media_table,
+    places_table,
+    stall_table,
+    stall_totals,
+    traffic_table,
+)
 from vswaplab.charts.theme import (
     HEIGHT,
     PALE_CRAM,
@@ -22,41 +34,13 @@ from vswaplab.charts.theme import (
     WIDTH,
     cram_note,
     layered,
-    tier_rank,
     tier_scale,
     time_axis,
     titled,
 )
 from vswaplab.results.summary import TIERS
 
-MAX_POINTS = 250
-"""Points at most of one curve of what tiers hold."""
-
-MAX_WINDOWS = 100
-"""Windows at most of what happens in a window; more are added up."""
-
-MIB = 1 << 20
-
-_REPEATS = ("repeat_dram", "repeat_cram_read", "repeat_cram_write", "repeat_unserved")
 _PANEL_PX = 200
-_LABEL_PX = 17  # height of one line of text
-
-# kind of fault: the counters it adds up, its colour; from the axis outwards
-_FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
-    "first touch": (("first_touch",), TIER_COLOURS["DRAM"]),
-    "zero page": (("swpin_zero",), TIER_COLOURS["ZERO"]),
-    "CRAM, mapped in place": (("cram_soft_fault", "cram_made_writable"), PALE_CRAM),
-    "CRAM, moved to DRAM": (("cram_promote",), TIER_COLOURS["CRAM"]),
-    "zswap, decompressed": (("zswpin",), TIER_COLOURS["zswap"]),
-    "swapfile, read": (("pswpin",), TIER_COLOURS["swapfile"]),
-}
-
-# tier: counters of pages that went into it (down in the figure), of pages that came back (up)
-_TRAFFIC: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "CRAM": (("cram_in",), ("cram_promote",)),
-    "zswap": (("zswpout",), ("zswpin",)),
-    "swapfile": (("pswpout",), ("pswpin",)),
-}
 
 
 def residency_chart(tiers: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None) -> alt.Chart:
@@ -75,7 +59,7 @@ def residency_chart(tiers: pl.DataFrame, *, title: str | None = None, cram_mode:
     -------
     chart
     """
-    table = _places_table(tiers)
+    table = places_table(tiers)
     found = _last_places(table)
     heading = titled(title or "Where the workload's pages lie", f"At the end: {found}", cram_note(cram_mode))
     alt_text = f"Areas over the run, MiB of pages in each tier, fastest at the bottom. At the end: {found}."
@@ -83,7 +67,7 @@ def residency_chart(tiers: pl.DataFrame, *, title: str | None = None, cram_mode:
         alt.Chart(table.drop("pages"), title=heading, description=alt_text, width=WIDTH, height=HEIGHT)
         .mark_area(stroke="white", strokeWidth=0.6)
         .encode(
-            x=time_axis(_end(table)),
+            x=time_axis(end_of(table)),
             y=alt.Y("mib:Q", title="Pages (MiB, uncompressed)", stack="zero"),
             color=alt.Color("tier:N", title="Tier", scale=tier_scale(table["tier"])),
             order=alt.Order("rank:Q"),
@@ -110,7 +94,7 @@ def faults_chart(epochs: pl.DataFrame, *, title: str | None = None, cram_mode: s
         in MiB per 1,000 accesses: upwards what came back to DRAM, downwards
         what went into the tier.
     """
-    windows = _add_up(epochs)
+    windows = add_up(epochs)
     found = _fault_counts(epochs)
     heading = titled(title or "Faults, and the traffic they cause", found, cram_note(cram_mode))
     alt_text = f"Two panels over the run: faults by kind, and traffic by tier. {found}."
@@ -136,11 +120,11 @@ def stall_chart(epochs: pl.DataFrame, *, title: str | None = None, cram_mode: st
     -------
     chart
     """
-    totals = _stall_totals(epochs)
+    totals = stall_totals(epochs)
     found = ", ".join(f"{row['tier']} {row['label']}" for row in totals.iter_rows(named=True)) or "no stall"
     heading = titled(title or _stall_title(totals), cram_note(cram_mode))
     alt_text = f"Stall time outside DRAM by tier over the run, and totals as bars: {found}."
-    parts = alt.vconcat(_stall_panel(_add_up(epochs)), _stall_bars(totals), spacing=16)
+    parts = alt.vconcat(_stall_panel(add_up(epochs)), _stall_bars(totals), spacing=16)
     joined: alt.VConcatChart = parts.resolve_scale(color="independent")
     return joined.properties(title=heading, description=alt_text)
 
@@ -173,8 +157,8 @@ def media_chart(
     -------
     chart
     """
-    table = _media_table(tiers)
-    stored = table.filter(pl.col("series") == _STORED)["mib"].to_list()
+    table = media_table(tiers)
+    stored = table.filter(pl.col("series") == STORED)["mib"].to_list()
     top = 1.08 * max([media_bytes / MIB, *table["mib"].to_list()])
     share = max(stored, default=0.0) * MIB / media_bytes
     found = f"Fullest: {share:.0%} of {format_bytes(media_bytes)} of media"
@@ -182,129 +166,9 @@ def media_chart(
         found += f", which the node shows as {format_bytes(advertised_bytes)}"
     heading = titled(title or "How full the CRAM device is", found, cram_note(cram_mode))
     alt_text = f"Uncompressed and stored bytes of CRAM pages over the run, with the media's size. {found}."
-    marks = _mark_table(media_bytes, thresholds or {}, top)
+    marks = mark_table(media_bytes, thresholds or {}, top)
     parts = (_media_lines(table, top), *_media_marks(marks))
     return layered(*parts, title=heading, description=alt_text, width=WIDTH, height=HEIGHT)
-
-
-# Tables ---------------------------------------------------------------------------------------
-
-
-def _end(table: pl.DataFrame) -> int:
-    return max(table["access"].to_list(), default=0)
-
-
-def _thin(tiers: pl.DataFrame) -> pl.DataFrame:
-    # Every so many windows and always the last one, after a start at which every tier is empty.
-    n_windows = tiers["epoch"].n_unique()
-    step = max(1, -(-n_windows // MAX_POINTS))
-    kept = tiers.filter((pl.col("epoch") % step == 0) | (pl.col("epoch") == pl.col("epoch").max()))
-    columns = ["access", "tier", "pages", "media_bytes"]
-    zero = [pl.lit(0, pl.Int64).alias(name) for name in ("access", "pages", "media_bytes")]
-    start = tiers.select(pl.col("tier").unique(maintain_order=True)).with_columns(zero)
-    return pl.concat([start.select(columns), kept.select(columns)])
-
-
-def _add_up(epochs: pl.DataFrame) -> pl.DataFrame:
-    # Neighbouring windows added up, so that at most MAX_WINDOWS are left.
-    step = max(1, -(-epochs.height // MAX_WINDOWS))
-    sums = [pl.col(name).sum() for name in epochs.columns if name not in ("epoch", "start", "stop")]
-    group = (pl.col("epoch") // step).alias("epoch")
-    return epochs.group_by(group, maintain_order=True).agg(pl.col("start").min(), pl.col("stop").max(), *sums)
-
-
-def _series(windows: pl.DataFrame, keys: Mapping[str, str | int], value: pl.Expr) -> pl.DataFrame:
-    # One curve of steps: a point at each window's start, and one at the end of the last.
-    labels = [pl.lit(key).alias(name) for name, key in keys.items()]
-    steps = windows.select(pl.col("start").alias("access"), *labels, value.cast(pl.Float64).alias("value"))
-    last = windows.tail(1).select(pl.col("stop").alias("access"), *labels, value.cast(pl.Float64).alias("value"))
-    return pl.concat([steps, last])
-
-
-def _curves(parts: list[pl.DataFrame], key: str) -> pl.DataFrame:
-    if parts:
-        return pl.concat(parts)
-    return pl.DataFrame(schema={"access": pl.Int64, key: pl.String, "rank": pl.Int32, "value": pl.Float64})
-
-
-def _per_thousand(counters: tuple[str, ...]) -> pl.Expr:
-    return pl.sum_horizontal(counters) * 1000.0 / pl.col("accesses")
-
-
-def _happened(windows: pl.DataFrame, counters: tuple[str, ...]) -> bool:
-    return any(int(windows[name].sum()) for name in counters)
-
-
-def _places_table(tiers: pl.DataFrame) -> pl.DataFrame:
-    rank = pl.col("tier").map_elements(tier_rank, return_dtype=pl.Int64)
-    mib = pl.col("pages") * PAGE_SIZE / MIB
-    return _thin(tiers).select("access", "tier", "pages", mib=mib, rank=rank)
-
-
-def _faults_table(windows: pl.DataFrame) -> pl.DataFrame:
-    parts = [
-        _series(windows, {"kind": kind, "rank": rank}, _per_thousand(counters))
-        for rank, (kind, (counters, _)) in enumerate(_FAULTS.items())
-        if _happened(windows, counters)
-    ]
-    return _curves(parts, "kind")
-
-
-def _traffic_table(windows: pl.DataFrame) -> pl.DataFrame:
-    parts = []
-    for rank, (tier, (down, up)) in enumerate(_TRAFFIC.items()):
-        if _happened(windows, down + up):
-            mib_down = -_per_thousand(down) * PAGE_SIZE / MIB
-            mib_up = _per_thousand(up) * PAGE_SIZE / MIB
-            parts.append(_series(windows, {"tier": tier, "way": "into the tier", "rank": rank}, mib_down))
-            parts.append(_series(windows, {"tier": tier, "way": "back to DRAM", "rank": rank}, mib_up))
-    return _curves(parts, "tier")
-
-
-def _stall_table(windows: pl.DataFrame) -> pl.DataFrame:
-    columns = {tier: f"stall_{tier.lower()}_ns" for tier in TIERS if tier != "DRAM"}
-    touches = pl.max_horizontal(pl.sum_horizontal("reads", "writes", *_REPEATS), 1)
-    parts = [
-        _series(windows, {"tier": tier, "rank": rank}, pl.col(column) / touches)
-        for rank, (tier, column) in enumerate(columns.items())
-        if _happened(windows, (column,))
-    ]
-    return _curves(parts, "tier")
-
-
-def _stall_totals(epochs: pl.DataFrame) -> pl.DataFrame:
-    by_tier = {tier: int(epochs[f"stall_{tier.lower()}_ns"].sum()) for tier in TIERS}
-    whole = max(1, sum(by_tier.values()))
-    rows = [
-        {"tier": tier, "stall_ns": ns, "share": ns / whole, "label": f"{format_ns(ns)} ({ns / whole:.1%})"}
-        for tier, ns in by_tier.items()
-        if ns
-    ]
-    schema = {"tier": pl.String, "stall_ns": pl.Int64, "share": pl.Float64, "label": pl.String}
-    return pl.DataFrame(rows, schema=schema)
-
-
-_STORED, _WHOLE = "stored on the media", "pages, uncompressed"
-
-
-def _media_table(tiers: pl.DataFrame) -> pl.DataFrame:
-    cram = _thin(tiers.filter(pl.col("tier") == "CRAM"))
-    bytes_of = {_WHOLE: pl.col("pages") * PAGE_SIZE, _STORED: pl.col("media_bytes")}
-    parts = [cram.select("access", series=pl.lit(name), mib=value / MIB) for name, value in bytes_of.items()]
-    return pl.concat(parts)
-
-
-# Levels from the top down; `label` is where the name stands, kept a line apart from the one above.
-def _mark_table(media_bytes: int, thresholds: Mapping[str, float], top: float) -> pl.DataFrame:
-    names: dict[float, list[str]] = {1.0: [f"media {format_bytes(media_bytes)}"]}
-    for name, share in thresholds.items():
-        names.setdefault(share, []).append(f"{name} {100 * share:g} %")
-    rows, above = [], math.inf
-    for share in sorted(names, reverse=True):
-        mib = share * media_bytes / MIB
-        above = min(mib, above - top * _LABEL_PX / HEIGHT)
-        rows.append({"mark": ", ".join(names[share]), "mib": mib, "label": above})
-    return pl.DataFrame(rows)
 
 
 # Findings -------------------------------------------------------------------------------------
@@ -319,7 +183,7 @@ def _last_places(table: pl.DataFrame) -> str:
 
 
 def _fault_counts(epochs: pl.DataFrame) -> str:
-    counts = {kind: sum(int(epochs[name].sum()) for name in names) for kind, (names, _) in _FAULTS.items()}
+    counts = {kind: sum(int(epochs[name].sum()) for name in names) for kind, (names, _) in FAULTS.items()}
     whole = sum(counts.values())
     if not whole:
         return "No fault"
@@ -356,7 +220,7 @@ def _steps(table: pl.DataFrame, key: str, colour: alt.Color, y: alt.Y) -> alt.Ch
         alt.Chart(table, width=WIDTH, height=_PANEL_PX)
         .mark_area(interpolate="step-after")
         .encode(
-            x=time_axis(_end(table)),
+            x=time_axis(end_of(table)),
             y=y,
             color=colour,
             order=alt.Order("rank:Q"),
@@ -367,15 +231,15 @@ def _steps(table: pl.DataFrame, key: str, colour: alt.Color, y: alt.Y) -> alt.Ch
 
 
 def _faults_panel(windows: pl.DataFrame) -> alt.Chart:
-    table = _faults_table(windows)
-    kinds = [kind for kind in reversed(_FAULTS) if kind in set(table["kind"])]
-    scale = alt.Scale(domain=kinds, range=[_FAULTS[kind][1] for kind in kinds])
+    table = faults_table(windows)
+    kinds = [kind for kind in reversed(FAULTS) if kind in set(table["kind"])]
+    scale = alt.Scale(domain=kinds, range=[FAULTS[kind][1] for kind in kinds])
     colour = alt.Color("kind:N", title="Fault", scale=scale)
     return _steps(table, "kind", colour, alt.Y("value:Q", title="Faults (per 1,000 accesses)", stack="zero"))
 
 
 def _traffic_panel(windows: pl.DataFrame) -> alt.LayerChart:
-    table = _traffic_table(windows)
+    table = traffic_table(windows)
     colour = alt.Color("tier:N", title="Traffic of", scale=tier_scale(table["tier"]))
     title = ["Traffic (MiB per 1,000 accesses)", "\u2190 into the tier | back to DRAM \u2192"]
     sizes = alt.Axis(labelExpr="format(abs(datum.value), '~r')", tickCount=6)
@@ -387,7 +251,7 @@ def _traffic_panel(windows: pl.DataFrame) -> alt.LayerChart:
 
 
 def _stall_panel(windows: pl.DataFrame) -> alt.Chart:
-    table = _stall_table(windows)
+    table = stall_table(windows)
     colour = alt.Color("tier:N", title="Time in", scale=tier_scale(table["tier"]))
     return _steps(table, "tier", colour, alt.Y("value:Q", title="Stall outside DRAM (ns per touch)", stack="zero"))
 
@@ -407,7 +271,7 @@ def _stall_bars(totals: pl.DataFrame) -> alt.LayerChart:
 
 
 def _media_lines(table: pl.DataFrame, top: float) -> alt.Chart:
-    names = [_WHOLE, _STORED]
+    names = [WHOLE, STORED]
     colours = alt.Scale(domain=names, range=[PALE_CRAM, TIER_COLOURS["CRAM"]])
     dashes = alt.Scale(domain=names, range=[[6, 4], [1, 0]])
     legend = alt.Legend(orient="top", title=None)
@@ -415,7 +279,7 @@ def _media_lines(table: pl.DataFrame, top: float) -> alt.Chart:
         alt.Chart(table)
         .mark_line(strokeWidth=2.5)
         .encode(
-            x=time_axis(_end(table)),
+            x=time_axis(end_of(table)),
             y=alt.Y("mib:Q", title="CRAM (MiB)", scale=alt.Scale(domain=[0, top], nice=False)),
             color=alt.Color("series:N", scale=colours, legend=legend),
             strokeDash=alt.StrokeDash("series:N", scale=dashes, legend=legend),
