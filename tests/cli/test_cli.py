@@ -491,16 +491,17 @@ def test_main__puts_the_warning_machinery_back() -> None:
 # lab ------------------------------------------------------------------------------------------
 
 
-class Server:
-    """Stands for JupyterLab: remembers its command line."""
+@pytest.fixture
+def become(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Collect the command lines that the process would have become."""
+    commands: list[list[str]] = []
 
-    command: list[str]
+    def execv(program: str, command: list[str]) -> None:
+        commands.append(command)
+        raise SystemExit(0)  # execv does not return either
 
-    def __init__(self, command: list[str]) -> None:
-        Server.command = command
-
-    def wait(self) -> int:
-        return 0
+    monkeypatch.setattr(lab_module.os, "execv", execv)
+    return commands
 
 
 def shipped(folder: Path, name: str) -> Path:
@@ -511,24 +512,26 @@ def shipped(folder: Path, name: str) -> Path:
     return notebooks
 
 
-def test_lab__from_a_checkout_opens_its_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lab__from_a_checkout_opens_its_notebooks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, become: list[list[str]]
+) -> None:
     notebooks = shipped(tmp_path, "notebooks")
     monkeypatch.setattr(lab_module, "notebooks_dir", lambda: notebooks)
-    monkeypatch.setattr(lab_module.subprocess, "Popen", Server)
 
     assert cli.main(["lab", "--no-browser", "--port=0"]) == 0
-    assert Server.command == [sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", str(notebooks)]
+    assert become == [[sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", str(notebooks)]]
 
 
-def test_lab__from_a_wheel_copies_first_and_keeps_edits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lab__from_a_wheel_copies_first_and_keeps_edits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, become: list[list[str]]
+) -> None:
     notebooks = shipped(tmp_path, "_notebooks")
     monkeypatch.setattr(lab_module, "notebooks_dir", lambda: notebooks)
-    monkeypatch.setattr(lab_module.subprocess, "Popen", Server)
     Path("vswaplab-notebooks").mkdir()
     Path("vswaplab-notebooks/01.ipynb").write_text("mine", encoding="utf-8")
 
     assert cli.main(["lab"]) == 0
-    assert Server.command[-1] == "vswaplab-notebooks"
+    assert become[0][-1] == "vswaplab-notebooks"
     assert contents(Path("vswaplab-notebooks")) == {"01.ipynb": b"mine", "02.ipynb": b"shipped 02"}
 
 

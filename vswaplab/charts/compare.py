@@ -6,7 +6,6 @@ import altair as alt
 import polars as pl
 
 from vswaplab.base.errors import InputError
-from vswaplab.base.units import format_ns
 from vswaplab.charts.theme import (
     TIER_COLOURS,
     TIME_TITLE,
@@ -47,7 +46,7 @@ def comparison_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode
         rank=pl.col("tier").map_elements(tier_rank, return_dtype=pl.Int64)
     )
     totals = shown.group_by("machine", maintain_order=True).agg(pl.col("access_ns").sum())
-    totals = totals.with_columns(label=pl.col("access_ns").map_elements(format_ns, return_dtype=pl.String))
+    totals = totals.with_columns(label=pl.format("{} ns", pl.col("access_ns").round(1)))
     found = ", ".join(f"{row['machine']} {row['label']}" for row in totals.iter_rows(named=True)) or "nothing"
     order = totals["machine"].to_list()
     heading = titled(title or _comparison_title(totals), cram_note(cram_mode))
@@ -121,14 +120,16 @@ def _need(table: pl.DataFrame, columns: tuple[str, ...]) -> None:
 
 
 def _bars(shown: pl.DataFrame, order: list[str], longest: float) -> alt.Chart:
+    where = "" if "DRAM" in set(shown["tier"]) else ", outside DRAM"
     bars: alt.Chart = (
         alt.Chart(shown)
         .mark_bar(stroke="white", strokeWidth=0.6)
         .encode(
             x=alt.X(
                 "access_ns:Q",
-                title="Mean time of an access (ns)",
+                title=f"Mean time of an access{where} (ns)",
                 stack="zero",
+                axis=alt.Axis(tickCount=8),
                 scale=alt.Scale(domain=[0, longest], nice=False),
             ),
             y=alt.Y("machine:N", title="Machine", sort=order, axis=alt.Axis(labelLimit=260)),
@@ -155,4 +156,5 @@ def _comparison_title(totals: pl.DataFrame) -> str:
         return "What an access costs"
     best, worst = ranked.row(0, named=True), ranked.row(-1, named=True)
     times = worst["access_ns"] / best["access_ns"]
-    return f"What an access costs: {best['machine']} least, {worst['machine']} {times:.1f} times that"
+    more = f"{times:.1f} times that" if times >= 1.5 else f"{times - 1:.1%} more"
+    return f"What an access costs: {best['machine']} least, {worst['machine']} {more}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,19 +16,15 @@ NOTEBOOKS = Path("vswaplab-notebooks")
 
 
 def open_lab(arguments: argparse.Namespace) -> int:
-    """Start JupyterLab and wait for it; return its exit status."""
+    """Become JupyterLab."""
     try:
         shipped = notebooks_dir()
     except FileNotFoundError as error:
         raise InputError(str(error)) from None
     folder = own_notebooks(shipped, NOTEBOOKS) if shipped.name.startswith("_") else shipped
     print(f"Notebooks: {folder}", flush=True)
-    server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *arguments.rest, str(folder)])
-    while True:
-        try:
-            return server.wait()
-        except KeyboardInterrupt:  # JupyterLab got it too, and asks or stops
-            continue
+    command = [sys.executable, "-m", "jupyterlab", *arguments.rest, str(folder)]
+    os.execv(command[0], command)  # JupyterLab takes our place: signals, terminal and exit status are its own
 
 
 def own_notebooks(shipped: Path, folder: Path) -> Path:

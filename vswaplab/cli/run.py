@@ -26,7 +26,7 @@ from vswaplab.machine.presets import (
 )
 from vswaplab.machine.profiles import profiles
 from vswaplab.results.result import Result, check_folder
-from vswaplab.results.summary import effective_access_ns, readable, summarise, verdict
+from vswaplab.results.summary import effective_access_ns, readable, summarise, touches, verdict
 from vswaplab.trace.files import load_trace, shipped_traces
 from vswaplab.trace.trace import Trace
 
@@ -175,11 +175,20 @@ def _introduce(trace: Trace, asked: str, machine: Machine) -> None:
     print(flush=True)
 
 
+def _time_words(result: Result) -> str:
+    n_touches = max(1, touches(result))
+    outside = result.totals["stall_ns"] - int(result.epochs["stall_dram_ns"].sum())
+    return (
+        f"Effective access time: {format_ns(effective_access_ns(result))} a touch, {outside / n_touches:.1f} ns of it "
+        f"outside DRAM; {format_ns(result.totals['stall_ns'])} over {touches(result):,} touches "
+        f"(a model's time, from a table of costs)."
+    )
+
+
 def _tell(result: Result, folder: Path, *, has_report: bool) -> None:
     print(aligned_table(readable(summarise(result))))
     print()
-    mean, whole = format_ns(effective_access_ns(result)), format_ns(result.totals["stall_ns"])
-    print(f"Effective access time: {mean} a touch, {whole} in all (a model's time, from a table of costs).")
+    print(_time_words(result))
     for sentence in verdict(result):
         if not sentence.startswith("Note:"):  # said on standard error when the run began
             print(sentence)
