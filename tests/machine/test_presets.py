@@ -12,10 +12,10 @@ import vswaplab as vl
 from vswaplab.machine.describe import machine_words
 from vswaplab.machine.presets import load_machine, preset, preset_names, swap_profile, with_settings
 
-N = 5_000
+N = 2_500
 TRACES = {
-    "zipf": vl.zipf(n_pages=N, n_accesses=60_000, seed=1, redraw_probability=0.3),
-    "uniform": vl.uniform(n_pages=N, n_accesses=60_000, seed=1, redraw_probability=0.3),
+    "zipf": vl.zipf(n_pages=N, n_accesses=30_000, seed=1, redraw_probability=0.3),
+    "uniform": vl.uniform(n_pages=N, n_accesses=30_000, seed=1, redraw_probability=0.3),
 }
 FOUR = preset("four-tiers", 1_000)
 MINE = '[[profile]]\nname = "mine"\nkind = "cram"\ntitle = "Mine"\nalgorithm = "LZ4"\ngranule_bytes = 1024\n'
