@@ -163,6 +163,7 @@ def roomy_machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
     open_at, close_at = sorted(draw(st.lists(st.sampled_from([0.5, 0.75, 1.0]), min_size=2, max_size=2)))
     low, high = sorted(draw(st.lists(st.sampled_from([0.25, 0.5, 0.75, 1.0]), min_size=2, max_size=2)))
     device_pages = media // 4096 + draw(st.integers(1, n_pages))
+    node_low = draw(st.sampled_from([0, 0, 1])) if device_pages > 3 else 0
     cram = vl.Cram(
         profile=DEVICE,
         media_bytes=media,
@@ -173,8 +174,8 @@ def roomy_machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
         open_at=open_at,
         writeback_high=high,
         writeback_low=low,
-        node_low=draw(st.sampled_from([0, 0, 1])) if device_pages > 3 else 0,
-        node_high=3,
+        node_low=node_low,
+        node_high=3 * node_low,
         report_lag=draw(st.sampled_from([0, 0, 100, 1000])),
         flush_period=draw(st.sampled_from([0, 0, 300])),
     )

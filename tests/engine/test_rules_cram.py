@@ -571,7 +571,6 @@ def test_budget__a_slot_returns_when_its_page_leaves_the_device(kit):
     )
 
 
-@pytest.mark.xfail(strict=True, reason="rule 0 is broken when the reclaim hands back the budget slot a write wanted")
 def test_budget__a_reclaim_that_leaves_dram_overfull_is_oom_though_the_write_finds_budget(kit):
     # Rule 0: "resident pages x 4096 + the pool's charge <= DRAM capacity at every reclaim's end"; rule 2: "an
     # access reclaims at most once, and if then free < 1 the run ends before that access". DRAM 2 pages, zswap

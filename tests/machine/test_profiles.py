@@ -279,9 +279,7 @@ def test_profiles__refuses_a_built_in_name(write) -> None:
 
 
 def test_find_profile__lists_the_nearest_names() -> None:
-    with pytest.raises(
-        InputError, match=r"no cram profile 'ocp'; nearest: ocp-spec; see `vswaplab profiles`"
-    ):
+    with pytest.raises(InputError, match=r"no cram profile 'ocp'; nearest: ocp-spec; see `vswaplab profiles`"):
         find_profile("ocp", "cram")
 
 

@@ -81,7 +81,7 @@ class Reference:
         page, op = int(self.trace.page[index]), Op(int(self.trace.op[index]))
         if self._needs_frame(page, op) and self._free_pages() <= self.plan.low:
             self.reclaim()
-            if self._needs_frame(page, op) and self._free_pages() < 1:
+            if self._free_pages() < 1:
                 self.count["oom"] = 1
                 return False
         self.count["accesses"] += 1

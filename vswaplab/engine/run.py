@@ -92,6 +92,10 @@ def simulate(
         An unknown engine, a batch or window below 1, a trace whose corpus
         lacks the column a profile needs.
     """
+    if not isinstance(trace, Trace):
+        raise InputError(f"trace must be a vl.Trace, got {trace!r}: read one with vl.load_trace")
+    if not isinstance(machine, Machine):
+        raise InputError(f"machine must be a vl.Machine, got {machine!r}: make one, or take vl.preset(name, n_pages)")
     if engine not in ENGINES:
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     if events:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Literal, get_args
 
+import numpy as np
+
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.profiles import Profile, find_profile
@@ -22,15 +24,22 @@ WritebackTo = Literal["zswap", "swapfile"]
 Layer = Literal["vswap", "swap-table"]  # "none" needs slots for every swapped page: not in this version
 
 
-def _whole(owner: str, name: str, value: object, at_least: int) -> int:
+_MOST_BYTES = 1 << 60
+_MOST_PAGES = 1 << 30  # 4 TiB: sums of 2**-20 bytes stay within 64 bits
+_MOST_NS = 1_000_000_000  # a second an event: sums over a trace stay within 64 bits
+
+
+def _whole(owner: str, name: str, value: object, at_least: int, at_most: int = _MOST_BYTES) -> int:
     number = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else None
     if number is None or number < at_least:
         raise InputError(f"{owner}.{name} must be a whole number of at least {at_least}, got {value!r}")
+    if number > at_most:
+        raise InputError(f"{owner}.{name} must be at most {at_most}, got {value!r}")
     return int(number)
 
 
 def _share(owner: str, name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
         raise InputError(f"{owner}.{name} must be a share between 0 and 1, got {value!r}")
     return float(value)
 
@@ -77,8 +86,10 @@ class Dram:
     charge: Charge = "memcg"  # kernel-truth README, fact 1 [measured]
 
     def __post_init__(self) -> None:
-        capacity = _whole("dram", "capacity_pages", self.capacity_pages, 1)
-        total = capacity if self.total_pages is None else _whole("dram", "total_pages", self.total_pages, 1)
+        capacity = _whole("dram", "capacity_pages", self.capacity_pages, 1, _MOST_PAGES)
+        total = (
+            capacity if self.total_pages is None else _whole("dram", "total_pages", self.total_pages, 1, _MOST_PAGES)
+        )
         high = min(capacity, max(32, capacity // 1000)) if self.high is None else self.high
         low, high = _whole("dram", "low", self.low, 0), _whole("dram", "high", high, 1)
         if not low < high <= capacity:
@@ -184,6 +195,8 @@ class Cram:
             _set(self, **{lower: low, upper: high})
 
     def _check_combinations(self) -> None:
+        if self.node_high and not self.node_low:
+            raise InputError(f"cram.node_high {self.node_high} needs cram.node_low of at least 1: 0 turns both off")
         if self.node_low and not self.node_low < self.node_high <= self.device_pages:
             raise InputError(
                 f"cram.node_low {self.node_low} and cram.node_high {self.node_high} are out of order: "
@@ -286,10 +299,11 @@ class Swapfile:
     def __post_init__(self) -> None:
         capacity = _whole("swapfile", "capacity_slots", self.capacity_slots, 1)
         _set(self, capacity_slots=capacity, priority=_whole("swapfile", "priority", self.priority, -(1 << 31)))
-        for name, least in (("read_ns", 0), ("bandwidth_bytes_per_s", 1)):
-            _set(self, **{name: _whole("swapfile", name, getattr(self, name), least)})
-        if self.page_cluster != 0:
+        for name, least, most in (("read_ns", 0, _MOST_NS), ("bandwidth_bytes_per_s", 1, _MOST_BYTES)):
+            _set(self, **{name: _whole("swapfile", name, getattr(self, name), least, most)})
+        if _whole("swapfile", "page_cluster", self.page_cluster, 0):
             raise InputError(f"swapfile.page_cluster {self.page_cluster!r}: readahead is not modelled yet; use 0")
+        _set(self, page_cluster=0)
 
     @property
     def transfer_ns(self) -> int:
@@ -310,7 +324,7 @@ class Costs:
 
     def __post_init__(self) -> None:
         for name in ("dram_ns", "fault_ns", "zero_fill_ns", "victim_ns", "io_cpu_ns"):
-            _set(self, **{name: _whole("costs", name, getattr(self, name), 0)})
+            _set(self, **{name: _whole("costs", name, getattr(self, name), 0, _MOST_NS)})
         _flag("costs", "cram_loaded", self.cram_loaded)
 
 
@@ -351,7 +365,8 @@ class Machine:
             part = getattr(self, name)
             if not isinstance(part, kind) and not (part is None and may_lack):
                 raise InputError(f"machine.{name} must be a vl.{kind.__name__}, got {part!r}")
-        if isinstance(self.swapfiles, Swapfile) or not all(isinstance(s, Swapfile) for s in self.swapfiles):
+        is_list = isinstance(self.swapfiles, Sequence) and not isinstance(self.swapfiles, str)
+        if not is_list or not all(isinstance(s, Swapfile) for s in self.swapfiles):
             raise InputError(f"machine.swapfiles must be a list of vl.Swapfile, got {self.swapfiles!r}")
         if len(self.swapfiles) > 30:  # MAX_SWAPFILES is 23..29 by configuration
             raise InputError(f"machine.swapfiles has {len(self.swapfiles)} devices: Linux allows fewer than 30")
@@ -396,6 +411,8 @@ def machine_from_dict(tables: Mapping[str, object]) -> Machine:
     InputError
         An unknown table or setting, a missing size, a value out of range.
     """
+    if not isinstance(tables, Mapping):
+        raise InputError(f"a machine must be a table of dram, cram, zswap..., got {tables!r}")
     parts = {"dram": Dram, "cram": Cram, "zswap": Zswap, "costs": Costs}
     known = [f.name for f in fields(Machine)]
     values: dict[str, object] = {}

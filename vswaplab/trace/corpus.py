@@ -61,8 +61,8 @@ class Corpus:
             raise InputError("a corpus needs a polars table with at least one row")
         self.table = table
         self._columns: dict[str, NDArray[np.int32]] = {}
-        region = table["region"].to_numpy() if "region" in table.columns else np.zeros(table.height, np.int64)
-        if (np.diff(region.astype(np.int64)) < 0).any():
+        region = _regions(table)
+        if (np.diff(region) < 0).any():
             raise InputError("a corpus must be sorted by its region column: sort the table first")
         starts = np.flatnonzero(np.r_[True, region[1:] != region[:-1]])
         counts = np.diff(np.r_[starts, table.height])
@@ -87,7 +87,10 @@ class Corpus:
         """(n_rows,) True for an all-zero page."""
         if "is_zero" not in self.table.columns:
             return np.zeros(len(self), np.bool_)
-        return self.table["is_zero"].to_numpy().astype(np.bool_)
+        column = self.table["is_zero"]
+        if column.null_count() or not (column.dtype == pl.Boolean or column.dtype.is_integer()):
+            raise InputError(f"the corpus column is_zero is {column.dtype} or lacks values: it must hold true or false")
+        return column.to_numpy().astype(np.bool_)
 
     def sizes(self, column: str) -> NDArray[np.int32]:
         """Compressed bytes of each content under one codec and granule.
@@ -120,12 +123,21 @@ class Corpus:
                 f"it has {', '.join(have) or 'none'}"
             )
         values = self.table[column].to_numpy()
-        bad = np.flatnonzero(~((values >= 1) & (values <= PAGE_SIZE)))
+        bad = np.flatnonzero(~((values >= 1) & (values <= PAGE_SIZE) & (values == np.floor(values))))
         if bad.size:
             raise InputError(
-                f"corpus column {column!r} row {bad[0]} is {values[bad[0]]}: sizes are 1 to {PAGE_SIZE} bytes"
+                f"corpus column {column!r} row {bad[0]} is {values[bad[0]]}: sizes are whole bytes, 1 to {PAGE_SIZE}"
             )
         return values.astype(np.int32)
+
+
+def _regions(table: pl.DataFrame) -> NDArray[np.int64]:
+    if "region" not in table.columns:
+        return np.zeros(table.height, np.int64)
+    column = table["region"]
+    if column.null_count() or not column.dtype.is_integer():
+        raise InputError(f"the corpus column region is {column.dtype} or lacks values: it must hold whole numbers")
+    return column.to_numpy().astype(np.int64)
 
 
 # Size under each codec relative to lz4 on the same page: facts/hardware.md 2.2 ("Reading across
@@ -179,10 +191,10 @@ def synthetic_corpus(
             raise InputError(f"{name} must be a share between 0 and 1, got {value}")
     if p_zero + p_incompressible > 1:
         raise InputError(f"p_zero {p_zero} and p_incompressible {p_incompressible} add up to more than 1")
-    if not (ratio >= 1 and np.isfinite(ratio) and sigma >= 0 and np.isfinite(sigma)):
-        raise InputError(f"ratio must be at least 1 and sigma at least 0, got ratio {ratio} and sigma {sigma}")
-    if n_regions < 1:
-        raise InputError(f"n_regions must be at least 1, got {n_regions}")
+    if not (1 <= ratio <= PAGE_SIZE and 0 <= sigma <= 10):
+        raise InputError(f"ratio must be 1 to {PAGE_SIZE} and sigma 0 to 10, got ratio {ratio} and sigma {sigma}")
+    if not hasattr(n_regions, "__index__") or n_regions < 1:
+        raise InputError(f"n_regions must be a whole number of at least 1, got {n_regions}")
     rng = np.random.default_rng(draw(seed, 0, MAKER))
     shape = (n_regions, REGION_PAGES)
     shared = rng.standard_normal((n_regions, 1)) * np.sqrt(correlation)

@@ -169,14 +169,21 @@ def _load_corpus(
     for column in ("page", "moment", "region"):
         if column not in rows.columns:
             raise InputError(f"{path} has no column {column!r}: see the data dictionary")
+        if not rows[column].dtype.is_integer() or rows[column].null_count():
+            raise InputError(f"{path} column {column!r} is {rows[column].dtype} or lacks values: use whole numbers")
+    pages = rows["page"].to_numpy().astype(np.int64)
+    if pages.size and pages.min() < 0:
+        raise InputError(f"{path} has page {pages.min()}: pages are numbered from 0")
     n = n_pages if n_pages is not None else int(table["page"].cast(pl.Int64).max() or 0) + 1  # type: ignore[arg-type]
-    return Corpus(rows), _first_content(rows, n)
+    try:
+        return Corpus(rows), _first_content(pages, rows["moment"].to_numpy(), n)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
-def _first_content(rows: pl.DataFrame, n_pages: int) -> NDArray[np.int32]:
+def _first_content(page: NDArray[np.int64], moment: NDArray[np.integer], n_pages: int) -> NDArray[np.int32]:
     # A page starts as it was when first sampled; a page that never was, as the nearest sampled page before it.
-    page = rows["page"].to_numpy().astype(np.int64)
-    order = np.lexsort((rows["moment"].to_numpy(), page))
+    order = np.lexsort((moment, page))
     first = order[np.r_[True, page[order][1:] != page[order][:-1]]]
     content = np.full(n_pages, -1, np.int64)
     inside = first[page[first] < n_pages]

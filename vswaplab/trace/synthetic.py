@@ -21,6 +21,8 @@ def _check(n_pages: int, n_accesses: int, write_share: float) -> None:
 
 
 def _rng(seed: int, part: int = 0) -> np.random.Generator:
+    if not hasattr(seed, "__index__") or seed < 0:
+        raise InputError(f"seed must be a whole number of at least 0, got {seed!r}")
     return np.random.default_rng(draw(seed, part + 1, MAKER))
 
 
@@ -53,8 +55,8 @@ def zipf_pages(n_pages: int, n_accesses: int, alpha: float, seed: int) -> NDArra
     -------
     pages : (n_accesses,)
     """
-    if not (np.isfinite(alpha) and alpha >= 0):
-        raise InputError(f"alpha must be at least 0, got {alpha!r}")
+    if not isinstance(alpha, int | float) or not 0 <= alpha <= 100:
+        raise InputError(f"alpha must be a number from 0 to 100, got {alpha!r}")
     rng = _rng(seed)
     share = np.arange(1, n_pages + 1, dtype=np.float64) ** -alpha
     share = share.cumsum() / share.sum()
@@ -183,7 +185,7 @@ def phases(
         As in ``zipf``.
     """
     _check(n_pages, n_accesses, write_share)
-    if n_phases < 1 or not 0 < working_share <= 1:
+    if not hasattr(n_phases, "__index__") or n_phases < 1 or not 0 < working_share <= 1:
         raise InputError(
             f"phases needs n_phases of at least 1 and 0 < working_share <= 1, got {n_phases!r} and {working_share!r}"
         )

@@ -71,7 +71,8 @@ class Trace:
         if pages.size == 0:
             raise InputError("the trace is empty: it needs at least one access")
         self.name, self.title = str(name), str(title) or str(name)
-        self.n_pages = _count("n_pages", max(int(pages.max()) + 1, 1) if n_pages is None else n_pages)
+        last = min(max(int(pages.max()), 0), MAX_PAGES - 1)
+        self.n_pages = last + 1 if n_pages is None else _count("n_pages", n_pages)
         self.page = _in_range("page", pages, self.n_pages, "n_pages is too small or the trace is damaged", np.int32)
         self.op = _ops(op, pages.size)
         self.repeat_reads = _repeats("repeat_reads", repeat_reads, pages.size)
@@ -81,7 +82,7 @@ class Trace:
         self.corpus = corpus if isinstance(corpus, Corpus) else synthetic_corpus() if corpus is None else Corpus(corpus)
         self.content = self._content(content)
         self.redraw_probability = _probability(redraw_probability)
-        self.recorder_k = int(recorder_k)
+        self.recorder_k = _at_least_zero("recorder_k", recorder_k)
 
     def _content(self, content: ArrayLike | None) -> NDArray[np.int32]:
         if content is None:
@@ -110,7 +111,7 @@ class Trace:
             sha.update(b"-" if array is None else array.tobytes())
         for column in sorted(self.corpus.table.columns):
             sha.update(column.encode())
-            sha.update(self.corpus.table[column].to_numpy().astype(np.int64).tobytes())
+            sha.update(_bytes_of(self.corpus.table[column]))
         return sha.hexdigest()
 
     def head(self, n_accesses: int) -> Trace:
@@ -151,13 +152,22 @@ def default_content(n_pages: int, corpus: Corpus) -> NDArray[np.int32]:
     return (start + page % corpus.region_rows[start]).astype(np.int32)
 
 
+def _bytes_of(column: pl.Series) -> bytes:
+    if (column.dtype.is_integer() or column.dtype == pl.Boolean) and not column.null_count():
+        return column.to_numpy().astype(np.int64).tobytes()
+    return "\n".join(map(repr, column.to_list())).encode()
+
+
 def _frozen(array: NDArray[np.int32]) -> NDArray[np.int32]:
     array.flags.writeable = False
     return array
 
 
 def _whole_numbers(name: str, values: ArrayLike) -> NDArray[np.integer]:
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different length
+        raise InputError(f"{name} must be one-dimensional, got rows of different length") from None
     if array.ndim != 1:
         raise InputError(f"{name} must be one-dimensional, got {array.ndim} dimensions")
     if array.size and not np.issubdtype(array.dtype, np.integer):
@@ -191,6 +201,13 @@ def _repeats(name: str, values: ArrayLike | None, length: int) -> NDArray[np.int
         return None
     array = _parallel(name, values, length)
     return _in_range(name, array, MAX_PAGES, "a number of touches", np.int32) if array.any() else None
+
+
+def _at_least_zero(name: str, value: object) -> int:
+    number = value.__index__() if hasattr(value, "__index__") else -1
+    if number < 0:
+        raise InputError(f"{name} must be a whole number of at least 0, got {value!r}")
+    return int(number)
 
 
 def _count(name: str, value: object) -> int:

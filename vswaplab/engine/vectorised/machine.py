@@ -48,10 +48,11 @@ class Vectorised:
     def _step(self, at: int, stop: int) -> int:
         self._tick(at)
         end = min(stop, at + self._window, self._next_tick(at))
-        window = classify(self.mem, at, end, has_reclaimed=self._reclaimed == at)
-        if self._reclaimed == at and window.first_needs_frame and self.mem.free_pages < 1:
+        has_reclaimed = self._reclaimed == at
+        if has_reclaimed and self.mem.free_pages < 1:
             self.count["oom"] = 1
             return at
+        window = classify(self.mem, at, end, has_reclaimed=has_reclaimed)
         victims = run_ahead(self.mem, window) if window.wants_reclaim else None
         if window.stop:
             settle(self.mem, window)

@@ -95,12 +95,6 @@ class Window:
     wants_reclaim: bool
     """The access at ``stop`` needs a frame first."""
 
-    @property
-    def first_needs_frame(self) -> bool:
-        """Whether the window's first access makes a page resident."""
-        is_first = np.flatnonzero(self.at == 0)
-        return bool(is_first.size and _NEEDS_FRAME[self.outcome[is_first[0]]])
-
 
 def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Window:
     """Work out the outcome of accesses start..stop-1 as far as they go without a reclaim.
