@@ -132,7 +132,8 @@ def _summary_table(result: Result) -> str:
         "Refused: pages the tier was offered and turned away."
     )
     return (
-        f'<div class="scroll"><table><caption>{escape(caption)}</caption>'
+        '<div class="scroll" role="region" aria-label="Tier by tier" tabindex="0">'
+        f"<table><caption>{escape(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
