@@ -128,6 +128,13 @@ def test_verdict__says_every_kind_of_trouble() -> None:
     ]
 
 
+def test_verdict__a_full_device_is_an_inversion_to_be_shown() -> None:
+    result = with_totals(busy(), cram_refused_full=29_530)
+
+    words = "29,530 pages passed CRAM by, because every page it shows was taken by a colder one."
+    assert words in verdict(result)
+
+
 def test_verdict__out_of_memory() -> None:
     trace = vl.Trace([0, 1, 2], [1, 1, 1], corpus=CORPUS, content=[0, 0, 0])
     result = vl.simulate(trace, vl.Machine(dram=vl.Dram(capacity_pages=2)))

@@ -217,11 +217,11 @@ def verdict(result: Result) -> list[str]:
     -------
     sentences
         Was memory lost, did it run out, did reclaim fail, did CRAM's gate
-        close; then the run's notes, and whether it was interrupted.
+        close, was CRAM full; then the run's notes, and whether it was interrupted.
     """
     sentences = [_loss(result.totals), *_shortage(result), _reclaim(result.totals)]
     if "CRAM" in tiers_of(result):
-        sentences.append(_gate(result.totals))
+        sentences += [_gate(result.totals), *_passed_by(result.totals)]
     notes = cast("list[str]", result.provenance.get("notes") or [])
     sentences += [f"Note: {note}." for note in notes]
     if result.provenance.get("partial"):
@@ -253,6 +253,14 @@ def _gate(totals: Mapping[str, int]) -> str:
         return "CRAM's gate never closed."
     refused = _count(totals["cram_refused_gate"], "page")
     return f"CRAM's gate closed {_count(totals['gate_closed_intervals'], 'time')} and turned {refused} away."
+
+
+# An LRU inversion: warmer pages than those in CRAM end up below it. To be shown, not hidden (model.md 4b).
+def _passed_by(totals: Mapping[str, int]) -> list[str]:
+    if not totals["cram_refused_full"]:
+        return []
+    passed = _count(totals["cram_refused_full"], "page")
+    return [f"{passed} passed CRAM by, because every page it shows was taken by a colder one."]
 
 
 def _progress(result: Result) -> str:
