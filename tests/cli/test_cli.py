@@ -127,7 +127,7 @@ def test_run__speed_settings_change_no_total(words: list[str], capsys: Captured)
     assert json.loads(capsys.readouterr().out)["totals"] == plain
 
 
-def test_run__profile_swaps_the_device_and_keeps_sizes(capsys: Captured) -> None:
+def test_run__profile_swaps_the_device_and_keeps_the_media(capsys: Captured) -> None:
     Path("mine.toml").write_text(PROFILE, encoding="utf-8")
 
     assert run("--json", "--profiles", "mine.toml", "--profile", "mine") == 0

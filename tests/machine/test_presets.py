@@ -223,13 +223,21 @@ def test_with_settings__nonsense_is_named_in_one_line(setting: str, message: str
     one_line(error)
 
 
-def test_swap_profile__changes_the_device_and_no_size() -> None:
-    before, after = FOUR.cram, swap_profile(FOUR, "none").cram
+@pytest.mark.parametrize("device", ["none", "rst"])
+def test_swap_profile__keeps_the_media_and_shows_what_the_new_device_would(device: str) -> None:
+    before, after = FOUR.cram, swap_profile(FOUR, device).cram
 
     assert before is not None
-    assert after is not None
-    assert after.device.name == "none"
-    assert (after.media_bytes, after.advertised_bytes) == (before.media_bytes, before.advertised_bytes)
+    assert after == vl.Cram(media_bytes=before.media_bytes, profile=device)
+
+
+def test_swap_profile__keeps_a_size_that_was_chosen() -> None:
+    chosen = with_settings(FOUR, ["cram.advertised_bytes=1GiB"])
+
+    cram = swap_profile(chosen, "rst").cram
+
+    assert cram is not None
+    assert cram.advertised_bytes == 1 << 30
 
 
 def test_swap_profile__a_compressor_goes_to_zswap() -> None:

@@ -10,6 +10,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,8 @@ def with_settings(machine: Machine, settings: Iterable[str], profiles_file: str 
     derived follows: a new ``dram.capacity_pages`` takes ``total_pages`` and
     ``high`` along if they had their defaults, and a new ``cram.media_bytes``
     alone keeps the ratio of advertised to media bytes. A new ``cram.profile``
-    changes ratios and latency but no size. A tier that the machine lacks is
+    changes ratios and latency, and what the node shows if that followed from
+    the old device's ratio; media stay. A tier that the machine lacks is
     added; ``cram=none`` takes it away; ``swapfiles.1.capacity_slots=...`` adds
     a second device.
 
@@ -207,7 +209,7 @@ def with_settings(machine: Machine, settings: Iterable[str], profiles_file: str 
     tables: dict[str, Any] = machine.to_dict()
     tables["swapfiles"] = [dict(table) for table in tables["swapfiles"]]
     changes = dict(_split(setting) for setting in settings)
-    _let_follow(tables, changes)
+    _let_follow(machine, tables, changes)
     for key, value in changes.items():
         _put(tables, key, value)
     return machine_from_dict(_resolved(tables, profiles_file))
@@ -216,8 +218,8 @@ def with_settings(machine: Machine, settings: Iterable[str], profiles_file: str 
 def swap_profile(machine: Machine, name: str, profiles_file: str | Path | None = None) -> Machine:
     """Give a machine another CRAM device, or another compressor if the name is one.
 
-    Sizes stay: the ratio, the latencies and what fits change, the workload
-    does not.
+    Media stay: the ratio, the latencies, what fits and what the node shows
+    change, the workload does not.
 
     Raises
     ------
@@ -300,16 +302,22 @@ def _size(key: str, text: str) -> int:
 
 
 # What the machine derived from a size must not stay behind when the size changes.
-def _let_follow(tables: dict[str, Any], changes: Mapping[str, object]) -> None:
+def _let_follow(machine: Machine, tables: dict[str, Any], changes: Mapping[str, object]) -> None:
     if "dram.capacity_pages" in changes:
         dram = tables["dram"]
         derived = Dram(capacity_pages=dram["capacity_pages"])
         for name in ("total_pages", "high"):
             if dram[name] == getattr(derived, name):
                 del dram[name]
+    if machine.cram is not None and "cram.advertised_bytes" not in changes:
+        _let_advertised_follow(machine.cram, tables["cram"], changes)
+
+
+def _let_advertised_follow(before: Cram, cram: dict[str, Any], changes: Mapping[str, object]) -> None:
     media = changes.get("cram.media_bytes")
-    if isinstance(media, int) and "cram.advertised_bytes" not in changes and tables["cram"] is not None:
-        cram = tables["cram"]
+    if "cram.profile" in changes and replace(before, advertised_bytes=None) == before:
+        del cram["advertised_bytes"]  # it followed from the old device's ratio: now from the new one's
+    elif isinstance(media, int):
         cram["advertised_bytes"] = max(media, cram["advertised_bytes"] * media // max(1, cram["media_bytes"]))
 
 

@@ -309,9 +309,7 @@ def find_profile(name: str, kind: Kind, extra: Path | str | None = None) -> Prof
     wrong = f"no {kind} profile {name!r}"
     if found is not None:
         wrong = f"{name!r} is a {found.kind}, not a {kind} profile"
-    raise InputError(
-        f"{wrong}; nearest: {_nearest(name, names)}; see `vswaplab profiles`, or add it in a TOML file"
-    )
+    raise InputError(f"{wrong}; nearest: {_nearest(name, names)}; see `vswaplab profiles`, or add it in a TOML file")
 
 
 @cache
@@ -346,9 +344,7 @@ def _tables(path: Path) -> list[Mapping[str, object]]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror or error}; expected a TOML file of [[profile]] tables"
-        ) from None
+        raise InputError(f"{path}: {error.strerror or error}; expected a TOML file of [[profile]] tables") from None
     except ValueError as error:  # broken TOML, or not UTF-8
         raise InputError(f"{path}: not TOML: {' '.join(str(error).split())}; mend the file") from None
     tables = document.get("profile")
