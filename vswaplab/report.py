@@ -61,6 +61,12 @@ class _Figure(NamedTuple):
     caption: str
 
 
+def residency_svg(result: Result) -> str:
+    """Draw where the workload's pages lie over the run, as one still figure (SVG text)."""
+    machine = machine_from_dict(cast("Mapping[str, object]", result.provenance["machine"]))
+    return chart_svg(_figures(result, machine)[0].chart)
+
+
 def report_html(result: Result) -> str:
     """Write a result as one HTML page that opens without a network.
 

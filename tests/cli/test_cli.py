@@ -96,6 +96,7 @@ def test_run__report_is_part_of_the_result(capsys: Captured) -> None:
     page = Path("there/report.html").read_text(encoding="utf-8")
     assert "vswaplab run small.parquet --machine four-tiers --seed 4 --engine vectorised --out there" in page
     assert "open there/report.html" in capsys.readouterr().out
+    assert Path("there/residency.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_run__json_is_the_only_thing_on_standard_output(capsys: Captured) -> None:

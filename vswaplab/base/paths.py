@@ -55,6 +55,5 @@ def _shipped(name: str, *, package: Path) -> Path:
     if installed.is_dir():
         return installed
     raise FileNotFoundError(
-        f"vswaplab's {name} folder is missing: "
-        f"expected {name}/ in the checkout or {installed}; reinstall vswaplab"
+        f"vswaplab's {name} folder is missing: expected {name}/ in the checkout or {installed}; reinstall vswaplab"
     )

@@ -51,7 +51,7 @@ def add_arguments(run: argparse.ArgumentParser) -> None:
     add("--epoch-accesses", metavar="N", help="length of a reporting window; default: 200 windows")
     add("--head", metavar="N", help="only the first N accesses")
     add("--out", metavar="DIR", help=f"where the result goes, default {RESULTS}/TRACE")
-    add("--no-report", action="store_true", help="leave report.html out: saves some seconds")
+    add("--no-report", action="store_true", help="leave report.html and residency.svg out: saves some seconds")
     add("--json", action="store_true", help="print a JSON document instead of a table")
     run.set_defaults(verb=run_trace)
 
@@ -143,9 +143,9 @@ def _finish(result: Result, folder: Path, arguments: argparse.Namespace) -> int:
 
 def _add_report(result: Result, folder: Path) -> bool:
     try:
-        from vswaplab.report import report_html  # half a second of plotting library
+        from vswaplab.report import report_html, residency_svg  # half a second of plotting library
 
-        result.save(folder, extra={"report.html": report_html(result)})
+        result.save(folder, extra={"report.html": report_html(result), "residency.svg": residency_svg(result)})
     except KeyboardInterrupt:
         print("vswaplab: note: interrupted while drawing: the result is there without report.html", file=sys.stderr)
         return False
