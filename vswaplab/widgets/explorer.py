@@ -124,7 +124,8 @@ class Explorer:
     def _show(self, sentence: str) -> None:
         mode = None if self.machine.cram is None else self.machine.cram.mode
         self._residency.chart = residency_chart(self.result.tiers, cram_mode=mode)
-        self._stall.chart = stall_chart(_without_dram(self.result.epochs), cram_mode=mode)
+        below = _without_dram(self.result.epochs)
+        self._stall.chart = stall_chart(below, title="Where the time below DRAM goes", cram_mode=mode)
         self._figures.value = _as_html(self.table)
         notes = self.result.provenance["notes"]
         assert isinstance(notes, list)
