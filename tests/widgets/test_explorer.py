@@ -59,6 +59,13 @@ def test_dram__a_limit_of_its_own_for_the_pool_stays(trace: vl.Trace) -> None:
     assert explorer.machine.dram.total_pages == 4096
 
 
+def test_dram__stops_where_there_would_be_nothing_but_thrashing(explorer: Explorer) -> None:
+    explorer.dram.value = 1
+
+    assert explorer.dram.value == explorer.dram.box.min
+    assert 2048 // 10 <= explorer.dram.box.min < 2048 // 10 + explorer.dram.slider.step
+
+
 def test_media__keeps_the_ratio_it_advertises(explorer: Explorer) -> None:
     explorer.media.value = 3
 
@@ -94,12 +101,12 @@ def test_mark__is_refused_where_there_is_nothing_to_write_back(explorer: Explore
 
 
 def test_dram__below_the_watermark_is_refused_with_the_reason(trace: vl.Trace) -> None:
-    explorer = Explorer(trace, machine(dram=vl.Dram(512, high=100)))
+    explorer = Explorer(trace, machine(dram=vl.Dram(512, high=300)))
 
-    explorer.dram.value = 32
+    explorer.dram.value = 256
 
     assert explorer.dram.value == 512
-    assert "32 pages is refused: dram.low 0 and dram.high 100 are out of order" in explorer.sentence
+    assert "256 pages is refused: dram.low 0 and dram.high 300 are out of order" in explorer.sentence
 
 
 def test_explorer__says_where_memory_ran_out(trace: vl.Trace) -> None:
@@ -112,12 +119,12 @@ def test_explorer__says_where_memory_ran_out(trace: vl.Trace) -> None:
 
 
 def test_explorer__says_what_the_run_warns_of(trace: vl.Trace) -> None:
-    recorded = vl.Trace(trace.page, trace.op, n_pages=2048, recorder_k=128, name="short")
+    recorded = vl.Trace(trace.page, trace.op, n_pages=2048, recorder_k=256, name="short")
     explorer = Explorer(recorded, machine(dram=vl.Dram(512, high=32)))
 
-    explorer.dram.value = 128
+    explorer.dram.value = 256
 
-    assert "Mind: trace 'short' was reduced in blocks of 128 pages" in explorer.sentence
+    assert "Mind: trace 'short' was reduced in blocks of 256 pages" in explorer.sentence
 
 
 def test_slider_and_box__set_each_other_and_only_the_box_is_named(explorer: Explorer) -> None:

@@ -62,7 +62,8 @@ class Explorer:
         self._distance = round(100 * (high - low))
         pages, media = machine.dram.capacity_pages, max(1, round(machine.cram.media_bytes / MIB))
         step = 1 << max(0, (trace.n_pages // 64).bit_length() - 1)
-        least = pages % step or min(step, pages)
+        tenth = min(pages, max(step, trace.n_pages // 10))  # less takes seconds a move, and shows only thrashing
+        least = pages - (pages - tenth) // step * step  # on the slider's grid, as the start is
         most = max(trace.n_pages, pages)
         all_mib = max(-(-trace.n_pages * PAGE_SIZE // MIB), media)
         self.dram = Control("DRAM (pages)", "DRAM", "pages", pages, least, most, step)
