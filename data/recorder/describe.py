@@ -15,7 +15,7 @@ TRACE_COLUMNS = ("page", "op", "repeat_reads", "repeat_writes")
 CORPUS_COLUMNS = (
     "page", "moment", "region", "is_zero", "same_filled",
     "lz4_4k", "lzo_4k", "zstd1_4k", "zstd3_4k", "deflate1_4k", "deflate_fixed_4k",
-    "lz4_1k", "deflate1_1k", "bdi_64", "fpc_64",
+    "lz4_1k", "deflate1_1k", "bdi_64", "fpc_64", "w842_4k",
 )  # fmt: skip
 BEGIN, END = "<!-- files: made by recorder/describe.py -->", "<!-- end of files -->"
 
@@ -42,7 +42,7 @@ def corpus_row(path: Path) -> str:
     n_zero = int(frame["is_zero"].sum())
     ratios = (
         4096 * len(frame) / max(1, int(frame[name].sum()))
-        for name in ("lz4_4k", "lzo_4k", "zstd3_4k", "deflate1_4k", "bdi_64", "fpc_64")
+        for name in ("lz4_4k", "lzo_4k", "zstd3_4k", "deflate1_4k", "w842_4k", "bdi_64", "fpc_64")
     )
     cells = " | ".join(f"{ratio:.2f}" for ratio in ratios)
     return (
@@ -62,6 +62,15 @@ def making_row(path: Path) -> str:
     )
 
 
+def codec_lines(corpora: list[Path]) -> list[str]:
+    """Name the codec libraries, once for all files that were made with the same ones."""
+    names: dict[str, list[str]] = {}
+    for path in corpora:
+        versions = ", ".join(f"{name} {version}" for name, version in facts(path)["versions"].items())
+        names.setdefault(versions, []).append(path.stem)
+    return [f"Codec libraries of {', '.join(stems)}: {versions}." for versions, stems in names.items()]
+
+
 def tables(data: Path) -> str:
     """Write the three tables, in Markdown."""
     traces = sorted((data / "traces").glob("*.parquet"))
@@ -71,9 +80,11 @@ def tables(data: Path) -> str:
         "|---|---|---|---|---|---|---|---|",
         *map(trace_row, traces),
         "",
-        "| file | rows | regions | moments | zero % | lz4 | lzo | zstd 3 | deflate 1 | BDI | FPC |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| file | rows | regions | moments | zero % | lz4 | lzo | zstd 3 | deflate 1 | 842 | BDI | FPC |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
         *map(corpus_row, corpora),
+        "",
+        *codec_lines(corpora),
         "",
         "| name | program | versions | command | machine | licence |",
         "|---|---|---|---|---|---|",

@@ -17,18 +17,11 @@ import lz4.block  # type: ignore[import-untyped]
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
+from schemes import PAGE, Pages, Sizes, bdi_sizes, fpc_sizes, w842_sizes
 
-Pages = NDArray[np.uint8]
-Sizes = NDArray[np.uint16]
 Codec = Callable[[bytes], int]
 """Compressed length in bytes of one block."""
 
-PAGE = 4096
-LINE = 64
-BDI_TAG_BITS = 4
-BDI_SHAPES = ((8, 1), (8, 2), (8, 4), (4, 1), (4, 2), (2, 1))
-"""Base-delta-immediate encodings: width in bytes of an element and of its delta."""
-FPC_PREFIX_BITS = 3
 LZO_WORK_BYTES = 16384 * 8
 """Working memory of lzo1x_1_compress, from its header."""
 
@@ -99,68 +92,6 @@ def codecs() -> dict[str, tuple[Codec, int]]:
     }
 
 
-def bdi_shape_fits(lines: Pages, width: int, delta: int) -> NDArray[np.bool_]:
-    """Whether each line is one base plus small deltas, where small values need no base."""
-    values = lines.view(f"<i{width}")
-    limit = 1 << (8 * delta - 1)
-    immediate = (values >= -limit) & (values < limit)
-    base = np.take_along_axis(values, immediate.argmin(axis=1)[:, None], axis=1)
-    with np.errstate(over="ignore"):
-        deltas = values - base
-    based = (deltas >= -limit) & (deltas < limit)
-    return np.asarray((immediate | based).all(axis=1))
-
-
-def bdi_sizes(pages: Pages) -> Sizes:
-    """Base-delta-immediate over 64-byte lines: 4 tag bits a line, 1 mask bit an element."""
-    lines = np.ascontiguousarray(pages).reshape(-1, LINE)
-    words = lines.view("<u8")
-    bits = np.full(len(lines), 8 * LINE, dtype=np.int64)
-    for width, delta in BDI_SHAPES:
-        elements = LINE // width
-        cost = 8 * (width + elements * delta) + elements
-        bits[bdi_shape_fits(lines, width, delta) & (bits > cost)] = cost
-    bits[(words == words[:, :1]).all(axis=1)] = 64
-    bits[~words.any(axis=1)] = 8
-    return line_bits_to_bytes(bits + BDI_TAG_BITS)
-
-
-def fpc_word_bits(words: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Count the data bits of a non-zero 32-bit word under frequent pattern compression."""
-    halves = words.view("<i2").reshape(*words.shape, 2)
-    octets = words.view("u1").reshape(*words.shape, 4)
-    small_halves = ((halves >= -128) & (halves < 128)).all(axis=-1)
-    bits = np.full(words.shape, 32, dtype=np.int64)
-    bits[small_halves] = 16
-    bits[halves[..., 0] == 0] = 16
-    bits[(words >= -(1 << 15)) & (words < 1 << 15)] = 16
-    bits[(words >= -128) & (words < 128)] = 8
-    bits[(octets == octets[..., :1]).all(axis=-1)] = 8
-    bits[(words >= -8) & (words < 8)] = 4
-    return bits
-
-
-def fpc_sizes(pages: Pages) -> Sizes:
-    """Frequent pattern compression over 64-byte lines: 3 prefix bits, zero runs of up to 8 words."""
-    words = np.ascontiguousarray(pages).reshape(-1, LINE).view("<i4")
-    word_bits = fpc_word_bits(words) + FPC_PREFIX_BITS
-    bits = np.zeros(len(words), dtype=np.int64)
-    run = np.zeros(len(words), dtype=np.int64)
-    for column in range(words.shape[1]):
-        zero = words[:, column] == 0
-        starts_run = zero & (run % 8 == 0)
-        bits += np.where(zero, 2 * FPC_PREFIX_BITS * starts_run, word_bits[:, column])
-        run = np.where(zero, run + 1, 0)
-    return line_bits_to_bytes(bits)
-
-
-def line_bits_to_bytes(bits: NDArray[np.int64]) -> Sizes:
-    """Bits per line to bytes per page, rounded up, at most one page."""
-    total: NDArray[np.int64] = bits.reshape(-1, PAGE // LINE).sum(axis=1)
-    sizes: Sizes = np.minimum(-(-total // 8), PAGE).astype(np.uint16)
-    return sizes
-
-
 def measure(pages: Pages) -> dict[str, NDArray[np.generic]]:
     """Every content column of the corpus for these pages."""
     words = np.ascontiguousarray(pages).view("<u8")
@@ -172,6 +103,7 @@ def measure(pages: Pages) -> dict[str, NDArray[np.generic]]:
         columns[name] = by_blocks(pages, codec, block)
     columns["bdi_64"] = bdi_sizes(pages)
     columns["fpc_64"] = fpc_sizes(pages)
+    columns["w842_4k"] = w842_sizes(pages)
     return columns
 
 

@@ -122,7 +122,7 @@ def c_source(n_functions: int, n_types: int) -> str:
 
 def prepare_compile(work: Path) -> list[str]:
     """cc1 on a generated file, with the garbage collector set as for a small machine."""
-    (work / "generated.c").write_text(c_source(20, 7000))
+    (work / "generated.c").write_text(c_source(8, 7200))
     cc1 = first_line("gcc", "-print-prog-name=cc1")
     collector = ["--param", "ggc-min-expand=30", "--param", "ggc-min-heapsize=24576"]
     return [cc1, "-quiet", "-O2", *collector, "generated.c", "-o", "generated.s"]
@@ -132,7 +132,7 @@ def prepare_compile(work: Path) -> list[str]:
 
 
 def log_lines(n: int) -> Iterator[str]:
-    """Log records of about 800 bytes, with a skewed vocabulary and a random key in front."""
+    """Log records of about 720 bytes, with a skewed vocabulary and a random key in front."""
     rng = random.Random(SEED)
     ranks = zipf_ranks(len(WORDS), 0.8, rng)
     for number in range(n):
@@ -144,7 +144,7 @@ def log_lines(n: int) -> Iterator[str]:
 
 
 def prepare_sort(work: Path) -> list[str]:
-    """GNU sort of a file twice its buffer: two sorted runs in memory, then a merge."""
+    """GNU sort of a file of 1.6 times its buffer: two sorted runs in memory, then a merge."""
     with (work / "log.txt").open("w") as file:
         file.writelines(log_lines(150_000))
     return ["/usr/bin/sort", "--parallel=1", "-S", "64M", "-T", ".", "log.txt", "-o", "sorted.txt"]
@@ -192,7 +192,7 @@ SELECT count(*), sum(amount) FROM orders;
 
 def prepare_sqlite(work: Path) -> list[str]:
     """Run the sqlite3 shell on a database held in memory."""
-    (work / "orders.sql").write_text(sql_script(295_000, 20_000, 4))
+    (work / "orders.sql").write_text(sql_script(295_000, 16_000, 4))
     return ["/usr/bin/sqlite3", "-init", "orders.sql", ":memory:", ".quit"]
 
 
@@ -320,15 +320,15 @@ PROGRAMS = {
         Program(
             name="compile",
             title="GCC compiling one large generated C file at -O2",
-            what="cc1 on 20 functions and 7,000 unused types; garbage collector set as on a small machine",
+            what="cc1 on 8 functions and 7,200 unused types; garbage collector set as on a small machine",
             k=1024,
             prepare=prepare_compile,
             versions=lambda: {"gcc": first_line("gcc", "-dumpfullversion")},
         ),
         Program(
             name="sort",
-            title="GNU sort of a text file about twice its buffer",
-            what="150,000 log lines of about 800 bytes; two runs sorted in memory, then merged",
+            title="GNU sort of a text file larger than its buffer",
+            what="150,000 log lines of about 720 bytes; two runs sorted in memory, then merged",
             k=1024,
             prepare=prepare_sort,
             versions=lambda: {"coreutils": first_line("sort", "--version").split()[-1]},

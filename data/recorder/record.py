@@ -26,10 +26,11 @@ from typing import Any
 import describe
 import numpy as np
 import polars as pl
-from measure import PAGE, Pages, lzo_library, measure
+from measure import lzo_library, measure
 from measure import versions as codec_versions
 from numpy.typing import NDArray
 from programs import PROGRAMS, Program
+from schemes import PAGE, Pages
 
 HERE = Path(__file__).parent
 EMULATOR = "qemu-x86_64"

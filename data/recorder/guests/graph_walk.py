@@ -7,7 +7,7 @@ import sys
 
 import networkx as nx  # type: ignore[import-untyped]
 
-N_COMMUNITIES = 130
+N_COMMUNITIES = 100
 COMMUNITY = 200
 N_NODES = N_COMMUNITIES * COMMUNITY
 N_EDGES_EACH = 3

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 REGIONS = ("north", "east", "south", "west", "export", "online")
-N_SALES = 270_000
+N_SALES = 240_000
 N_DAYS = 730
 N_ITEMS = 15_000
 
