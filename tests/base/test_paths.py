@@ -29,9 +29,7 @@ def test_shipped__does_not_trust_a_stray_folder_beside_an_installed_package(tmp_
 
 
 def test_shipped__says_what_is_missing_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=r"notebooks folder is missing: .*; reinstall vswaplab"
-    ) as caught:
+    with pytest.raises(FileNotFoundError, match=r"notebooks folder is missing: .*; reinstall vswaplab") as caught:
         paths._shipped("notebooks", package=tmp_path / "vswaplab")
 
     assert "\n" not in str(caught.value)
