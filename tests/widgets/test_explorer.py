@@ -96,7 +96,7 @@ def test_mark__is_refused_where_there_is_nothing_to_write_back(explorer: Explore
 
     assert explorer.mark.value == explorer.mark.slider.value == 90
     assert explorer.machine is here
-    assert explorer.sentence.startswith("The writeback mark stays at 90 % of media, 50 % of media is refused: ")
+    assert explorer.sentence.startswith("Writeback mark stays at 90 % of media, 50 % of media is refused: ")
     assert "give it media first" in explorer.sentence
 
 

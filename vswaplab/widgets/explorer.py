@@ -68,7 +68,7 @@ class Explorer:
         all_mib = max(-(-trace.n_pages * PAGE_SIZE // MIB), media)
         self.dram = Control("DRAM (pages)", "DRAM", "pages", pages, least, most, step)
         self.media = Control("CRAM media (MiB)", "CRAM media", "MiB", media, 0, all_mib, 1)
-        self.mark = Control("Writeback mark (%)", "The writeback mark", "% of media", round(100 * high), 1, 100, 1)
+        self.mark = Control("Writeback mark (%)", "Writeback mark", "% of media", round(100 * high), 1, 100, 1)
         self.machine = machine
         self.sentence = ""
         self.result = self._run(machine)
