@@ -7,6 +7,7 @@ from vswaplab.base.errors import InputError
 from vswaplab.engine import simulate
 from vswaplab.engine.follow import follow
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zswap, machine_from_dict
+from vswaplab.machine.layers import layer_designs, metadata_bytes
 from vswaplab.machine.presets import preset
 from vswaplab.machine.profiles import Profile, profiles
 from vswaplab.results.result import Result, load_result
@@ -42,10 +43,12 @@ __all__ = [
     "Trace",
     "Zswap",
     "follow",
+    "layer_designs",
     "load_result",
     "load_trace",
     "loop",
     "machine_from_dict",
+    "metadata_bytes",
     "mixture",
     "phases",
     "preset",
