@@ -39,6 +39,16 @@ def corpora(draw: st.DrawFn) -> vl.Corpus:
 
 
 @st.composite
+def mapper_sets(draw: st.DrawFn, page: np.ndarray, n_pages: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Mapper sets of pages, and accesses by members only."""
+    most = draw(st.integers(1, 8))
+    sets = rng.integers(1, 1 << most, n_pages)
+    members = [[m for m in range(8) if s >> m & 1] for s in sets.tolist()]
+    mapper = np.array([members[p][int(rng.integers(len(members[p])))] for p in page.tolist()])
+    return {"mapper": mapper, "mappers": sets}
+
+
+@st.composite
 def traces(draw: st.DrawFn, most_pages: int = 60, most_accesses: int = 600) -> vl.Trace:
     n_pages = draw(st.integers(1, most_pages))
     n = draw(st.integers(1, most_accesses))
@@ -51,6 +61,7 @@ def traces(draw: st.DrawFn, most_pages: int = 60, most_accesses: int = 600) -> v
     free, write = draw(st.sampled_from([(0.0, 0.3), (0.05, 0.3), (0.3, 0.3), (0.0, 0.0), (0.0, 1.0), (0.02, 0.6)]))
     op = rng.choice(3, n, p=[1 - free - write if free + write < 1 else 0.0, write, free])
     repeats = rng.integers(0, 4, (2, n)) if draw(st.booleans()) else None
+    shared = draw(mapper_sets(page, n_pages, rng)) if draw(st.booleans()) else {}
     corpus = draw(corpora())
     return vl.Trace(
         page,
@@ -61,6 +72,7 @@ def traces(draw: st.DrawFn, most_pages: int = 60, most_accesses: int = 600) -> v
         content=rng.integers(0, len(corpus), n_pages),
         corpus=corpus,
         redraw_probability=draw(st.sampled_from([0.0, 0.3, 1.0])),
+        **shared,
     )
 
 

@@ -21,6 +21,8 @@ class Occupancy:
     """Bytes of live CRAM pages."""
     cram_media_bytes: int
     """Bytes taken on the media: live pages, zombies, freed but not flushed."""
+    multi_state: int
+    """CRAM pages that some of their mappers have mapped and some not."""
     writable: int
     """Writable budget in use."""
     zombies: int
@@ -51,6 +53,10 @@ class PageTable:
     """The slot holds a valid copy."""
     referenced: NDArray[np.bool_]
     """The zswap entry still has its second chance."""
+    mappers: NDArray[np.uint8]
+    """Who maps the page, one bit a mapper."""
+    mapped: NDArray[np.uint8]
+    """Who has a CRAM page mapped; the other mappers have a swap entry."""
     rank: NDArray[np.int64]
     """Place in the reclaim order of its tier, 0 is next; -1: in none."""
 
@@ -65,5 +71,7 @@ class PageTable:
             slot=np.full(n, -1, np.int8),
             clean=np.zeros(n, np.bool_),
             referenced=np.zeros(n, np.bool_),
+            mappers=np.ones(n, np.uint8),
+            mapped=np.zeros(n, np.uint8),
             rank=np.full(n, -1, np.int64),
         )

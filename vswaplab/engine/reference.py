@@ -15,6 +15,7 @@ from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.outcome import Occupancy, PageTable
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, Plan
 from vswaplab.results.counters import COUNTER_NAMES
+from vswaplab.trace.sharing import MAX_MAPPERS
 from vswaplab.trace.trace import Trace
 
 _CRAM_MAPPED = (State.CRAM_SOFTLEAF, State.CRAM_READONLY, State.CRAM_WRITABLE)
@@ -41,6 +42,11 @@ class Reference:
         self.device_in = [0] * len(plan.slots_of_device)
         self.device_out = [0] * len(plan.slots_of_device)
 
+        self.mappers: dict[int, set[int]] = {}  # page -> processes that map it; absent: the trace's
+        self.own: dict[tuple[int, int], int] = {}  # page, mapper -> number of the mapper's own copy
+        self.first: dict[int, int] = {}  # copy -> page of the trace that it descends from
+        self.touched: dict[int, set[int]] = {}  # page -> mappers that touched it since it appeared
+
         self.state: dict[int, State] = {}  # absent: NONE
         self.content: dict[int, int] = {}  # page -> row of the corpus; absent: the trace's
         self.resident: OrderedDict[int, None] = OrderedDict()  # coldest first
@@ -59,12 +65,14 @@ class Reference:
 
         self.cram: dict[int, int] = {}  # page -> bytes on the device
         self.cram_bytes = 0  # their sum
+        self.mapped: dict[int, set[int]] = {}  # page on CRAM -> mappers that have it mapped
         self.writable = 0  # budget slots in use
         self.zombies: list[int] = []  # bytes held by freed pages the kernel has not seen
         self.unflushed = 0  # bytes freed but not yet given back
         self.gate_open = True
         self.report = (0, 0)  # the device's last report: stored bytes, pages
         self.report_used = True  # whether writeback has acted on it
+        self.copying = False  # the access being served copies a shared page
 
     # One access -----------------------------------------------------------------------------
 
@@ -78,8 +86,11 @@ class Reference:
 
     def access(self, index: int) -> bool:
         """Serve one access; False if the machine ran out of memory before it."""
-        page, op = int(self.trace.page[index]), Op(int(self.trace.op[index]))
-        if self._needs_frame(page, op) and self._free_pages() <= self.plan.low:
+        op = Op(int(self.trace.op[index]))
+        mapper = 0 if self.trace.mapper is None else int(self.trace.mapper[index])
+        page = self.own.get((int(self.trace.page[index]), mapper), int(self.trace.page[index]))
+        wants_own = op != Op.FREE and self._wants_own(page, op, mapper)
+        if (wants_own or self._needs_frame(page, op)) and self._free_pages() <= self.plan.low:
             self.reclaim()
             if self._free_pages() < 1:
                 self.count["oom"] = 1
@@ -87,12 +98,44 @@ class Reference:
         self.count["accesses"] += 1
         if op == Op.FREE:
             self.count["frees"] += 1
-            self._free(page)
-        else:
-            self.count["writes" if op == Op.WRITE else "reads"] += 1
-            self._serve(index, page, op)
+            self._free(page, mapper)
+            self._repeats(index, None)
+            return True
+        self.count["writes" if op == Op.WRITE else "reads"] += 1
+        if wants_own:
+            page = self._own_page(page, mapper)
+        self._serve(index, page, op, mapper)
         self._repeats(index, page)
         return True
+
+    def _wants_own(self, page: int, op: Op, mapper: int) -> bool:
+        # A writer that is not alone, or a mapper that comes back after its free.
+        mappers = self._mappers(page)
+        return mapper not in mappers or (op == Op.WRITE and len(mappers) > 1)
+
+    def _own_page(self, page: int, mapper: int) -> int:
+        new = self.trace.n_pages + len(self.own)
+        self.own[page, mapper] = new
+        self.first[new] = page
+        self.mappers[new] = {mapper}
+        if mapper in self._mappers(page):
+            self._leave(page, mapper)
+            self.copying = True
+        return new
+
+    def _leave(self, page: int, mapper: int) -> None:
+        # One of several mappers goes; the page stays where it is for the rest.
+        self._mappers(page).discard(mapper)
+        if page in self.mapped:
+            self.mapped[page].discard(mapper)
+            if not self.mapped[page]:
+                self.state[page] = State.CRAM_SOFTLEAF
+
+    def _mappers(self, page: int) -> set[int]:
+        if page not in self.mappers:
+            bits = 1 if self.trace.mappers is None else int(self.trace.mappers[page])
+            self.mappers[page] = {m for m in range(MAX_MAPPERS) if bits >> m & 1}
+        return self.mappers[page]
 
     def _needs_frame(self, page: int, op: Op) -> bool:
         state = self._state(page)
@@ -102,27 +145,32 @@ class Reference:
             return op == Op.WRITE and not self._budget_left()
         return True
 
-    def _serve(self, index: int, page: int, op: Op) -> None:
+    def _serve(self, index: int, page: int, op: Op, mapper: int) -> None:
         state = self._state(page)
         if state == State.CRAM_POISONED:
             self.count["sigbus"] += 1
             self._forget(page)
             return
         if state in _CRAM_MAPPED:
-            self._serve_cram(page, op, state)
+            self._serve_cram(page, op, state, mapper)
         else:
-            self._serve_dram(page, state)
+            self._serve_dram(page, state, mapper)
+        self.touched.setdefault(page, set()).add(mapper)
         if op == Op.WRITE:
             self.clean.discard(page)
             self._rewrite(index, page)
 
-    def _serve_dram(self, page: int, state: State) -> None:
+    def _serve_dram(self, page: int, state: State, mapper: int) -> None:
         if state == State.RESIDENT:
             self.count["dram_hit"] += 1
+            self.count["minor_fault"] += mapper not in self.touched[page]
+        elif self.copying:
+            self.count["copy_on_write"] += 1
+            self.copying = False
         else:
             self.count[_FAULTS[state]] += 1
         if state == State.NONE:
-            self.content[page] = int(self.trace.content[page])
+            self.content[page] = self._first_row(page)
         elif state == State.ZSWAP:
             self._pool_remove(page)
         elif state == State.SWAPFILE:
@@ -131,10 +179,11 @@ class Reference:
                 self._release_slot(page)
         self._make_resident(page)
 
-    def _serve_cram(self, page: int, op: Op, state: State) -> None:
-        if op == Op.READ and state == State.CRAM_SOFTLEAF:
+    def _serve_cram(self, page: int, op: Op, state: State, mapper: int) -> None:
+        if op == Op.READ and mapper not in self.mapped[page]:
             self.count["cram_soft_fault"] += 1
             self.state[page] = State.CRAM_READONLY
+            self.mapped[page].add(mapper)
         elif op == Op.READ:
             self.count["cram_read"] += 1
         elif state == State.CRAM_WRITABLE:
@@ -142,6 +191,7 @@ class Reference:
         elif self._budget_left():
             self.count["cram_made_writable"] += 1
             self.state[page] = State.CRAM_WRITABLE
+            self.mapped[page].add(mapper)
             self.writable += 1
         else:
             self.count["cram_promote"] += 1
@@ -153,7 +203,7 @@ class Reference:
     def _rewrite(self, index: int, page: int) -> None:
         # A write redraws the content with a set probability, from the region of the page's first content.
         if draw(self.plan.seed, index, REDRAW) >> 11 < self.plan.redraw_below:
-            corpus, first = self.trace.corpus, int(self.trace.content[page])
+            corpus, first = self.trace.corpus, self._first_row(page)
             offset = draw(self.plan.seed, index, CHOICE) % int(corpus.region_rows[first])
             self.content[page] = int(corpus.region_start[first]) + offset
         if self._state(page) == State.CRAM_WRITABLE:
@@ -169,18 +219,26 @@ class Reference:
         self.cram_bytes += new - old
         self.cram[page] = new
 
-    def _repeats(self, index: int, page: int) -> None:
+    def _repeats(self, index: int, page: int | None) -> None:
         reads = 0 if self.trace.repeat_reads is None else int(self.trace.repeat_reads[index])
         writes = 0 if self.trace.repeat_writes is None else int(self.trace.repeat_writes[index])
-        if self._state(page) == State.RESIDENT:
+        state = State.NONE if page is None else self._state(page)
+        if state == State.RESIDENT:
             self.count["repeat_dram"] += reads + writes
-        elif self._state(page) in _CRAM_MAPPED:
+        elif state in _CRAM_MAPPED:
             self.count["repeat_cram_read"] += reads
             self.count["repeat_cram_write"] += writes
         else:
             self.count["repeat_unserved"] += reads + writes
 
-    def _free(self, page: int) -> None:
+    def _free(self, page: int, mapper: int) -> None:
+        mappers = self._mappers(page)
+        if mapper not in mappers:
+            return
+        if len(mappers) > 1:
+            self._leave(page, mapper)
+            return
+        self.touched.pop(page, None)
         state = self._state(page)
         if state == State.RESIDENT:
             del self.resident[page]
@@ -261,32 +319,44 @@ class Reference:
         self.report_used = True
         wanted = -((cram.low_bytes - stored) * pages // stored)  # ceil((stored - low) x pages / stored)
         tiers = ("zswap", "swapfile") if cram.to_zswap else ("swapfile",)
-        for page in self._coldest_cram()[:wanted]:
-            self._write_back(page, tiers)
+        self._scan(*(self._write_back(page, tiers) for page in self._coldest_cram()[:wanted]))
 
     def _cram_node_reclaim(self) -> None:
         cram = self._cram_plan()
         if not cram.node_low or self._free_device_pages() > cram.node_low:
             return
+        unmapped: list[set[int]] = []
         for page in self._coldest_cram():
             if self._free_device_pages() >= cram.node_high:
                 break
-            self._write_back(page, ("zswap", "swapfile"))
+            unmapped.append(self._write_back(page, ("zswap", "swapfile")))
+        self._scan(*unmapped)
+
+    def _scan(self, *unmapped: set[int]) -> None:
+        # Without a reverse map: one look through the page table of every process that had a page mapped.
+        self.count["pte_scanned"] += len(set().union(*unmapped)) * self.trace.n_pages
 
     def _coldest_cram(self) -> list[int]:
         pages = [page for page in self.cram if self.state[page] != State.CRAM_POISONED]
         return sorted(pages, key=self.last.__getitem__)
 
-    def _write_back(self, page: int, tiers: tuple[str, ...]) -> None:
+    def _write_back(self, page: int, tiers: tuple[str, ...]) -> set[int]:
+        # Returns the mappers that had the page mapped.
         mapping = self.state[page]
         if not self._place(page, tiers):
             self.count["reclaim_fail"] += 1
             self.last[page] = self._now()
-            return
+            return set()
         backing = self.state[page]
         self.count[f"cram_writeback_{backing.name.lower()}"] += 1
         self.writable -= mapping == State.CRAM_WRITABLE
+        mapped, mappers = self.mapped[page], self._mappers(page)
+        self.count["rmap_walks"] += bool(mapped)
+        self.count["pte_changed"] += len(mapped)
+        self.count["pte_unchanged"] += len(mappers) - len(mapped)
+        self.count["cram_writeback_multi_state"] += 0 < len(mapped) < len(mappers)
         self._leave_cram(page)
+        return mapped
 
     def _demote(self) -> None:
         for _ in range(len(self.resident)):  # each resident is looked at once
@@ -341,6 +411,7 @@ class Reference:
             self.cram[page] = size
             self.cram_bytes += size
             self.state[page] = State.CRAM_READONLY if cram.is_tier else State.CRAM_SOFTLEAF
+            self.mapped[page] = set(self._mappers(page)) if cram.is_tier else set()
             return True
         return False
 
@@ -349,6 +420,7 @@ class Reference:
 
     def _cram_remove(self, page: int) -> int:
         stored = self.cram.pop(page)
+        del self.mapped[page]
         self.cram_bytes -= stored
         return stored
 
@@ -475,7 +547,10 @@ class Reference:
         return self.state.get(page, State.NONE)
 
     def _row(self, page: int) -> int:
-        return self.content.get(page, int(self.trace.content[page]))
+        return self.content.get(page, self._first_row(page))
+
+    def _first_row(self, page: int) -> int:
+        return int(self.trace.content[self.first.get(page, page)])
 
     def _cram_plan(self) -> CramPlan:
         assert self.plan.cram is not None
@@ -492,6 +567,7 @@ class Reference:
             cram=len(self.cram),
             cram_bytes=self.cram_bytes,
             cram_media_bytes=self._stored(),
+            multi_state=sum(0 < len(mapped) < len(self._mappers(page)) for page, mapped in self.mapped.items()),
             writable=self.writable,
             zombies=len(self.zombies),
             zswap=len(self.pool),
@@ -506,11 +582,18 @@ class Reference:
 
     def page_table(self) -> PageTable:
         """Lay the final state out as arrays."""
-        table = PageTable.empty(self.trace.content)
+        table = PageTable.empty(self.trace.first_content)
         for page, state in self.state.items():
             table.state[page] = state
         for page, row in self.content.items():
             table.content[page] = row
+        if self.trace.mappers is not None:
+            table.mappers[:] = self.trace.mappers if self.trace.sharing is None else self.trace.sharing.mappers
+        for page, mappers in self.mappers.items():
+            table.mappers[page] = sum(1 << m for m in mappers)
+        for page, mapped in self.mapped.items():
+            if self.state[page] != State.CRAM_POISONED:
+                table.mapped[page] = sum(1 << m for m in mapped)
         for page, device in self.slot.items():
             table.slot[page] = device
         table.clean[list(self.clean)] = True

@@ -211,20 +211,20 @@ def _tier_frame(stops: np.ndarray, occupancies: list[Occupancy], machine: Machin
         for row in _tier_rows(seen, machine)
     ]
     schema = {"epoch": pl.Int64, "access": pl.Int64, "tier": pl.String}
-    schema |= dict.fromkeys(("pages", "stored_bytes", "media_bytes"), pl.Int64)
+    schema |= dict.fromkeys(("pages", "stored_bytes", "media_bytes", "multi_state_pages"), pl.Int64)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _tier_rows(seen: Occupancy, machine: Machine) -> list[tuple[str, int, int, int]]:
+def _tier_rows(seen: Occupancy, machine: Machine) -> list[tuple[str, int, int, int, int]]:
     resident = seen.resident * PAGE_SIZE
-    rows = [("DRAM", seen.resident, resident, resident), ("ZERO", seen.zero, 0, 0)]
+    rows = [("DRAM", seen.resident, resident, resident, 0), ("ZERO", seen.zero, 0, 0, 0)]
     if machine.cram is not None:
-        rows.append(("CRAM", seen.cram, seen.cram_bytes, seen.cram_media_bytes))
+        rows.append(("CRAM", seen.cram, seen.cram_bytes, seen.cram_media_bytes, seen.multi_state))
     if machine.zswap is not None:
         footprint = -(-seen.zswap_footprint >> SHARE_BITS)
-        rows.append(("zswap", seen.zswap, seen.zswap_bytes, footprint))
+        rows.append(("zswap", seen.zswap, seen.zswap_bytes, footprint, 0))
     if machine.swapfiles:
-        rows.append(("swapfile", seen.swapped, seen.swapped * PAGE_SIZE, sum(seen.slots) * PAGE_SIZE))
+        rows.append(("swapfile", seen.swapped, seen.swapped * PAGE_SIZE, sum(seen.slots) * PAGE_SIZE, 0))
     return rows
 
 
@@ -247,6 +247,8 @@ def _page_frame(table: PageTable) -> pl.DataFrame:
                 {0: None, 1: "stale", 2: "valid"}, return_dtype=pl.String
             ),
             "content": table.content,
+            "mappers": table.mappers,
+            "mapped": table.mapped,
             "has_second_chance": table.referenced,
             "reclaim_rank": _null_below_zero(table.rank),
         }

@@ -35,6 +35,8 @@ def prices(machine: Machine) -> list[Price]:
         Price("dram_hit", "DRAM", costs.dram_ns, 0),
         Price("repeat_dram", "DRAM", costs.dram_ns, 0),
         Price("first_touch", "DRAM", fill, fill),
+        Price("copy_on_write", "DRAM", fill, fill),
+        Price("minor_fault", "DRAM", costs.fault_ns, costs.fault_ns),
         Price("swpin_zero", "ZERO", fill, fill),
         Price("swpout_zero", "ZERO", costs.victim_ns, costs.victim_ns),
     ]

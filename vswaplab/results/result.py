@@ -34,7 +34,8 @@ class Result:
     tiers : polars.DataFrame
         One row per window and tier, at the window's end: ``pages``,
         ``stored_bytes`` (their data), ``media_bytes`` (what that takes of the
-        tier's medium).
+        tier's medium), ``multi_state_pages`` (CRAM pages that some of their
+        mappers have mapped and some not).
     pages : polars.DataFrame
         One row per page at the end; ``state()`` returns it.
     provenance : dict
@@ -60,7 +61,9 @@ class Result:
             ``page``, ``is_resident``, ``backing`` (NONE, ZERO, CRAM, ZSWAP,
             SWAPFILE; of a resident page: its valid swapfile copy), ``mapping``
             (of a CRAM page), ``stored_bytes``, ``swap_device`` and ``copy`` (of
-            a page that holds a slot), ``content`` (row of the corpus),
+            a page that holds a slot), ``content`` (row of the corpus), ``mappers``
+            and ``mapped`` (bit sets: who maps the page, and who has a CRAM page
+            mapped rather than behind a swap entry),
             ``has_second_chance`` (of a zswap entry), ``reclaim_rank`` (0 is next
             in its tier).
         """

@@ -26,7 +26,7 @@ class _Flows(NamedTuple):
 
 
 _FLOWS: dict[str, _Flows] = {
-    "DRAM": _Flows(hits=("dram_hit", "repeat_dram"), faults=("first_touch",)),
+    "DRAM": _Flows(hits=("dram_hit", "repeat_dram"), faults=("first_touch", "copy_on_write")),
     "ZERO": _Flows(faults=("swpin_zero",), demotions=("swpout_zero",)),
     "CRAM": _Flows(
         hits=("cram_read", "cram_write", "repeat_cram_read", "repeat_cram_write"),

@@ -95,6 +95,7 @@ def load_trace(path: str | Path) -> Trace:
             n_pages=cast("int | None", n_pages),
             content=content,
             corpus=corpus,
+            mappers=cast("list[int] | None", about.get("mappers")),
             redraw_probability=cast(float, about.get("redraw_probability", 0.0)),
             recorder_k=cast(int, about.get("k", 0)),
             name=str(about.get("name", source.stem)),
@@ -113,10 +114,10 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     path : Path
     """
     columns = {"page": trace.page.astype(np.uint32), "op": trace.op}
-    for name in ("repeat_reads", "repeat_writes"):
+    for name in ("repeat_reads", "repeat_writes", "mapper"):
         values = getattr(trace, name)
         if values is not None:
-            columns[name] = values.astype(np.uint32)
+            columns[name] = values if name == "mapper" else values.astype(np.uint32)
     about = {
         "format": _FORMAT,
         "kind": "trace",
@@ -128,6 +129,8 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
         "k": trace.recorder_k,
         "redraw_probability": trace.redraw_probability,
     }
+    if trace.mappers is not None:
+        about["mappers"] = trace.mappers.tolist()
     target = Path(path)
     partial = target.with_name(f".{target.name}.part")
     try:

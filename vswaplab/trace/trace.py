@@ -13,6 +13,7 @@ from vswaplab.base.backing import Op
 from vswaplab.base.draws import CONTENT, draws
 from vswaplab.base.errors import InputError
 from vswaplab.trace.corpus import REGION_PAGES, Corpus, synthetic_corpus
+from vswaplab.trace.sharing import MAX_MAPPERS, Sharing, resolve
 
 MAX_PAGES = (1 << 31) - 1
 
@@ -31,7 +32,10 @@ class Trace:
     repeat_reads, repeat_writes : (n_accesses,)
         Touches of the same page that a recorder dropped until its next record.
     mapper : (n_accesses,)
-        Which process; only 0 in this version.
+        Which process makes the access, 0..7; default: always 0.
+    mappers : (n_pages,)
+        Which processes map each page at the start, one bit a mapper (1:
+        mapper 0 only, 3: mappers 0 and 1). Default: those that access it.
     content : (n_pages,)
         Row of ``corpus`` that each page holds when first touched; default:
         regions of 64 pages, each a region of the corpus picked by page number.
@@ -60,6 +64,7 @@ class Trace:
         repeat_reads: ArrayLike | None = None,
         repeat_writes: ArrayLike | None = None,
         mapper: ArrayLike | None = None,
+        mappers: ArrayLike | None = None,
         content: ArrayLike | None = None,
         corpus: Corpus | pl.DataFrame | None = None,
         redraw_probability: float = 0.0,
@@ -77,8 +82,8 @@ class Trace:
         self.op = _ops(op, pages.size)
         self.repeat_reads = _repeats("repeat_reads", repeat_reads, pages.size)
         self.repeat_writes = _repeats("repeat_writes", repeat_writes, pages.size)
-        if mapper is not None and np.any(_parallel("mapper", mapper, pages.size) != 0):
-            raise InputError("mapper has numbers other than 0: several mappers are not modelled in this version")
+        self.mapper = _mapper(mapper, pages.size)
+        self.mappers = _mappers(mappers, self.page, self.mapper, self.n_pages)
         self.corpus = corpus if isinstance(corpus, Corpus) else synthetic_corpus() if corpus is None else Corpus(corpus)
         self.content = self._content(content)
         self.redraw_probability = _probability(redraw_probability)
@@ -104,10 +109,25 @@ class Trace:
         return self.repeat_reads is not None or self.repeat_writes is not None
 
     @cached_property
+    def sharing(self) -> Sharing | None:
+        """The accesses with every mapper's copies under their own numbers; None: no page is shared."""
+        if self.mappers is None or not (np.bitwise_count(self.mappers) > 1).any():
+            return None
+        mapper = np.zeros(len(self), np.uint8) if self.mapper is None else self.mapper
+        return resolve(self.page, self.op, mapper, self.mappers)
+
+    @cached_property
+    def first_content(self) -> NDArray[np.int32]:
+        """(pages, own copies included) row of the corpus that each holds when first touched."""
+        return self.content if self.sharing is None else _frozen(self.content[self.sharing.root])
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over everything a run depends on, hexadecimal."""
         sha = hashlib.sha256(f"{self.n_pages} {self.redraw_probability!r}".encode())
-        for array in (self.page, self.op, self.repeat_reads, self.repeat_writes, self.content):
+        for array in (
+            self.page, self.op, self.repeat_reads, self.repeat_writes, self.content, self.mapper, self.mappers,
+        ):  # fmt: skip
             sha.update(b"-" if array is None else array.tobytes())
         for column in sorted(self.corpus.table.columns):
             sha.update(column.encode())
@@ -129,6 +149,8 @@ class Trace:
             n_pages=self.n_pages,
             repeat_reads=None if self.repeat_reads is None else self.repeat_reads[stop],
             repeat_writes=None if self.repeat_writes is None else self.repeat_writes[stop],
+            mapper=None if self.mapper is None else self.mapper[stop],
+            mappers=self.mappers,
             content=self.content,
             corpus=self.corpus,
             redraw_probability=self.redraw_probability,
@@ -208,6 +230,37 @@ def _at_least_zero(name: str, value: object) -> int:
     if number < 0:
         raise InputError(f"{name} must be a whole number of at least 0, got {value!r}")
     return int(number)
+
+
+def _mapper(values: ArrayLike | None, length: int) -> NDArray[np.uint8] | None:
+    if values is None:
+        return None
+    mapper = _parallel("mapper", values, length)
+    return _in_range("mapper", mapper, MAX_MAPPERS, "a page has at most eight mappers", np.uint8)  # type: ignore[return-value]
+
+
+def _mappers(
+    values: ArrayLike | None, page: NDArray[np.int32], mapper: NDArray[np.uint8] | None, n_pages: int
+) -> NDArray[np.uint8] | None:
+    if values is None and mapper is None:
+        return None
+    bit = np.uint8(1) if mapper is None else (np.uint8(1) << mapper).astype(np.uint8)
+    if values is None:
+        seen = np.zeros(n_pages, np.uint8)
+        np.bitwise_or.at(seen, page, bit)
+        seen[seen == 0] = 1
+        return _frozen(seen)  # type: ignore[arg-type,return-value]
+    given = _whole_numbers("mappers", values)
+    if given.size != n_pages:
+        raise InputError(f"mappers has {given.size} entries for {n_pages} pages: give one mapper set per page")
+    sets = _in_range("mappers", given, 1 << MAX_MAPPERS, "one bit for each of eight mappers", np.uint8)
+    stray = np.flatnonzero((sets[page].astype(np.uint8) & bit) == 0)
+    if stray.size:
+        raise InputError(
+            f"access {stray[0]} to page {page[stray[0]]} is by a mapper that is not in the page's mapper set "
+            f"{sets[page[stray[0]]]}: add its bit to mappers"
+        )
+    return sets  # type: ignore[return-value]
 
 
 def _count(name: str, value: object) -> int:

@@ -11,6 +11,7 @@ from vswaplab.engine.vectorised.ahead import run_ahead
 from vswaplab.engine.vectorised.memory import Memory
 from vswaplab.engine.vectorised.reclaim import let_go, reclaim
 from vswaplab.engine.vectorised.states import CRAM_POISONED, CRAM_WRITABLE, FREE, NONE
+from vswaplab.engine.vectorised.stream import stream_of
 from vswaplab.engine.vectorised.window import classify, settle
 from vswaplab.trace.trace import Trace
 
@@ -27,8 +28,8 @@ class Vectorised:
     """
 
     def __init__(self, plan: Plan, trace: Trace) -> None:
-        self.plan, self.trace = plan, trace
-        self.mem = Memory(plan, trace)
+        self.plan, self.trace = plan, stream_of(trace)
+        self.mem = Memory(plan, self.trace)
         self.count = self.mem.count
         self.device_in, self.device_out = self.mem.device_in, self.mem.device_out
         self._window = 1 << 12

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from vswaplab.engine.outcome import Occupancy, PageTable
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
-from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, RESIDENT, SWAPFILE, ZERO
+from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, RESIDENT, SWAPFILE, ZERO
+from vswaplab.engine.vectorised.stream import Stream
 from vswaplab.results.counters import COUNTER_NAMES
-from vswaplab.trace.trace import Trace
 
 Pages = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -47,10 +47,10 @@ class Memory:
     Parameters
     ----------
     plan : Plan
-    trace : Trace
+    trace : Stream
     """
 
-    def __init__(self, plan: Plan, trace: Trace) -> None:
+    def __init__(self, plan: Plan, trace: Stream) -> None:
         n = trace.n_pages
         self.plan, self.trace = plan, trace
         self.count = dict.fromkeys(COUNTER_NAMES, 0)
@@ -88,6 +88,9 @@ class Memory:
         self.unflushed = 0
         self.gate_open = True
         self.report = (0, 0)
+        # Mappers of each page, and those that have it mapped read-only while it is on CRAM; one bit each.
+        self.mappers = trace.mappers.copy()
+        self.readonly = np.zeros(n, np.uint8)
         self.report_used = True
 
     # Recency --------------------------------------------------------------------------------
@@ -145,6 +148,11 @@ class Memory:
     def media_bytes(self) -> int:
         """Bytes taken on the CRAM media: live pages, zombies, freed but not flushed."""
         return self.cram_bytes + self.zombie_bytes + self.unflushed
+
+    @property
+    def address_space(self) -> int:
+        """Pages of one mapper's address space."""
+        return self.state.size if self.trace.shares is None else self.trace.shares.address_space
 
     @property
     def device_pages(self) -> int:
@@ -221,6 +229,7 @@ class Memory:
             cram=self.cram_pages,
             cram_bytes=self.cram_bytes,
             cram_media_bytes=self.media_bytes,
+            multi_state=self._multi_state(),
             writable=self.writable,
             zombies=self.zombie_pages,
             zswap=self.pool_entries,
@@ -232,6 +241,12 @@ class Memory:
             gate_open=self.gate_open,
             pool_full=self.pool_full,
         )
+
+    def _multi_state(self) -> int:
+        if self.trace.shares is None:
+            return 0
+        is_partly = (self.readonly != 0) & (self.readonly != self.mappers)
+        return int(np.count_nonzero(is_partly & (self.state == CRAM_READONLY)))
 
     def _count(self, state: int) -> int:
         return int(np.count_nonzero(self.state == state))
@@ -246,8 +261,13 @@ class Memory:
         rank[pages] = np.arange(pages.size)
         return PageTable(
             self.state.copy(), self.content.copy(), self.stored.copy(), self.slot.copy(), self.clean.copy(),
-            self.referenced.copy(), rank,
+            self.referenced.copy(), self.mappers.copy(), self._mapped(), rank,
         )  # fmt: skip
+
+    def _mapped(self) -> NDArray[np.uint8]:
+        readonly = self.readonly if self.trace.shares is not None else self.mappers
+        mapped = np.where(self.state == CRAM_READONLY, readonly, 0).astype(np.uint8)
+        return np.where(self.state == CRAM_WRITABLE, self.mappers, mapped)
 
     def live_queue(self, hand: int) -> Pages:
         """List zswap's live entries from a place in its queue on, oldest first."""

@@ -278,5 +278,7 @@ def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.int64]) -> None:
     mem.stored[pages] = size
     mem.cram_pages += pages.size
     mem.cram_bytes += total
+    is_tier = mem.plan.cram is not None and mem.plan.cram.is_tier
+    mem.readonly[pages] = mem.mappers.take(pages) if is_tier else 0
     # Pages keep their place in the log, so the CRAM hand must not be past the coldest of them.
     mem.cram_hand = min(mem.cram_hand, int(mem.stamp.take(pages).min()))

@@ -10,7 +10,7 @@ import numpy as np
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
 from vswaplab.engine.vectorised.memory import Memory, Pages
 from vswaplab.engine.vectorised.placement import STAYS, Placement, commit, decide, swapfile_store
-from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, SWAPFILE, ZERO, ZSWAP
+from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, SWAPFILE, ZERO, ZSWAP
 
 _ALL = 1 << 62
 
@@ -54,7 +54,7 @@ def _cram_node_reclaim(mem: Memory, cram: CramPlan) -> None:
 
 def _write_back_coldest(mem: Memory, cram: CramPlan, wanted: int, *, until_free: int, zswap: bool) -> None:
     # Each page is looked at once: those that find no room go to the young end, past ``stop``.
-    stop = mem.log.length
+    stop, unmapped = mem.log.length, 0
     while wanted > 0 and (missing := until_free - (cram.device_pages - mem.device_pages)) > 0:
         pages, places = mem.coldest(mem.cram_hand, stop, min(wanted, missing), in_cram=True)
         pages = pages[: min(wanted, missing)]
@@ -62,13 +62,16 @@ def _write_back_coldest(mem: Memory, cram: CramPlan, wanted: int, *, until_free:
             break
         wanted -= pages.size
         mem.cram_hand = int(places[pages.size - 1]) + 1
-        _write_back(mem, cram, pages, zswap=zswap)
+        unmapped |= _write_back(mem, cram, pages, zswap=zswap)
+    mem.count["pte_scanned"] += unmapped.bit_count() * mem.address_space
 
 
-def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> None:
+def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> int:
+    # Returns the mappers that had any of the pages mapped, one bit each.
     placed = decide(mem, pages, cram=False, zswap=zswap)
     goes = placed.target != STAYS
     leaving = pages[goes]
+    unmapped = _unmap(mem, leaving)
     mem.writable -= int(np.count_nonzero(mem.state.take(leaving) == CRAM_WRITABLE))
     mem.free_charge += cram.charge * leaving.size
     mem.cram_release(leaving)
@@ -76,6 +79,22 @@ def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> No
         mem.count[f"cram_writeback_{name}"] += int(np.count_nonzero(placed.target == state))
     commit(mem, placed)
     _put_back(mem, pages[~goes])
+    return unmapped
+
+
+def _unmap(mem: Memory, pages: Pages) -> int:
+    # What moving CRAM pages does to their page-table entries: mapped ones go, swap entries stay valid.
+    state, mappers = mem.state.take(pages), mem.mappers.take(pages)
+    mapped = np.where(state == CRAM_WRITABLE, mappers, 0)
+    is_readonly = state == CRAM_READONLY
+    readonly = mem.mappers if mem.trace.shares is None else mem.readonly
+    mapped[is_readonly] = readonly.take(pages[is_readonly])
+    n_mapped = np.bitwise_count(mapped)
+    mem.count["rmap_walks"] += int(np.count_nonzero(n_mapped))
+    mem.count["pte_changed"] += int(n_mapped.sum())
+    mem.count["pte_unchanged"] += int(np.bitwise_count(mappers & ~mapped).sum())
+    mem.count["cram_writeback_multi_state"] += int(np.count_nonzero((mapped != 0) & (mapped != mappers)))
+    return int(np.bitwise_or.reduce(mapped)) if mapped.size else 0
 
 
 def _put_back(mem: Memory, pages: Pages) -> None:

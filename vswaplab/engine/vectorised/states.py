@@ -1,6 +1,7 @@
 """The states of a page as plain integers: looking up an enum member costs more than a small array operation."""
 
 from vswaplab.base.backing import Op, State
+from vswaplab.trace.sharing import UNMAP as _UNMAP
 
 NONE = int(State.NONE)
 RESIDENT = int(State.RESIDENT)
@@ -14,4 +15,5 @@ CRAM_POISONED = int(State.CRAM_POISONED)
 N_STATES = len(State)
 
 READ, WRITE, FREE = int(Op.READ), int(Op.WRITE), int(Op.FREE)
-N_OPS = len(Op)
+UNMAP = _UNMAP
+N_OPS = UNMAP + 1

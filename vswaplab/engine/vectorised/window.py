@@ -27,10 +27,12 @@ from vswaplab.engine.vectorised.states import (
     NONE,
     RESIDENT,
     SWAPFILE,
+    UNMAP,
     WRITE,
     ZERO,
     ZSWAP,
 )
+from vswaplab.engine.vectorised.stream import Shares
 from vswaplab.results.counters import OUTCOMES
 
 _OUTCOME = {name: i for i, name in enumerate(OUTCOMES)}
@@ -38,6 +40,7 @@ _HIT = _OUTCOME["dram_hit"]
 _FIRST_TOUCH, _ZSWPIN, _PSWPIN = _OUTCOME["first_touch"], _OUTCOME["zswpin"], _OUTCOME["pswpin"]
 _SOFT, _READ, _WRITE = _OUTCOME["cram_soft_fault"], _OUTCOME["cram_read"], _OUTCOME["cram_write"]
 _MADE, _PROMOTE = _OUTCOME["cram_made_writable"], _OUTCOME["cram_promote"]
+_COPY = _OUTCOME["copy_on_write"]
 _FREED = len(OUTCOMES)
 
 # Outcome of the first access to a page that is not in CRAM, by state.
@@ -53,7 +56,7 @@ _STATE_AFTER[[_WRITE, _MADE]] = CRAM_WRITABLE
 _STATE_AFTER[_FREED] = NONE
 
 _NEEDS_FRAME = np.zeros(_FREED + 1, np.bool_)
-_NEEDS_FRAME[[_FIRST_TOUCH, _OUTCOME["swpin_zero"], _ZSWPIN, _PSWPIN, _PROMOTE]] = True
+_NEEDS_FRAME[[_FIRST_TOUCH, _OUTCOME["swpin_zero"], _ZSWPIN, _PSWPIN, _PROMOTE, _COPY]] = True
 
 _NEVER = 1 << 62
 
@@ -112,7 +115,7 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     special = _special(mem, ids, op)
     at, page = _by_page_then_time(ids, special)
     row = _drawn_rows(mem, ids, op, start)
-    outcome, was, run_first = _outcomes(mem, page, at, op[at])
+    outcome, was, run_first = _outcomes(mem, page, at, op[at], start)
     size_after = _sizes_in_place(mem, page, at, outcome, row, run_first)
     frame_change = _frame_changes(mem, page, at, outcome, was, ids.size)
     needs = np.sort(at[_NEEDS_FRAME.take(outcome)])
@@ -132,6 +135,8 @@ def _special(mem: Memory, ids: Pages, op: NDArray[np.uint8]) -> Pages:
     freed = ids[op == FREE]
     if freed.size:
         mask |= np.isin(ids, freed)
+    if mem.trace.shares is not None:
+        mask &= op != UNMAP
     return np.flatnonzero(mask)
 
 
@@ -159,7 +164,7 @@ def _drawn_rows(mem: Memory, ids: Pages, op: NDArray[np.uint8], start: int) -> N
 
 
 def _outcomes(
-    mem: Memory, page: Pages, at: Pages, op: NDArray[np.uint8]
+    mem: Memory, page: Pages, at: Pages, op: NDArray[np.uint8], start: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Pages]:
     # A run is a page's accesses up to and including a free; what follows a free starts at NONE.
     n = page.size
@@ -181,6 +186,10 @@ def _outcomes(
     if in_cram.size:
         _cram_outcomes(mem, in_cram, at, op, run_first, run_state, outcome, was)
     outcome[is_free] = _FREED
+    shares = mem.trace.shares
+    if shares is not None:
+        outcome[shares.is_copy[start + at]] = _COPY
+        _soft_faults_by_mapper(mem, shares.bit[start + at], page, at, run_first, was, outcome)
     return outcome, was, run_first
 
 
@@ -218,6 +227,26 @@ def _cram_outcomes(
     result[is_first_write] = np.where(is_made[is_first_write], _MADE, _PROMOTE)
     result[was_in == RESIDENT] = _HIT
     outcome[index] = result
+
+
+def _soft_faults_by_mapper(
+    mem: Memory,
+    bit: NDArray[np.uint8],
+    page: Pages,
+    at: Pages,
+    run_first: Pages,
+    was: NDArray[np.uint8],
+    outcome: NDArray[np.uint8],
+) -> None:
+    # Each mapper has a mapping of its own: it faults on its first read unless it was mapped before the window.
+    reads = np.flatnonzero(((outcome == _SOFT) | (outcome == _READ)) & (was < CRAM_WRITABLE))
+    if not reads.size:
+        return
+    order = reads[np.lexsort((at[reads], bit[reads], run_first[reads]))]
+    is_first = np.ones(order.size, np.bool_)
+    is_first[1:] = (run_first[order][1:] != run_first[order][:-1]) | (bit[order][1:] != bit[order][:-1])
+    faults = is_first & (mem.readonly.take(page[order]) & bit[order] == 0)
+    outcome[order] = np.where(faults, _SOFT, _READ)
 
 
 def _within_budget(mem: Memory, at: Pages, is_first_write: Mask) -> Mask:
@@ -332,24 +361,29 @@ def settle(mem: Memory, window: Window) -> None:
     _leave(mem, page, outcome, was)
     _slots_and_copies(mem, ids, op, page, outcome)
     _set_content(mem, window, at, page, outcome)
+    shares = mem.trace.shares
     last = np.ones(page.size, np.bool_)
     last[:-1] = page[1:] != page[:-1]
     mem.state[page[last]] = _state_after(outcome[last], was[last])
     mem.free_charge = free_after
-    mem.touch(ids)
+    if shares is None:
+        mem.touch(ids)
+    else:
+        mem.touch(ids[op != UNMAP])
+        _settle_mappers(mem, shares, window, at, page, outcome)
     if mem.trace.has_repeats:
         _count_repeats(mem, window, at, outcome)
 
 
 def _count(mem: Memory, op: NDArray[np.uint8], outcome: NDArray[np.uint8]) -> None:
-    reads, writes, frees = np.bincount(op, minlength=N_OPS).tolist()
+    reads, writes, frees, unmaps = np.bincount(op, minlength=N_OPS).tolist()
     mem.count["accesses"] += op.size
     mem.count["reads"] += reads
     mem.count["writes"] += writes
-    mem.count["frees"] += frees
+    mem.count["frees"] += frees + unmaps
     for name, n in zip(OUTCOMES, np.bincount(outcome, minlength=_FREED).tolist(), strict=False):
         mem.count[name] += n
-    mem.count["dram_hit"] += op.size - outcome.size
+    mem.count["dram_hit"] += op.size - unmaps - outcome.size
 
 
 def _store_in_place(mem: Memory, page: Pages, outcome: NDArray[np.uint8], size_after: NDArray[np.int64]) -> None:
@@ -390,7 +424,7 @@ def _slots_and_copies(mem: Memory, ids: Pages, op: NDArray[np.uint8], page: Page
 
 def _set_content(mem: Memory, window: Window, at: Pages, page: Pages, outcome: NDArray[np.uint8]) -> None:
     # A first touch sets the page's first content, a drawing write a new one; in time order, the last one stays.
-    touched = outcome == _FIRST_TOUCH
+    touched = (outcome == _FIRST_TOUCH) | (outcome == _COPY)
     if window.row is None:
         mem.content[page[touched]] = mem.trace.content.take(page[touched])
         return
@@ -408,10 +442,31 @@ def _state_after(outcome: NDArray[np.uint8], was: NDArray[np.uint8]) -> NDArray[
     return after
 
 
+def _settle_mappers(
+    mem: Memory, shares: Shares, window: Window, at: Pages, page: Pages, outcome: NDArray[np.uint8]
+) -> None:
+    # Who has which page mapped, after the window: soft faults map, then copies and unmaps take mappers away.
+    stretch = slice(window.start, window.start + window.stop)
+    is_further = shares.is_further[stretch]
+    mem.count["minor_fault"] += int(np.count_nonzero(is_further))
+    mem.count["minor_fault"] -= int(np.count_nonzero(is_further[at[outcome != _HIT]]))
+    bit = shares.bit[stretch]
+    mapped = np.flatnonzero((outcome == _SOFT) & (mem.state.take(page) == CRAM_READONLY))
+    np.bitwise_or.at(mem.readonly, page[mapped], bit[at[mapped]])
+    leaves = shares.leaves[stretch]
+    leaving = np.flatnonzero(leaves >= 0)
+    if leaving.size:
+        left = leaves[leaving].astype(np.int64)
+        for sets in (mem.mappers, mem.readonly):
+            np.bitwise_and.at(sets, left, ~bit[leaving])
+        still = left[(mem.state.take(left) == CRAM_READONLY) & (mem.readonly.take(left) == 0)]
+        mem.state[still] = CRAM_SOFTLEAF
+
+
 def _count_repeats(mem: Memory, window: Window, at: Pages, outcome: NDArray[np.uint8]) -> None:
     # Priced where the page lies after the record: DRAM unless the record was served in CRAM or was a free.
     in_cram = at[(outcome == _SOFT) | (outcome == _READ) | (outcome == _WRITE) | (outcome == _MADE)]
-    unserved = at[outcome == _FREED]
+    unserved = np.flatnonzero(window.op[: window.stop] >= FREE)
     stretch = slice(window.start, window.start + window.stop)
     for repeats, cram_name in (
         (mem.trace.repeat_reads, "repeat_cram_read"),
