@@ -333,12 +333,12 @@ def test_run__folder_without_permission_is_refused(monkeypatch: pytest.MonkeyPat
         (["profiles", "x"], "unrecognized arguments: x"),
     ],
 )
-def test_main__usage_errors_end_in_one_clear_line(words: list[str], message: str, capsys: Captured) -> None:
+def test_main__usage_errors_are_one_clear_line(words: list[str], message: str, capsys: Captured) -> None:
     assert cli.main(words) == 2
 
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("usage: vswaplab")
-    assert lines[-1].startswith(f"vswaplab: {message}") or message in lines[-1]
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("vswaplab: ")
+    assert message in line
 
 
 # Ctrl-C and pipes -----------------------------------------------------------------------------

@@ -90,7 +90,6 @@ def _notes_in_one_line() -> Iterator[None]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
         self.exit(BAD_INPUT, f"vswaplab: {message}; see `{self.prog} --help`\n")
 
 
