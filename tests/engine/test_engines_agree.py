@@ -139,6 +139,7 @@ machines = st.builds(
     zswap=st.one_of(zswaps, zswaps, st.none()),
     swapfiles=st.one_of(roomy, roomy, tight),
     swap_max_slots=st.sampled_from([None] * 8 + [0, 2, 20]),
+    layer=st.sampled_from(["vswap", "vswap", "none"]),
 )
 
 
@@ -201,6 +202,7 @@ def roomy_machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
         draw(st.sampled_from([cram, cram, None])),
         draw(st.sampled_from([zswap, zswap, None])),
         [vl.Swapfile(draw(st.integers(n_pages // 2, 3 * n_pages)))],
+        layer=draw(st.sampled_from(["vswap", "vswap", "none"])),
     )
 
 

@@ -105,7 +105,6 @@ REFUSED: list[tuple[Callable[[], object], str, str]] = [
     (lambda: machine(swapfiles=vl.Swapfile(1)), "Swapfile(", "must be a list of vl.Swapfile"),
     (lambda: machine(swapfiles=[4]), "[4]", "must be a list of vl.Swapfile"),
     (lambda: machine(swapfiles=[vl.Swapfile(1)] * 31), "31 devices", "fewer than 30"),
-    (lambda: machine(layer="none"), "'none'", "swap"),
     (lambda: machine(layer="tables"), "'tables'", "vswap, swap-table"),
     (lambda: machine(swap_max_slots=-1), "-1", "machine.swap_max_slots must be a whole number of at least 0"),
     (lambda: machine(swap_max_slots=NAN), "nan", "machine.swap_max_slots must be a whole number"),

@@ -84,6 +84,8 @@ class Plan:
     device_order: tuple[int, ...]
     """Devices, highest priority first."""
     max_slots: int
+    holds_slots: bool
+    """No virtual layer: every swapped page holds a slot, wherever its data is."""
     seed: int
 
     @property
@@ -116,6 +118,7 @@ def make_plan(trace: Trace, machine: Machine, seed: int) -> Plan:
         slots_of_device=tuple(d.capacity_slots for d in devices),
         device_order=tuple(sorted(range(len(devices)), key=lambda d: -devices[d].priority)),
         max_slots=NO_LIMIT if machine.swap_max_slots is None else machine.swap_max_slots,
+        holds_slots=machine.layer == "none",
         seed=seed,
     )
 

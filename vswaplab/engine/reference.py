@@ -175,9 +175,14 @@ class Reference:
             self._pool_remove(page)
         elif state == State.SWAPFILE:
             self.device_in[self.slot[page]] += 1
-            if self.half_full:
-                self._release_slot(page)
+        if state not in (State.NONE, State.RESIDENT):
+            self._swapped_in(page)
         self._make_resident(page)
+
+    def _swapped_in(self, page: int) -> None:
+        # The slot stays behind a page that is loaded, unless swap was over half full at the last reclaim.
+        if self.half_full:
+            self._release_slot(page)
 
     def _serve_cram(self, page: int, op: Op, state: State, mapper: int) -> None:
         if op == Op.READ and mapper not in self.mapped[page]:
@@ -193,9 +198,13 @@ class Reference:
             self.state[page] = State.CRAM_WRITABLE
             self.mapped[page].add(mapper)
             self.writable += 1
+            if self.plan.holds_slots:  # its swap entry is reaped, and with it the slot
+                self._release_slot(page)
         else:
             self.count["cram_promote"] += 1
             self._leave_cram(page)
+            if self.plan.holds_slots and not self._cram_plan().is_tier:
+                self._swapped_in(page)
             self._make_resident(page)
             return
         self.last[page] = self._now()
@@ -333,7 +342,7 @@ class Reference:
         self._scan(*unmapped)
 
     def _scan(self, *unmapped: set[int]) -> None:
-        # Without a reverse map: one look through the page table of every process that had a page mapped.
+        # Without a reverse map: one look through the page table of every process with an entry to change.
         self.count["pte_scanned"] += len(set().union(*unmapped)) * self.trace.n_pages
 
     def _coldest_cram(self) -> list[int]:
@@ -341,7 +350,7 @@ class Reference:
         return sorted(pages, key=self.last.__getitem__)
 
     def _write_back(self, page: int, tiers: tuple[str, ...]) -> set[int]:
-        # Returns the mappers that had the page mapped.
+        # Returns the mappers whose page-table entry had to change.
         mapping = self.state[page]
         if not self._place(page, tiers):
             self.count["reclaim_fail"] += 1
@@ -351,12 +360,13 @@ class Reference:
         self.count[f"cram_writeback_{backing.name.lower()}"] += 1
         self.writable -= mapping == State.CRAM_WRITABLE
         mapped, mappers = self.mapped[page], self._mappers(page)
-        self.count["rmap_walks"] += bool(mapped)
-        self.count["pte_changed"] += len(mapped)
-        self.count["pte_unchanged"] += len(mappers) - len(mapped)
+        rewritten = mappers if self.plan.holds_slots else mapped  # without a layer an entry names the device
+        self.count["rmap_walks"] += bool(rewritten)
+        self.count["pte_changed"] += len(rewritten)
+        self.count["pte_unchanged"] += len(mappers) - len(rewritten)
         self.count["cram_writeback_multi_state"] += 0 < len(mapped) < len(mappers)
         self._leave_cram(page)
-        return mapped
+        return rewritten
 
     def _demote(self) -> None:
         for _ in range(len(self.resident)):  # each resident is looked at once
@@ -374,9 +384,11 @@ class Reference:
         is_tier = self.plan.cram is not None and self.plan.cram.is_tier
         if is_tier and "cram" in tiers and self._cram_store(page):
             return True
+        if self.plan.holds_slots and page not in self.slot and self._free_device() is None:
+            return False
         if self.plan.zero_of_row[self._row(page)]:
             self.count["swpout_zero"] += 1
-            self._release_slot(page)
+            self._stored_elsewhere(page)
             self.state[page] = State.ZERO
             return True
         if page in self.clean:
@@ -384,6 +396,8 @@ class Reference:
             self.state[page] = State.SWAPFILE
             return True
         if not is_tier and "cram" in tiers and self._cram_store(page):
+            if self.plan.holds_slots:
+                self._stored_elsewhere(page)
             return True
         if "zswap" in tiers and self.plan.zswap is not None:
             if self._zswap_store(page):
@@ -462,7 +476,7 @@ class Reference:
         if length >= PAGE_SIZE and not zswap.stores_raw:
             self.count["reject_compress_poor"] += 1
             return False
-        self._release_slot(page)
+        self._stored_elsewhere(page)
         self.count["zswpout"] += 1
         self.count["zswpout_bytes"] += length
         self.pool[page] = [length, True]
@@ -475,7 +489,7 @@ class Reference:
         zswap = self.plan.zswap
         if zswap is None or not self.pool_full or not zswap.writeback:
             return
-        while self.pool and self._pool_pages() > zswap.accept_pages and self._free_device() is not None:
+        while self.pool and self._pool_pages() > zswap.accept_pages and self._can_write_back():
             page, entry = next(iter(self.pool.items()))
             if entry[1]:
                 entry[1] = False
@@ -505,13 +519,27 @@ class Reference:
         if device is None:
             return False
         if page not in self.slot:
-            self.slot[page] = device
-            self.slots_used[device] += 1
+            self._take_slot(page, device)
         self.clean.add(page)
         self.device_out[device] += 1
         self.count["pswpout"] += 1
         self.state[page] = State.SWAPFILE
         return True
+
+    def _stored_elsewhere(self, page: int) -> None:
+        # A copy outside the swapfile: with a layer the page's slot goes, without one it names the page.
+        if not self.plan.holds_slots:
+            self._release_slot(page)
+        elif page not in self.slot:
+            self._take_slot(page, self._free_device())
+
+    def _take_slot(self, page: int, device: int | None) -> None:
+        assert device is not None
+        self.slot[page] = device
+        self.slots_used[device] += 1
+
+    def _can_write_back(self) -> bool:
+        return self.plan.holds_slots or self._free_device() is not None
 
     def _free_device(self) -> int | None:
         if sum(self.slots_used) >= self.plan.max_slots:

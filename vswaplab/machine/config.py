@@ -21,7 +21,7 @@ from vswaplab.machine.profiles import Profile, find_profile
 Charge = Literal["memcg", "host"]
 CramMode = Literal["swap", "tier"]
 WritebackTo = Literal["zswap", "swapfile"]
-Layer = Literal["vswap", "swap-table"]  # "none" needs slots for every swapped page: not in this version
+Layer = Literal["none", "vswap", "swap-table"]
 
 
 _MOST_BYTES = 1 << 60
@@ -341,8 +341,10 @@ class Machine:
         May be empty.
     swap_max_slots : slots
         memory.swap.max; None: no limit.
-    layer : {"vswap", "swap-table"}
-        Who owns the names; both place pages alike.
+    layer : {"none", "vswap", "swap-table"}
+        Who owns the names. With a layer only a page on a swapfile holds a
+        slot; with ``none`` every swapped page does, in zswap, CRAM behind swap
+        entries or all zero, and a full device stops them all.
     costs : Costs
     """
 

@@ -17,7 +17,7 @@ import numpy as np
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan
 from vswaplab.engine.vectorised.memory import Mask, Memory, Pages
 from vswaplab.engine.vectorised.placement import STAYS, Placement, decide
-from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, SWAPFILE, ZSWAP
+from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, SWAPFILE, ZSWAP
 from vswaplab.engine.vectorised.window import Window
 
 _NEVER = 1 << 62
@@ -52,7 +52,7 @@ def _is_steady(mem: Memory, window: Window) -> bool:
     plan = mem.plan
     if plan.cram is not None and not _is_device_steady(mem, plan.cram):
         return False
-    if plan.zswap is not None and mem.pool_full:
+    if plan.zswap is not None and (mem.pool_full or (plan.holds_slots and not plan.zswap.writeback)):
         return False
     in_use, leaving = sum(mem.slots_used), window.at.size
     if mem.half_full:
@@ -98,11 +98,13 @@ def _slots_in_doubt(mem: Memory, window: Window, placed: Placement) -> Mask:
     plan, in_use = mem.plan, sum(mem.slots_used)
     held = mem.slot.take(placed.pages) >= 0
     to_swap = (placed.target == SWAPFILE) & ~placed.is_clean_drop
+    if plan.holds_slots:
+        to_swap = (placed.target != STAYS) & (placed.target != CRAM_READONLY) & ~placed.is_clean_drop
     takes = (to_swap & ~held).cumsum()
     top = plan.device_order[0]
     no_room = takes > min(plan.slots_of_device[top] - mem.slots_used[top], plan.max_slots - in_use)
     if mem.half_full:
-        gives = (~to_swap & held).cumsum()
+        gives = 0 if plan.holds_slots else (~to_swap & held).cumsum()
         in_doubt: Mask = no_room | (2 * (in_use - window.at.size - gives) <= plan.all_slots)
     else:
         in_doubt = no_room | (2 * (in_use + takes) > plan.all_slots)

@@ -136,6 +136,8 @@ class Vectorised:
         mem.cram_bytes -= int(mem.stored[page])
         mem.stored[page] = 0
         mem.clean[page] = False
+        if self.plan.holds_slots:
+            mem.release_slots(np.array([page]))
         mem.state[page] = CRAM_POISONED
 
     # What came out --------------------------------------------------------------------------

@@ -150,6 +150,11 @@ class Memory:
         return self.cram_bytes + self.zombie_bytes + self.unflushed
 
     @property
+    def is_tier(self) -> bool:
+        """Whether CRAM is a memory tier, without swap entries."""
+        return self.plan.cram is not None and self.plan.cram.is_tier
+
+    @property
     def address_space(self) -> int:
         """Pages of one mapper's address space."""
         return self.state.size if self.trace.shares is None else self.trace.shares.address_space

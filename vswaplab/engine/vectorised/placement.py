@@ -88,18 +88,51 @@ def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool) -> Placement:
     if node is not None and node.is_tier:
         _offer_cram(mem, node, placed, np.arange(n), rows)
     left = placed.target == STAYS
+    if mem.plan.holds_slots:
+        left &= _have_slots(mem, placed, left)
     is_zero = left & mem.plan.zero_of_row.take(rows)
     placed.target[is_zero] = ZERO
     placed.is_clean_drop = left & ~is_zero & mem.clean.take(pages)
     placed.target[placed.is_clean_drop] = SWAPFILE
     if node is not None and not node.is_tier:
-        _offer_cram(mem, node, placed, np.flatnonzero(placed.target == STAYS), rows)
+        _offer_cram(mem, node, placed, np.flatnonzero(left & (placed.target == STAYS)), rows)
     pool = mem.plan.zswap if zswap else None
     if pool is not None:
-        _offer_zswap(mem, pool, placed, np.flatnonzero(placed.target == STAYS), rows)
+        _offer_zswap(mem, pool, placed, np.flatnonzero(left & (placed.target == STAYS)), rows)
     if pool is None or pool.writeback:
-        _offer_swapfile(mem, placed, np.flatnonzero(placed.target == STAYS))
+        _offer_swapfile(mem, placed, np.flatnonzero(left & (placed.target == STAYS)))
     return placed
+
+
+def batch_limit(mem: Memory, n: int) -> int:
+    """Say how many of n pages one placement may decide.
+
+    Without a layer a page that finds no room hands its slot on to the next
+    one: where zswap may refuse for good and a device fills up, one at a time.
+    """
+    zswap = mem.plan.zswap
+    if not n or not mem.plan.holds_slots or zswap is None or zswap.writeback:
+        return n
+    devices = next_devices(mem, n)
+    return n if devices.size == n and devices[0] == devices[-1] else 1
+
+
+def _have_slots(mem: Memory, placed: Placement, left: Mask) -> Mask:
+    # No layer: a page needs a slot before anything else. New ones fill the devices by priority.
+    own = mem.slot.take(placed.pages)
+    wants = np.flatnonzero(left & (own < 0))
+    new = next_devices(mem, wants.size)
+    placed.device[left] = own[left]
+    placed.device[wants[: new.size]] = new
+    have: Mask = placed.device >= 0
+    return have
+
+
+def next_devices(mem: Memory, n: int) -> NDArray[np.int8]:
+    """List the devices of the next n slots, highest priority first; fewer if they run out."""
+    order = mem.plan.device_order
+    room = [min(n, mem.plan.slots_of_device[d] - mem.slots_used[d]) for d in order]
+    return np.repeat(np.array(order, np.int8), room)[: min(n, mem.free_slots)]
 
 
 def _offer_cram(mem: Memory, cram: CramPlan, placed: Placement, index: Pages, rows: NDArray[np.int32]) -> None:
@@ -161,6 +194,9 @@ def _offer_zswap(mem: Memory, zswap: ZswapPlan, placed: Placement, index: Pages,
 def _offer_swapfile(mem: Memory, placed: Placement, index: Pages) -> None:
     if not index.size or not mem.slots_used:
         return
+    if mem.plan.holds_slots:
+        placed.target[index] = SWAPFILE
+        return
     own = mem.slot.take(placed.pages[index])
     needs_slot = int(np.count_nonzero(own < 0))
     top = mem.plan.device_order[0]
@@ -216,7 +252,11 @@ def commit(mem: Memory, placed: Placement) -> None:
     mem.count["swpout_zero"] += to_zero.size
     mem.count["clean_drop"] += int(np.count_nonzero(placed.is_clean_drop))
     to_zswap = target == ZSWAP
-    mem.release_slots(np.concatenate((to_zero, pages[to_zswap])))
+    if mem.plan.holds_slots:
+        named = (target == ZERO) | to_zswap | (target == CRAM_SOFTLEAF)
+        take_slots(mem, pages[named], placed.device[named])
+    else:
+        mem.release_slots(np.concatenate((to_zero, pages[to_zswap])))
     zswap_store(mem, pages[to_zswap], placed.length[to_zswap])
     to_swap = (target == SWAPFILE) & ~placed.is_clean_drop
     swapfile_store(mem, pages[to_swap], placed.device[to_swap])
@@ -260,13 +300,18 @@ def swapfile_store(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
     if not pages.size:
         return
     mem.count["pswpout"] += pages.size
+    for d, n in enumerate(np.bincount(device).tolist()):
+        mem.device_out[d] += n
+    take_slots(mem, pages, device)
+    mem.clean[pages] = True
+
+
+def take_slots(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
+    """Give pages slots on their devices; a page that has one keeps it."""
     is_new = mem.slot.take(pages) < 0
     for d, n in enumerate(np.bincount(device[is_new]).tolist()):
         mem.slots_used[d] += n
-    for d, n in enumerate(np.bincount(device).tolist()):
-        mem.device_out[d] += n
     mem.slot[pages] = device
-    mem.clean[pages] = True
 
 
 def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.int64]) -> None:

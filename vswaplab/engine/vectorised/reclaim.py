@@ -9,7 +9,15 @@ import numpy as np
 
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
 from vswaplab.engine.vectorised.memory import Memory, Pages
-from vswaplab.engine.vectorised.placement import STAYS, Placement, commit, decide, swapfile_store
+from vswaplab.engine.vectorised.placement import (
+    STAYS,
+    Placement,
+    batch_limit,
+    commit,
+    decide,
+    next_devices,
+    swapfile_store,
+)
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, SWAPFILE, ZERO, ZSWAP
 
 _ALL = 1 << 62
@@ -56,8 +64,9 @@ def _write_back_coldest(mem: Memory, cram: CramPlan, wanted: int, *, until_free:
     # Each page is looked at once: those that find no room go to the young end, past ``stop``.
     stop, unmapped = mem.log.length, 0
     while wanted > 0 and (missing := until_free - (cram.device_pages - mem.device_pages)) > 0:
-        pages, places = mem.coldest(mem.cram_hand, stop, min(wanted, missing), in_cram=True)
-        pages = pages[: min(wanted, missing)]
+        most = batch_limit(mem, min(wanted, missing))
+        pages, places = mem.coldest(mem.cram_hand, stop, most, in_cram=True)
+        pages = pages[:most]
         if not pages.size:
             break
         wanted -= pages.size
@@ -67,7 +76,7 @@ def _write_back_coldest(mem: Memory, cram: CramPlan, wanted: int, *, until_free:
 
 
 def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> int:
-    # Returns the mappers that had any of the pages mapped, one bit each.
+    # Returns the mappers with an entry that had to change, one bit each.
     placed = decide(mem, pages, cram=False, zswap=zswap)
     goes = placed.target != STAYS
     leaving = pages[goes]
@@ -89,11 +98,13 @@ def _unmap(mem: Memory, pages: Pages) -> int:
     is_readonly = state == CRAM_READONLY
     readonly = mem.mappers if mem.trace.shares is None else mem.readonly
     mapped[is_readonly] = readonly.take(pages[is_readonly])
+    mem.count["cram_writeback_multi_state"] += int(np.count_nonzero((mapped != 0) & (mapped != mappers)))
+    if mem.plan.holds_slots:  # an entry names the device, so every one is rewritten
+        mapped = mappers
     n_mapped = np.bitwise_count(mapped)
     mem.count["rmap_walks"] += int(np.count_nonzero(n_mapped))
     mem.count["pte_changed"] += int(n_mapped.sum())
     mem.count["pte_unchanged"] += int(np.bitwise_count(mappers & ~mapped).sum())
-    mem.count["cram_writeback_multi_state"] += int(np.count_nonzero((mapped != 0) & (mapped != mappers)))
     return int(np.bitwise_or.reduce(mapped)) if mapped.size else 0
 
 
@@ -108,6 +119,7 @@ def _demote(mem: Memory) -> None:
     while mem.free_charge < goal and mem.dram_hand < stop:
         missing = -((mem.free_charge - goal) // mem.plan.page_charge)
         pages, places = mem.coldest(mem.dram_hand, stop, missing + missing // 2, in_cram=False)
+        pages = pages[: batch_limit(mem, pages.size)]
         if not pages.size:
             mem.dram_hand = stop
             break
@@ -134,7 +146,7 @@ def _zswap_writeback(mem: Memory, zswap: ZswapPlan) -> None:
     # Oldest entries first; one that still has its second chance loses it and goes to the queue's end.
     if not mem.pool_full or not zswap.writeback:
         return
-    while mem.pool_entries and mem.pool_pages > zswap.accept_pages and mem.free_slots:
+    while mem.pool_entries and mem.pool_pages > zswap.accept_pages and _room_for_writeback(mem):
         step = min(mem.queue_hand + max(256, mem.pool_entries // 4), mem.queue.length)
         places = np.arange(mem.queue_hand, step)
         entries = mem.queue.entries[mem.queue_hand : step]
@@ -147,11 +159,16 @@ def _zswap_writeback(mem: Memory, zswap: ZswapPlan) -> None:
         _zswap_to_swapfile(mem, pages[:n][is_out[:n]])
 
 
+def _room_for_writeback(mem: Memory) -> int:
+    # Entries that can be written back; without a layer each has its slot already.
+    return mem.pool_entries if mem.plan.holds_slots else mem.free_slots
+
+
 def _visits(mem: Memory, zswap: ZswapPlan, pages: Pages, is_out: np.ndarray) -> int:
     # How many entries are visited before the pool is small enough or the slots run out.
     gone = np.where(is_out, zswap.footprint_of_length.take(mem.stored.take(pages)), 0).cumsum()
     small = np.flatnonzero(mem.pool_footprint - gone <= zswap.accept_pages * FOOTPRINT_PAGE)
-    full = np.flatnonzero(is_out.cumsum() >= mem.free_slots)
+    full = np.flatnonzero(is_out.cumsum() >= _room_for_writeback(mem))
     ends = [int(stops[0]) + 1 for stops in (small, full) if stops.size]
     return min(ends, default=pages.size)
 
@@ -168,6 +185,6 @@ def _zswap_to_swapfile(mem: Memory, pages: Pages) -> None:
     mem.count["zswpwb"] += pages.size
     mem.pool_remove(pages)
     mem.state[pages] = SWAPFILE
-    room = [min(pages.size, mem.plan.slots_of_device[d] - mem.slots_used[d]) for d in mem.plan.device_order]
-    device = np.repeat(np.array(mem.plan.device_order, np.int8), room)[: pages.size]
+    own = mem.slot.take(pages)
+    device = own if mem.plan.holds_slots else next_devices(mem, pages.size)
     swapfile_store(mem, pages, device)

@@ -58,6 +58,11 @@ _STATE_AFTER[_FREED] = NONE
 _NEEDS_FRAME = np.zeros(_FREED + 1, np.bool_)
 _NEEDS_FRAME[[_FIRST_TOUCH, _OUTCOME["swpin_zero"], _ZSWPIN, _PSWPIN, _PROMOTE, _COPY]] = True
 
+_IS_LOAD = np.zeros(_FREED + 1, np.bool_)
+_IS_LOAD[[_OUTCOME["swpin_zero"], _ZSWPIN, _PSWPIN]] = True
+_IS_SWAP_IN = _IS_LOAD.copy()
+_IS_SWAP_IN[_PROMOTE] = True
+
 _NEVER = 1 << 62
 
 
@@ -414,8 +419,11 @@ def _slots_and_copies(mem: Memory, ids: Pages, op: NDArray[np.uint8], page: Page
     if loaded.size:
         for device, n in enumerate(np.bincount(mem.slot.take(loaded)).tolist()):
             mem.device_in[device] += n
-        if mem.half_full:
-            mem.release_slots(loaded)
+    if mem.plan.holds_slots:
+        mem.release_slots(page[outcome == _MADE])  # its swap entry is reaped, and with it the slot
+        loaded = page[_IS_SWAP_IN.take(outcome)] if not mem.is_tier else page[_IS_LOAD.take(outcome)]
+    if mem.half_full:
+        mem.release_slots(loaded)
     mem.clean[ids[op == WRITE]] = False
     freed = page[outcome == _FREED]
     if freed.size:
