@@ -14,6 +14,8 @@ from vswaplab.results.result import Result, load_result
 from vswaplab.trace import (
     Corpus,
     Trace,
+    collapse,
+    drift,
     load_trace,
     loop,
     mixture,
@@ -42,6 +44,8 @@ __all__ = [
     "Swapfile",
     "Trace",
     "Zswap",
+    "collapse",
+    "drift",
     "follow",
     "layer_designs",
     "load_result",

@@ -63,7 +63,7 @@ def traces(draw: st.DrawFn, most_pages: int = 60, most_accesses: int = 600) -> v
     repeats = rng.integers(0, 4, (2, n)) if draw(st.booleans()) else None
     shared = draw(mapper_sets(page, n_pages, rng)) if draw(st.booleans()) else {}
     corpus = draw(corpora())
-    return vl.Trace(
+    trace = vl.Trace(
         page,
         op,
         n_pages=n_pages,
@@ -74,6 +74,10 @@ def traces(draw: st.DrawFn, most_pages: int = 60, most_accesses: int = 600) -> v
         redraw_probability=draw(st.sampled_from([0.0, 0.3, 1.0])),
         **shared,
     )
+    if draw(st.booleans()):
+        return trace
+    start, steps = draw(st.integers(0, n - 1)), draw(st.integers(1, 3))
+    return vl.drift(trace, start=start, stop=n, factor=draw(st.sampled_from([0.5, 2.0])), steps=steps)
 
 
 @st.composite

@@ -72,7 +72,7 @@ class Reference:
         self.gate_open = True
         self.report = (0, 0)  # the device's last report: stored bytes, pages
         self.report_used = True  # whether writeback has acted on it
-        self.copying = False  # the access being served copies a shared page
+        self.source: int | None = None  # shared page that the access being served copies
 
     # One access -----------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class Reference:
         self.mappers[new] = {mapper}
         if mapper in self._mappers(page):
             self._leave(page, mapper)
-            self.copying = True
+            self.source = page
         return new
 
     def _leave(self, page: int, mapper: int) -> None:
@@ -154,23 +154,24 @@ class Reference:
         if state in _CRAM_MAPPED:
             self._serve_cram(page, op, state, mapper)
         else:
-            self._serve_dram(page, state, mapper)
+            self._serve_dram(index, page, state, mapper)
         self.touched.setdefault(page, set()).add(mapper)
         if op == Op.WRITE:
             self.clean.discard(page)
             self._rewrite(index, page)
 
-    def _serve_dram(self, page: int, state: State, mapper: int) -> None:
+    def _serve_dram(self, index: int, page: int, state: State, mapper: int) -> None:
         if state == State.RESIDENT:
             self.count["dram_hit"] += 1
             self.count["minor_fault"] += mapper not in self.touched[page]
-        elif self.copying:
+        elif self.source is not None:
             self.count["copy_on_write"] += 1
-            self.copying = False
         else:
             self.count[_FAULTS[state]] += 1
         if state == State.NONE:
-            self.content[page] = self._first_row(page)
+            first = self._first_row(page) + self._shift(index)
+            self.content[page] = first if self.source is None else self._row(self.source)
+            self.source = None
         elif state == State.ZSWAP:
             self._pool_remove(page)
         elif state == State.SWAPFILE:
@@ -214,7 +215,7 @@ class Reference:
         if draw(self.plan.seed, index, REDRAW) >> 11 < self.plan.redraw_below:
             corpus, first = self.trace.corpus, self._first_row(page)
             offset = draw(self.plan.seed, index, CHOICE) % int(corpus.region_rows[first])
-            self.content[page] = int(corpus.region_start[first]) + offset
+            self.content[page] = int(corpus.region_start[first]) + offset + self._shift(index)
         if self._state(page) == State.CRAM_WRITABLE:
             self._grow(page)
 
@@ -576,6 +577,10 @@ class Reference:
 
     def _row(self, page: int) -> int:
         return self.content.get(page, self._first_row(page))
+
+    def _shift(self, index: int) -> int:
+        # How far down the corpus lies what is first touched or redrawn now.
+        return next((by for at, by in reversed(self.trace.content_shifts) if at <= index), 0)
 
     def _first_row(self, page: int) -> int:
         return int(self.trace.content[self.first.get(page, page)])

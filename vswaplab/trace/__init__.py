@@ -2,12 +2,14 @@
 
 from vswaplab.trace.corpus import Corpus, synthetic_corpus
 from vswaplab.trace.files import load_trace, save_trace, shipped_traces
-from vswaplab.trace.synthetic import loop, mixture, phases, scan, uniform, zipf
+from vswaplab.trace.synthetic import collapse, drift, loop, mixture, phases, scan, uniform, zipf
 from vswaplab.trace.trace import Trace
 
 __all__ = [
     "Corpus",
     "Trace",
+    "collapse",
+    "drift",
     "load_trace",
     "loop",
     "mixture",

@@ -8,6 +8,7 @@ of its first content, because neighbouring pages are alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -129,6 +130,29 @@ class Corpus:
                 f"corpus column {column!r} row {bad[0]} is {values[bad[0]]}: sizes are whole bytes, 1 to {PAGE_SIZE}"
             )
         return values.astype(np.int32)
+
+
+def stretched(corpus: Corpus, factors: Sequence[float]) -> Corpus:
+    """Append to a corpus one copy of all its rows for each factor, every size times the factor, at most 4096.
+
+    Returns
+    -------
+    corpus : Corpus
+        Row r under factor k (from 1) is row ``r + k * len(corpus)``.
+    """
+    for factor in factors:
+        if not 0 < factor <= PAGE_SIZE:
+            raise InputError(f"a factor must be above 0 and at most {PAGE_SIZE}, got {factor}")
+    region = _regions(corpus.table)
+    n_regions = int(region.max()) + 1
+    kept = {"region", "is_zero", "same_filled", "page", "moment"}
+    sizes = [c for c in corpus.table.columns if c not in kept and corpus.table[c].dtype.is_numeric()]
+    base = corpus.table.select([c for c in corpus.table.columns if c == "is_zero" or c in sizes])
+    blocks = []
+    for k, factor in enumerate([1.0, *factors]):
+        size = [(pl.col(c) * factor).round().clip(1, PAGE_SIZE).cast(pl.UInt16) for c in sizes]
+        blocks.append(base.with_columns(*size, region=pl.Series(region + k * n_regions)))
+    return Corpus(pl.concat(blocks))
 
 
 def _regions(table: pl.DataFrame) -> NDArray[np.int64]:

@@ -100,7 +100,9 @@ def load_trace(path: str | Path) -> Trace:
             recorder_k=cast(int, about.get("k", 0)),
             name=str(about.get("name", source.stem)),
             title=str(about.get("title", "")),
-            **optional,
+            repeat_reads=optional.get("repeat_reads"),
+            repeat_writes=optional.get("repeat_writes"),
+            mapper=optional.get("mapper"),
         )
     except InputError as error:
         raise InputError(f"{source}: {error}") from None

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from vswaplab.base.backing import Op
 from vswaplab.base.draws import MAKER, draw
 from vswaplab.base.errors import InputError
-from vswaplab.trace.corpus import Corpus, synthetic_corpus
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.trace.corpus import Corpus, stretched, synthetic_corpus
 from vswaplab.trace.trace import Trace, default_content
 
 
@@ -226,4 +227,63 @@ def mixture(*traces: Trace, seed: int = 0) -> Trace:
         corpus=first.corpus,
         redraw_probability=first.redraw_probability,
         name="+".join(t.name for t in traces),
+    )
+
+
+def collapse(trace: Trace, *, at: int, factor: float = 2.0) -> Trace:
+    """Let compressibility collapse: from one access on, what is touched first or redrawn is larger.
+
+    Pages keep what they hold until a write redraws it, so a trace whose
+    writes redraw nothing (``redraw_probability`` 0) changes only where pages
+    are touched first.
+
+    Parameters
+    ----------
+    trace
+    at : access index
+    factor : float
+        Compressed size after over before; sizes end at 4096 bytes.
+    """
+    return _shifted(trace, [(at, factor)])
+
+
+def drift(trace: Trace, *, start: int, stop: int, factor: float = 2.0, steps: int = 8) -> Trace:
+    """Let compressibility drift: like ``collapse``, but in equal steps between two accesses.
+
+    Parameters
+    ----------
+    trace
+    start, stop : access index
+        The first step comes at ``start``, the last before ``stop``.
+    factor : float
+        Compressed size at the end over that at the start.
+    steps : int
+        From 1 to 64; sizes grow by the same ratio in each.
+    """
+    if not hasattr(steps, "__index__") or not 1 <= steps <= 64 or not 0 <= start < stop:
+        raise InputError(f"drift needs 0 <= start < stop and 1 to 64 steps, got {start}, {stop} and {steps}")
+    if not 0 < factor <= PAGE_SIZE:
+        raise InputError(f"a factor must be above 0 and at most {PAGE_SIZE}, got {factor}")
+    return _shifted(trace, [(start + (stop - start) * k // steps, factor ** ((k + 1) / steps)) for k in range(steps)])
+
+
+def _shifted(trace: Trace, changes: list[tuple[int, float]]) -> Trace:
+    if trace.content_shifts:
+        raise InputError(f"{trace!r} drifts or collapses already: start from the trace it was made of")
+    n_rows = len(trace.corpus)
+    return Trace(
+        trace.page,
+        trace.op,
+        n_pages=trace.n_pages,
+        repeat_reads=trace.repeat_reads,
+        repeat_writes=trace.repeat_writes,
+        mapper=trace.mapper,
+        mappers=trace.mappers,
+        content=trace.content,
+        corpus=stretched(trace.corpus, [factor for _, factor in changes]),
+        redraw_probability=trace.redraw_probability,
+        content_shifts=[(at, (k + 1) * n_rows) for k, (at, _) in enumerate(changes)],
+        recorder_k=trace.recorder_k,
+        name=trace.name,
+        title=trace.title,
     )

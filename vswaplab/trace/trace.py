@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -43,6 +44,10 @@ class Trace:
         Default: ``synthetic_corpus()``.
     redraw_probability : float
         Chance that a write changes the page's content to another of its region.
+    content_shifts : sequence of (access, rows)
+        From that access on, what is first touched or redrawn is the row that
+        many rows further down the corpus; ``vl.drift`` and ``vl.collapse``
+        make them. Bytes at rest never change.
     recorder_k : int
         Block size of the recorder that reduced the stream, 0: not reduced.
     name, title : str
@@ -68,6 +73,7 @@ class Trace:
         content: ArrayLike | None = None,
         corpus: Corpus | pl.DataFrame | None = None,
         redraw_probability: float = 0.0,
+        content_shifts: Sequence[tuple[int, int]] = (),
         recorder_k: int = 0,
         name: str = "trace",
         title: str = "",
@@ -87,6 +93,7 @@ class Trace:
         self.corpus = corpus if isinstance(corpus, Corpus) else synthetic_corpus() if corpus is None else Corpus(corpus)
         self.content = self._content(content)
         self.redraw_probability = _probability(redraw_probability)
+        self.content_shifts = _shifts(content_shifts, self.content, self.corpus)
         self.recorder_k = _at_least_zero("recorder_k", recorder_k)
 
     def _content(self, content: ArrayLike | None) -> NDArray[np.int32]:
@@ -124,7 +131,7 @@ class Trace:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over everything a run depends on, hexadecimal."""
-        sha = hashlib.sha256(f"{self.n_pages} {self.redraw_probability!r}".encode())
+        sha = hashlib.sha256(f"{self.n_pages} {self.redraw_probability!r} {self.content_shifts}".encode())
         for array in (
             self.page, self.op, self.repeat_reads, self.repeat_writes, self.content, self.mapper, self.mappers,
         ):  # fmt: skip
@@ -154,6 +161,7 @@ class Trace:
             content=self.content,
             corpus=self.corpus,
             redraw_probability=self.redraw_probability,
+            content_shifts=self.content_shifts,
             recorder_k=self.recorder_k,
             name=self.name,
             title=self.title,
@@ -230,6 +238,21 @@ def _at_least_zero(name: str, value: object) -> int:
     if number < 0:
         raise InputError(f"{name} must be a whole number of at least 0, got {value!r}")
     return int(number)
+
+
+def _shifts(
+    values: Sequence[tuple[int, int]], content: NDArray[np.int32], corpus: Corpus
+) -> tuple[tuple[int, int], ...]:
+    shifts = tuple((_at_least_zero("content_shifts", at), _at_least_zero("content_shifts", by)) for at, by in values)
+    if list(shifts) != sorted(shifts):
+        raise InputError(f"content_shifts {shifts} must be in the order of their accesses")
+    last = int((corpus.region_start[content] + corpus.region_rows[content]).max())
+    worst = max((by for _, by in shifts), default=0)
+    if last + worst > len(corpus):
+        raise InputError(
+            f"content_shifts by {worst} rows leaves the corpus of {len(corpus)} rows: at most {len(corpus) - last}"
+        )
+    return shifts
 
 
 def _mapper(values: ArrayLike | None, length: int) -> NDArray[np.uint8] | None:

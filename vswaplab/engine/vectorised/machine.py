@@ -129,7 +129,8 @@ class Vectorised:
         assert draw(self.plan.seed, at, REDRAW) >> 11 < self.plan.redraw_below
         corpus, first = self.trace.corpus, int(self.trace.content[page])
         offset = draw(self.plan.seed, at, CHOICE) % int(corpus.region_rows[first])
-        mem.content[page] = int(corpus.region_start[first]) + offset
+        shift = int(self.trace.shifts(np.array([at]))[0])
+        mem.content[page] = int(corpus.region_start[first]) + offset + shift
         self.count["cram_write" if was == CRAM_WRITABLE else "cram_made_writable"] += 1
         mem.writable += was != CRAM_WRITABLE
         self.count["poison"] += 1

@@ -17,8 +17,8 @@ class Shares:
 
     bit: NDArray[np.uint8]
     """One bit: the access's mapper."""
-    is_copy: NDArray[np.bool_]
-    """The access gives its mapper a page of its own, copied from a shared one."""
+    copied_from: NDArray[np.int32]
+    """Shared page that the access copies to give its mapper one of its own, -1: none."""
     leaves: NDArray[np.int32]
     """Page that the access's mapper leaves, -1: none."""
     is_further: NDArray[np.bool_]
@@ -41,6 +41,20 @@ class Stream:
     mappers: NDArray[np.uint8]
     """(n_pages,) mapper set of each page at the start, one bit a mapper."""
     shares: Shares | None
+    shift_at: NDArray[np.int64]
+    """(n_shifts,) accesses from which contents are shifted."""
+    shift_by: NDArray[np.int32]
+    """(n_shifts + 1,) rows they are shifted by before the first, after it, and so on."""
+
+    def first_rows(self, pages: NDArray[np.int64], accesses: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Give the contents that pages have when accesses touch them first."""
+        return self.content.take(pages) + self.shifts(accesses)
+
+    def shifts(self, accesses: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Give the rows by which what these accesses touch first or redraw is shifted."""
+        if not self.shift_at.size:
+            return np.zeros(accesses.size, np.int32)
+        return self.shift_by.take(self.shift_at.searchsorted(accesses, "right"))
 
     @property
     def has_repeats(self) -> bool:
@@ -52,17 +66,23 @@ def stream_of(trace: Trace) -> Stream:
     """Lay a trace out for the engine."""
     sharing, n_pages = trace.sharing, trace.n_pages
     repeats = (trace.repeat_reads, trace.repeat_writes)
+    shift_at = np.array([at for at, _ in trace.content_shifts], np.int64)
+    shift_by = np.array([0, *(by for _, by in trace.content_shifts)], np.int32)
+    shift = (shift_at, shift_by)
     if sharing is None:
         mappers = np.ones(n_pages, np.uint8) if trace.mappers is None else trace.mappers
-        return Stream(trace.page, trace.op, n_pages, trace.content, trace.corpus, *repeats, mappers, None)
+        return Stream(
+            trace.page, trace.op, n_pages, trace.content, trace.corpus, *repeats, mappers, None, shift_at, shift_by
+        )
     mapper = np.zeros(len(trace), np.uint8) if trace.mapper is None else trace.mapper
     shares = Shares(
         bit=(np.uint8(1) << mapper).astype(np.uint8),
-        is_copy=sharing.copied_from >= 0,
+        copied_from=sharing.copied_from,
         leaves=sharing.leaves,
         is_further=sharing.is_further,
         address_space=n_pages,
     )
     return Stream(
-        sharing.page, sharing.op, sharing.n_pages, trace.first_content, trace.corpus, *repeats, sharing.mappers, shares
-    )
+        sharing.page, sharing.op, sharing.n_pages, trace.first_content, trace.corpus, *repeats, sharing.mappers, shares,
+        *shift,
+    )  # fmt: skip

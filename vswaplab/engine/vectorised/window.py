@@ -164,7 +164,7 @@ def _drawn_rows(mem: Memory, ids: Pages, op: NDArray[np.uint8], start: int) -> N
     corpus, first = mem.trace.corpus, mem.trace.content.take(ids[writes])
     offset = draws(mem.plan.seed, writes + start, CHOICE) % corpus.region_rows.take(first).astype(np.uint64)
     row = np.full(ids.size, -1, np.int32)
-    row[writes] = corpus.region_start.take(first) + offset.astype(np.int32)
+    row[writes] = corpus.region_start.take(first) + offset.astype(np.int32) + mem.trace.shifts(writes + start)
     return row
 
 
@@ -193,7 +193,7 @@ def _outcomes(
     outcome[is_free] = _FREED
     shares = mem.trace.shares
     if shares is not None:
-        outcome[shares.is_copy[start + at]] = _COPY
+        outcome[shares.copied_from[start + at] >= 0] = _COPY
         _soft_faults_by_mapper(mem, shares.bit[start + at], page, at, run_first, was, outcome)
     return outcome, was, run_first
 
@@ -431,17 +431,34 @@ def _slots_and_copies(mem: Memory, ids: Pages, op: NDArray[np.uint8], page: Page
 
 
 def _set_content(mem: Memory, window: Window, at: Pages, page: Pages, outcome: NDArray[np.uint8]) -> None:
-    # A first touch sets the page's first content, a drawing write a new one; in time order, the last one stays.
-    touched = (outcome == _FIRST_TOUCH) | (outcome == _COPY)
+    # A first touch sets the page's first content, a copy its source's, a drawing write a new one; the last stays.
+    is_new = (outcome == _FIRST_TOUCH) | (outcome == _COPY)
+    new_at, new_page = at[is_new], page[is_new]
+    first = mem.trace.first_rows(new_page, new_at + window.start)
+    if mem.trace.shares is not None and mem.trace.shift_at.size:
+        _copy_contents(mem, mem.trace.shares, window, new_at, new_page, first)
     if window.row is None:
-        mem.content[page[touched]] = mem.trace.content.take(page[touched])
+        mem.content[new_page] = first
         return
     row = np.full(window.stop, -1, np.int32)
-    row[at[touched]] = mem.trace.content.take(page[touched])
+    row[new_at] = first
     drawn = window.row[: window.stop]
     row[drawn >= 0] = drawn[drawn >= 0]
     changed = np.flatnonzero(row >= 0)
     mem.content[window.ids[changed]] = row[changed]
+
+
+def _copy_contents(
+    mem: Memory, shares: Shares, window: Window, at: Pages, page: Pages, first: NDArray[np.int32]
+) -> None:
+    # A shared page is never redrawn: a copy holds what its source was first touched with, in this window or before.
+    source = shares.copied_from[at + window.start].astype(np.int64)
+    copies = np.flatnonzero(source >= 0)
+    shift = int(window.stop).bit_length()
+    touched = (page << shift) | at  # ascending: pages are sorted, and times within them
+    before = touched.searchsorted((source[copies] << shift) | at[copies]) - 1
+    is_in_window = (before >= 0) & (page[before] == source[copies])
+    first[copies] = np.where(is_in_window, first[before], mem.content.take(source[copies]))
 
 
 def _state_after(outcome: NDArray[np.uint8], was: NDArray[np.uint8]) -> NDArray[np.uint8]:
