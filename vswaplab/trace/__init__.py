@@ -2,7 +2,7 @@
 
 from vswaplab.trace.corpus import Corpus, synthetic_corpus
 from vswaplab.trace.files import load_trace, save_trace, shipped_traces
-from vswaplab.trace.synthetic import collapse, drift, loop, mixture, phases, scan, uniform, zipf
+from vswaplab.trace.synthetic import collapse, drift, fork, loop, mixture, phases, prefork, scan, uniform, zipf
 from vswaplab.trace.trace import Trace
 
 __all__ = [
@@ -10,10 +10,12 @@ __all__ = [
     "Trace",
     "collapse",
     "drift",
+    "fork",
     "load_trace",
     "loop",
     "mixture",
     "phases",
+    "prefork",
     "save_trace",
     "scan",
     "shipped_traces",

@@ -10,6 +10,7 @@ from vswaplab.base.draws import MAKER, draw
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.trace.corpus import Corpus, stretched, synthetic_corpus
+from vswaplab.trace.sharing import MAX_MAPPERS
 from vswaplab.trace.trace import Trace, default_content
 
 
@@ -227,6 +228,138 @@ def mixture(*traces: Trace, seed: int = 0) -> Trace:
         corpus=first.corpus,
         redraw_probability=first.redraw_probability,
         name="+".join(t.name for t in traces),
+    )
+
+
+def fork(
+    *,
+    n_pages: int,
+    n_accesses: int,
+    n_children: int = 3,
+    write_share: float = 0.03,
+    alpha: float = 1.0,
+    seed: int = 0,
+    corpus: Corpus | None = None,
+    redraw_probability: float = 0.0,
+) -> Trace:
+    """Make a trace of a parent and its children, just forked: they read a lot and write a little.
+
+    All pages are shared at the start. The parent first reads every page in
+    order; then parent and children take turns at random, each with a Zipf
+    popularity of its own. A write copies for its writer.
+
+    Parameters
+    ----------
+    n_pages, n_accesses : int
+        ``n_accesses`` must exceed ``n_pages``, which the parent's reads take.
+    n_children : int
+        From 1 to 7.
+    write_share : float
+        Share of the accesses after the parent's reads that write.
+    alpha, seed, corpus, redraw_probability
+        As in ``zipf``.
+    """
+    _check(n_pages, n_accesses, write_share)
+    _check_family("n_children", n_children, MAX_MAPPERS - 1, n_pages, n_accesses)
+    mapper = _rng(seed, 3).integers(0, n_children + 1, n_accesses).astype(np.uint8)
+    mapper[:n_pages] = 0
+    pages = np.empty(n_accesses, np.int64)
+    for process in range(n_children + 1):
+        turns = np.flatnonzero(mapper == process)
+        pages[turns] = zipf_pages(n_pages, turns.size, alpha, draw(seed, process, MAKER))
+    pages[:n_pages] = np.arange(n_pages)
+    everybody = np.full(n_pages, (1 << (n_children + 1)) - 1)
+    return _family("fork", pages, n_pages, mapper, everybody, n_pages, write_share, seed, corpus, redraw_probability)
+
+
+def prefork(
+    *,
+    n_pages: int,
+    n_accesses: int,
+    n_workers: int = 7,
+    private_share: float = 0.3,
+    write_share: float = 0.3,
+    alpha: float = 1.0,
+    seed: int = 0,
+    corpus: Corpus | None = None,
+    redraw_probability: float = 0.0,
+) -> Trace:
+    """Make a trace of a server that forks workers: a shared heap they read, private pages they read and write.
+
+    The master (mapper 0) reads the shared pages in order, then only workers
+    run. A request reads shared pages and works on the worker's own.
+
+    Parameters
+    ----------
+    n_pages, n_accesses : int
+        ``n_accesses`` must exceed the number of shared pages.
+    n_workers : int
+        From 1 to 7.
+    private_share : float
+        Share of the pages that belong to one worker each, split evenly; half
+        of the accesses go there.
+    write_share : float
+        Share of the private accesses that write; of the shared ones a
+        twentieth of it.
+    alpha, seed, corpus, redraw_probability
+        As in ``zipf``.
+    """
+    _check(n_pages, n_accesses, write_share)
+    if not 0 < private_share < 1:
+        raise InputError(f"private_share must lie between 0 and 1, got {private_share!r}")
+    _check_family("n_workers", n_workers, MAX_MAPPERS - 1, 1, n_accesses)
+    own = int(n_pages * private_share) // n_workers
+    n_shared = n_pages - own * n_workers
+    if own < 1 or n_accesses <= n_shared:
+        raise InputError(
+            f"prefork needs a private page a worker and more accesses than shared pages: "
+            f"got {own} private pages for {n_workers} workers, {n_accesses} accesses and {n_shared} shared pages"
+        )
+    rng = _rng(seed, 3)
+    mapper = rng.integers(1, n_workers + 1, n_accesses).astype(np.uint8)
+    mapper[:n_shared] = 0
+    is_private = rng.random(n_accesses) < 0.5
+    pages = zipf_pages(n_shared, n_accesses, alpha, seed)
+    private = zipf_pages(own, n_accesses, alpha, draw(seed, 1, MAKER)) + n_shared + (mapper.astype(np.int64) - 1) * own
+    pages = np.where(is_private, private, pages)
+    pages[:n_shared] = np.arange(n_shared)
+    mappers = np.concatenate((np.full(n_shared, (1 << (n_workers + 1)) - 1), np.repeat(2 << np.arange(n_workers), own)))
+    share = np.where(is_private, write_share, write_share / 20)
+    return _family("prefork", pages, n_pages, mapper, mappers, n_shared, share, seed, corpus, redraw_probability)
+
+
+def _check_family(name: str, value: int, most: int, n_first: int, n_accesses: int) -> None:
+    if not hasattr(value, "__index__") or not 1 <= value <= most:
+        raise InputError(f"{name} must be a whole number from 1 to {most}, got {value!r}")
+    if n_accesses <= n_first:
+        raise InputError(f"n_accesses {n_accesses} must exceed {n_first}: the first accesses read every shared page")
+
+
+def _family(
+    name: str,
+    pages: NDArray[np.int64],
+    n_pages: int,
+    mapper: NDArray[np.uint8],
+    mappers: NDArray[np.int64],
+    n_first: int,
+    write_share: float | NDArray[np.float64],
+    seed: int,
+    corpus: Corpus | None,
+    redraw_probability: float,
+) -> Trace:
+    is_write = _rng(seed, 1 << 20).random(pages.size) < write_share
+    is_write[:n_first] = False
+    corpus = synthetic_corpus(seed=seed) if corpus is None else corpus
+    return Trace(
+        pages,
+        np.where(is_write, Op.WRITE, Op.READ).astype(np.uint8),
+        n_pages=n_pages,
+        mapper=mapper,
+        mappers=mappers,
+        content=default_content(n_pages, corpus),
+        corpus=corpus,
+        redraw_probability=redraw_probability,
+        name=name,
     )
 
 
