@@ -328,7 +328,7 @@ class Reference:
             return
         self.report_used = True
         wanted = -((cram.low_bytes - stored) * pages // stored)  # ceil((stored - low) x pages / stored)
-        tiers = ("zswap", "swapfile") if cram.to_zswap else ("swapfile",)
+        tiers = ("zswap",) if cram.to_zswap else ()
         self._scan(*(self._write_back(page, tiers) for page in self._coldest_cram()[:wanted]))
 
     def _cram_node_reclaim(self) -> None:
@@ -339,7 +339,7 @@ class Reference:
         for page in self._coldest_cram():
             if self._free_device_pages() >= cram.node_high:
                 break
-            unmapped.append(self._write_back(page, ("zswap", "swapfile")))
+            unmapped.append(self._write_back(page, ("zswap",)))
         self._scan(*unmapped)
 
     def _scan(self, *unmapped: set[int]) -> None:
@@ -374,14 +374,14 @@ class Reference:
             if self._free_pages() >= self.plan.high:
                 break
             page = next(iter(self.resident))
-            if self._place(page, ("cram", "zswap", "swapfile")):
+            if self._place(page, ("cram", "zswap")):
                 del self.resident[page]
             else:  # no room anywhere: as if touched just before this access
                 self.count["reclaim_fail"] += 1
                 self._make_resident(page)
 
     def _place(self, page: int, tiers: tuple[str, ...]) -> bool:
-        # Give a page that leaves DRAM or CRAM the first backing that admits it (rule 2).
+        # Give a page that leaves DRAM or CRAM the first of ``tiers``, or else the swapfile, that admits it (rule 2).
         is_tier = self.plan.cram is not None and self.plan.cram.is_tier
         if is_tier and "cram" in tiers and self._cram_store(page):
             return True
