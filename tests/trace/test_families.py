@@ -63,3 +63,12 @@ def test_prefork__a_workers_pages_are_its_own():
 def test_families__that_cannot_be_are_refused(make, words):
     with pytest.raises(vl.InputError, match=words):
         make()
+
+
+def test_families__survive_a_file(tmp_path):
+    trace = vl.prefork(n_pages=100, n_accesses=300, n_workers=3)
+
+    again = vl.load_trace(vl.save_trace(trace, tmp_path / "prefork.parquet"))
+
+    for name in ("page", "op", "mapper", "mappers"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(trace, name))
