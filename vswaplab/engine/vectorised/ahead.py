@@ -23,8 +23,15 @@ from vswaplab.engine.vectorised.window import Window
 _NEVER = 1 << 62
 
 
-def run_ahead(mem: Memory, window: Window) -> Placement | None:
+def run_ahead(mem: Memory, window: Window, most: int) -> Placement | None:
     """Move a window's stop past as many reclaims as are certain.
+
+    Parameters
+    ----------
+    mem : Memory
+    window : Window
+    most : int
+        Victims worth looking for: a speed setting, it changes no number.
 
     Returns
     -------
@@ -34,7 +41,7 @@ def run_ahead(mem: Memory, window: Window) -> Placement | None:
     """
     if not _is_steady(mem, window):
         return None
-    wanted = window.needs.size + mem.plan.high
+    wanted = min(window.needs.size, most) + mem.plan.high
     pages, places = mem.coldest(mem.dram_hand, mem.log.length, wanted, in_cram=False)
     if not pages.size:
         return None

@@ -33,6 +33,7 @@ class Vectorised:
         self.count = self.mem.count
         self.device_in, self.device_out = self.mem.device_in, self.mem.device_out
         self._window = 1 << 12
+        self._victims = _MIN_WINDOW
         self._ticked = 0  # the access before which periodic events last ran
         self._reclaimed = -1  # the access that has had its reclaim
 
@@ -54,7 +55,9 @@ class Vectorised:
             self.count["oom"] = 1
             return at
         window = classify(self.mem, at, end, has_reclaimed=has_reclaimed)
-        victims = run_ahead(self.mem, window) if window.wants_reclaim else None
+        victims = run_ahead(self.mem, window, self._victims) if window.wants_reclaim else None
+        if victims is not None:
+            self._victims = max(_MIN_WINDOW, 2 * victims.pages.size)
         if window.stop:
             settle(self.mem, window)
         elif not window.wants_reclaim:
@@ -66,8 +69,8 @@ class Vectorised:
             reclaim_at = at + window.stop
             reclaim(self.mem)
             self._reclaimed = reclaim_at
-        # The next window should reach a little past the next reclaim: what lies behind it is classified twice.
-        aim = window.stop * 3 // 2 if window.wants_reclaim else 2 * (end - at)
+        # The next window should reach a little past its stop: what lies behind it is classified twice.
+        aim = window.stop * 3 // 2 if window.stop < end - at else 2 * (end - at)
         self._window = min(_MAX_WINDOW, max(_MIN_WINDOW, aim))
         return at + window.stop
 
