@@ -23,6 +23,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base.codecs import RAW
+from vswaplab.base.codecs import SIZE_COLUMNS as _MEASURED
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import data_dir
 from vswaplab.base.units import PAGE_SIZE
@@ -34,18 +36,7 @@ Kind = Literal["cram", "compressor"]
 GRANULES = (64, 1024, 4096)
 """Bytes that can be compressed as one unit: a line, a block, a page."""
 
-SIZE_COLUMNS = (
-    "raw",
-    "lz4_4k",
-    "lzo_4k",
-    "zstd1_4k",
-    "zstd3_4k",
-    "deflate1_4k",
-    "deflate_fixed_4k",
-    "lz4_1k",
-    "deflate1_1k",
-    "bdi_64",
-)
+SIZE_COLUMNS = (RAW, *_MEASURED)
 """Corpus columns a profile can store by; ``raw`` is 4096 for every page."""
 
 TAGS = ("P", "A", "S", "R", "D", "M", "guess")

@@ -15,25 +15,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base.codecs import RAW
 from vswaplab.base.draws import MAKER, draw
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
-
-SIZE_COLUMNS: dict[str, str] = {
-    "lz4_4k": "LZ4, whole page",
-    "lzo_4k": "LZO1X, whole page",
-    "zstd1_4k": "zstd level 1, whole page",
-    "zstd3_4k": "zstd level 3, whole page",
-    "deflate1_4k": "deflate level 1, whole page",
-    "deflate_fixed_4k": "deflate level 1 with fixed Huffman codes, whole page",
-    "lz4_1k": "LZ4, four 1 KiB blocks",
-    "deflate1_1k": "deflate level 1, four 1 KiB blocks",
-    "bdi_64": "base-delta-immediate, 64 lines of 64 bytes",
-}
-"""Size columns of a corpus: compressed bytes of a page, 1..4096."""
-
-RAW = "raw"
-"""The column every corpus has without storing it: 4096 bytes a page."""
 
 REGION_PAGES = 64
 """Pages of one region of a synthetic workload: 256 KiB of address space [guess]."""

@@ -404,19 +404,7 @@ def _shifted(trace: Trace, changes: list[tuple[int, float]]) -> Trace:
     if trace.content_shifts:
         raise InputError(f"{trace!r} drifts or collapses already: start from the trace it was made of")
     n_rows = len(trace.corpus)
-    return Trace(
-        trace.page,
-        trace.op,
-        n_pages=trace.n_pages,
-        repeat_reads=trace.repeat_reads,
-        repeat_writes=trace.repeat_writes,
-        mapper=trace.mapper,
-        mappers=trace.mappers,
-        content=trace.content,
+    return trace.like(
         corpus=stretched(trace.corpus, [factor for _, factor in changes]),
-        redraw_probability=trace.redraw_probability,
         content_shifts=[(at, (k + 1) * n_rows) for k, (at, _) in enumerate(changes)],
-        recorder_k=trace.recorder_k,
-        name=trace.name,
-        title=trace.title,
     )

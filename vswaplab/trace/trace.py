@@ -150,22 +150,30 @@ class Trace:
         Trace('trace', 2 accesses, 3 pages)
         """
         stop = slice(0, _count("n_accesses", n_accesses))
-        return Trace(
-            self.page[stop],
-            self.op[stop],
-            n_pages=self.n_pages,
+        return self.like(
+            page=self.page[stop],
+            op=self.op[stop],
             repeat_reads=None if self.repeat_reads is None else self.repeat_reads[stop],
             repeat_writes=None if self.repeat_writes is None else self.repeat_writes[stop],
             mapper=None if self.mapper is None else self.mapper[stop],
-            mappers=self.mappers,
-            content=self.content,
-            corpus=self.corpus,
-            redraw_probability=self.redraw_probability,
-            content_shifts=self.content_shifts,
-            recorder_k=self.recorder_k,
-            name=self.name,
-            title=self.title,
         )
+
+    def like(self, **changes: object) -> Trace:
+        """Make a trace that differs from this one in the arguments given, and in nothing else.
+
+        Examples
+        --------
+        >>> Trace([0, 1], name="short").like(name="same accesses")
+        Trace('same accesses', 2 accesses, 2 pages)
+        """
+        arguments = {name: getattr(self, name) for name in _ARGUMENTS}
+        return Trace(**arguments | changes)
+
+
+_ARGUMENTS = (
+    "page", "op", "n_pages", "repeat_reads", "repeat_writes", "mapper", "mappers", "content", "corpus",
+    "redraw_probability", "content_shifts", "recorder_k", "name", "title",
+)  # fmt: skip
 
 
 def default_content(n_pages: int, corpus: Corpus) -> NDArray[np.int32]:

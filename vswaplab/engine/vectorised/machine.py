@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from vswaplab.base.draws import CHOICE, REDRAW, draw
 from vswaplab.engine.outcome import Occupancy, PageTable
 from vswaplab.engine.plan import Plan
 from vswaplab.engine.vectorised.ahead import run_ahead
@@ -12,7 +11,7 @@ from vswaplab.engine.vectorised.memory import Memory
 from vswaplab.engine.vectorised.reclaim import let_go, reclaim
 from vswaplab.engine.vectorised.states import CRAM_POISONED, CRAM_WRITABLE, FREE, NONE
 from vswaplab.engine.vectorised.stream import stream_of
-from vswaplab.engine.vectorised.window import classify, settle
+from vswaplab.engine.vectorised.window import Window, classify, settle
 from vswaplab.trace.trace import Trace
 
 _MIN_WINDOW, _MAX_WINDOW = 256, 1 << 16
@@ -61,7 +60,7 @@ class Vectorised:
         if window.stop:
             settle(self.mem, window)
         elif not window.wants_reclaim:
-            self._one(at)
+            self._one(at, window)
             return at + 1
         if victims is not None:
             let_go(self.mem, victims)
@@ -98,7 +97,7 @@ class Vectorised:
 
     # One access -----------------------------------------------------------------------------
 
-    def _one(self, at: int) -> None:
+    def _one(self, at: int, window: Window) -> None:
         # What only the writable budget makes possible: poison, sigbus, a zombie reaped at once.
         mem, page, op = self.mem, int(self.trace.page[at]), int(self.trace.op[at])
         pages = np.array([page])
@@ -114,7 +113,8 @@ class Vectorised:
             mem.release_slots(pages)
             mem.state[page] = NONE
         else:
-            self._overrun(at, page, was)
+            assert window.row is not None  # only a write that draws can grow
+            self._overrun(page, was, int(window.row[0]))
         mem.touch(pages)
         for repeats in (self.trace.repeat_reads, self.trace.repeat_writes):
             self.count["repeat_unserved"] += 0 if repeats is None else int(repeats[at])
@@ -126,14 +126,10 @@ class Vectorised:
         mem.release_slots(np.array([page]))
         mem.state[page] = NONE
 
-    def _overrun(self, at: int, page: int, was: int) -> None:
+    def _overrun(self, page: int, was: int, row: int) -> None:
         # The write that makes stored bytes exceed the media loses its page.
         mem = self.mem
-        assert draw(self.plan.seed, at, REDRAW) >> 11 < self.plan.redraw_below
-        corpus, first = self.trace.corpus, int(self.trace.content[page])
-        offset = draw(self.plan.seed, at, CHOICE) % int(corpus.region_rows[first])
-        shift = int(self.trace.shifts(np.array([at]))[0])
-        mem.content[page] = int(corpus.region_start[first]) + offset + shift
+        mem.content[page] = row
         self.count["cram_write" if was == CRAM_WRITABLE else "cram_made_writable"] += 1
         mem.writable += was != CRAM_WRITABLE
         self.count["poison"] += 1
