@@ -78,6 +78,8 @@ def test_trace_of__the_fill_writes_every_page_in_order() -> None:
 
 # while the pool's worker moves entries: the counters are not read at one moment
 IN_MOTION = {"vs_zipf_mp10_w32": 53}
+MOST_APART = 240
+ZSWAP_EVENTS = {"zswpout": 1, "zswpin": -1, "zswpwb": -1}
 
 
 @pytest.mark.parametrize("name", VSWAP)
@@ -95,6 +97,17 @@ def test_measured__memory_swap_current_is_the_physical_slots(name: str) -> None:
 
     assert apart.median() == 0
     assert (apart.abs() > 20).sum() <= 2  # writes in flight
+
+
+@pytest.mark.parametrize("name", [name for name in COMPLETED if RUNS[name]["zswap"]])
+def test_zswap__holds_what_was_stored_and_neither_loaded_nor_written_back(name: str) -> None:
+    still_there = pl.col("vm_zswpout") - pl.col("vm_zswpin") - pl.col("vm_zswpwb")
+    apart = measured(name).filter(SETTLED).select(pl.col("zs_stored_pages") - still_there).to_series()
+    modelled = truth.model(RUNS[name])
+
+    assert apart.abs().max() <= MOST_APART
+    assert apart.median() == 0
+    assert modelled.tier("zswap") == sum(sign * modelled.totals[k] for k, sign in ZSWAP_EVENTS.items())
 
 
 @pytest.mark.parametrize("name", PLAIN)
