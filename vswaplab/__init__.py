@@ -6,10 +6,12 @@ from vswaplab.base.backing import Backing, Op
 from vswaplab.base.errors import InputError
 from vswaplab.engine import simulate
 from vswaplab.engine.follow import follow
-from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zswap, machine_from_dict
+from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
 from vswaplab.machine.layers import layer_designs, metadata_bytes
 from vswaplab.machine.presets import preset
 from vswaplab.machine.profiles import Profile, profiles
+from vswaplab.machine.swapoff import swapoff, swapoff_work
+from vswaplab.machine.transitions import backend_work, transitions
 from vswaplab.results.result import Result, load_result
 from vswaplab.trace import (
     Corpus,
@@ -45,7 +47,9 @@ __all__ = [
     "Result",
     "Swapfile",
     "Trace",
+    "Zram",
     "Zswap",
+    "backend_work",
     "collapse",
     "drift",
     "follow",
@@ -65,7 +69,10 @@ __all__ = [
     "scan",
     "shipped_traces",
     "simulate",
+    "swapoff",
+    "swapoff_work",
     "synthetic_corpus",
+    "transitions",
     "uniform",
     "zipf",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import polars as pl
@@ -12,10 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vswaplab as vl
+from vswaplab.engine.outcome import Drain
 from vswaplab.engine.plan import make_plan
 from vswaplab.engine.reference import Reference
 from vswaplab.engine.vectorised import Vectorised
 from vswaplab.engine.vectorised import machine as vectorised_machine
+from vswaplab.machine.swapoff import Swapoff, resolve
 
 # Coarse sizes, so that "exactly at the limit" happens.
 DEVICE = vl.Profile(
@@ -93,6 +96,17 @@ def drams(draw: st.DrawFn) -> vl.Dram:
     )
 
 
+def budgets(mode: str) -> st.SearchStrategy[dict[str, object]]:
+    """What may be written in place, and who says so."""
+    if mode == "tier":
+        return st.just({})
+    of_host = st.builds(lambda n: {"writable_budget_pages": n}, st.sampled_from([0, 0, 1, 2, 5, 40, 40]))
+    of_device = st.builds(
+        lambda n: {"writable_budget_pages": n, "budget_owner": "device"}, st.sampled_from([1, 2, 5, 40])
+    )
+    return st.one_of(of_host, of_host, of_device)
+
+
 @st.composite
 def crams(draw: st.DrawFn) -> vl.Cram:
     media = draw(st.sampled_from([1, 1024, 4096, 8192, 16384, 16384, 30000, 65536]))
@@ -109,7 +123,10 @@ def crams(draw: st.DrawFn) -> vl.Cram:
         media_bytes=media,
         advertised_bytes=max(media, advertised),
         mode=mode,
-        writable_budget_pages=0 if mode == "tier" else draw(st.sampled_from([0, 0, 1, 2, 5, 40, 40])),
+        **draw(budgets(mode)),
+        pressure_law=draw(st.sampled_from(["two-level", "two-level", "proportional"])),
+        balloon=draw(st.sampled_from([False, False, True])),
+        trim_batch_pages=draw(st.sampled_from([1, 3, 512])),
         writeback_to=draw(st.sampled_from(["zswap", "swapfile"])),
         close_at=close_at,
         open_at=open_at,
@@ -136,6 +153,18 @@ roomy = st.just([vl.Swapfile(capacity_slots=100)])
 tight = st.lists(
     st.builds(vl.Swapfile, capacity_slots=st.sampled_from([1, 3, 10, 30, 100]), priority=st.integers(-1, 2)), max_size=3
 )
+zrams = st.builds(
+    vl.Zram,
+    disksize_bytes=st.sampled_from([4096, 3 * 4096, 20 * 4096, 100 * 4096]),
+    compressor=st.just("zstd"),
+    mem_limit_bytes=st.sampled_from([0, 0, 4096, 16384, 40000]),
+    priority=st.sampled_from([-2, 100]),
+    idle_period=st.sampled_from([1, 7, 50]),
+    recompressor=st.sampled_from([None, "lz4"]),
+    backing_slots=st.sampled_from([0, 2, 50]),
+    writeback=st.sampled_from(["idle", "huge", "huge-idle"]),
+    writeback_limit=st.sampled_from([None, None, 3]),
+)
 machines = st.builds(
     vl.Machine,
     dram=drams(),
@@ -144,29 +173,66 @@ machines = st.builds(
     swapfiles=st.one_of(roomy, roomy, tight),
     swap_max_slots=st.sampled_from([None] * 8 + [0, 2, 20]),
     layer=st.sampled_from(["vswap", "vswap", "none"]),
+    zram=st.one_of(st.none(), st.none(), zrams),
 )
 
 
-def run(engine: Reference | Vectorised, n: int, batch: int) -> int:
-    for start in range(0, n, batch):
-        stop = min(start + batch, n)
-        done = engine.run(start, stop)
-        if done < stop:
+@st.composite
+def swapoffs(draw: st.DrawFn, machine: vl.Machine, n_accesses: int) -> list[Swapoff]:
+    """Up to two of the machine's devices, taken away at some access."""
+    devices: list[int | str] = [*range(len(machine.swapfiles)), *(["zram"] if machine.zram else [])]
+    devices += ["cram"] if machine.cram else []
+    gone = draw(st.lists(st.sampled_from(devices), max_size=2, unique=True)) if devices else []
+    return [
+        vl.swapoff(at=draw(st.integers(0, n_accesses)), device=d, method=draw(st.sampled_from([None, "page-table"])))
+        for d in gone
+    ]
+
+
+def run(engine: Reference | Vectorised, start: int, stop: int, batch: int) -> int:
+    if engine.count["oom"]:
+        return start
+    for at in range(start, stop, batch):
+        end = min(at + batch, stop)
+        done = engine.run(at, end)
+        if done < end:
             return done
-    return n
+    return stop
 
 
-def assert_same(trace: vl.Trace, machine: vl.Machine, seed: int, batch: int, window: int) -> None:
+def stretches(trace: vl.Trace, events: Sequence[Swapoff]) -> Iterator[tuple[int, int, Swapoff | None]]:
+    """The accesses between two events, each with the event that ends them."""
+    start = 0
+    for event in sorted(events, key=lambda e: e.at):
+        yield start, event.at, event
+        start = event.at
+    yield start, len(trace), None
+
+
+def take_away(engine: Reference | Vectorised, device: int | None, *, maps: bool) -> Drain:
+    return engine.remove_cram(maps=maps) if device is None else engine.swapoff(device, maps=maps)
+
+
+def assert_same(
+    trace: vl.Trace, machine: vl.Machine, seed: int, batch: int, window: int, events: Sequence[Swapoff] = ()
+) -> None:
     plan = make_plan(trace, machine, seed)
     reference, fast = Reference(plan, trace), Vectorised(plan, trace)
     fast._window = window
-    done = run(reference, len(trace), len(trace))
-    assert run(fast, len(trace), batch) == done
+    for start, stop, event in stretches(trace, events):
+        done = run(reference, start, stop, len(trace))
+        assert run(fast, start, stop, batch) == done
+        if reference.count["oom"]:
+            break
+        if event is not None:
+            device, method = resolve(event, machine)
+            seen = [take_away(engine, device, maps=method == "page-table") for engine in (reference, fast)]
+            assert seen[0] == seen[1]
     reference.check()
     different = {k: (v, fast.count[k]) for k, v in reference.count.items() if v != fast.count[k]}
     assert not different, f"counters (reference, vectorised): {different}"
     assert (reference.device_in, reference.device_out) == (fast.device_in, fast.device_out)
-    assert reference.occupancy() == fast.occupancy()
+    assert asdict(reference.occupancy()) == asdict(fast.occupancy())
     table, other = reference.page_table(), fast.page_table()
     for name in table.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(table, name), getattr(other, name), err_msg=name)
@@ -181,11 +247,12 @@ def roomy_machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
     low, high = sorted(draw(st.lists(st.sampled_from([0.25, 0.5, 0.75, 1.0]), min_size=2, max_size=2)))
     device_pages = media // 4096 + draw(st.integers(1, n_pages))
     node_low = draw(st.sampled_from([0, 0, 1])) if device_pages > 3 else 0
+    mode = draw(st.sampled_from(["swap", "swap", "tier"]))
     cram = vl.Cram(
         profile=DEVICE,
         media_bytes=media,
         advertised_bytes=device_pages * 4096,
-        mode=draw(st.sampled_from(["swap", "swap", "tier"])),
+        mode=mode,
         writeback_to=draw(st.sampled_from(["zswap", "swapfile"])),
         close_at=close_at,
         open_at=open_at,
@@ -195,6 +262,10 @@ def roomy_machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
         node_high=3 * node_low,
         report_lag=draw(st.sampled_from([0, 0, 100, 1000])),
         flush_period=draw(st.sampled_from([0, 0, 300])),
+        balloon=draw(st.sampled_from([False, False, True])),
+        **draw(st.sampled_from([{}, {}, {"writable_budget_pages": 20, "budget_owner": "device"}]))
+        if mode == "swap"
+        else {},
     )
     zswap = vl.Zswap(
         compressor="zstd",
@@ -207,6 +278,17 @@ def roomy_machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
         draw(st.sampled_from([zswap, zswap, None])),
         [vl.Swapfile(draw(st.integers(n_pages // 2, 3 * n_pages)))],
         layer=draw(st.sampled_from(["vswap", "vswap", "none"])),
+        zram=draw(roomy_zrams(n_pages)) if draw(st.sampled_from([False, False, True])) else None,
+    )
+
+
+def roomy_zrams(n_pages: int) -> st.SearchStrategy[vl.Zram]:
+    return st.builds(
+        vl.Zram,
+        disksize_bytes=st.sampled_from([n_pages // 4 + 1, 2 * n_pages]).map(lambda n: n * 4096),
+        compressor=st.just("zstd"),
+        mem_limit_bytes=st.sampled_from([0, n_pages * 300 + 4096]),
+        idle_period=st.sampled_from([0, 700]),
     )
 
 
@@ -229,14 +311,16 @@ def agree_on_tiny(data: st.DataObject) -> None:
     batch = data.draw(st.sampled_from([1, 2, 7, 64, len(trace)]))
     window = data.draw(st.sampled_from([1, 5, 64, 4096]))
     with smallest_window(window):
-        assert_same(trace, machine, data.draw(st.integers(0, 3)), batch, window)
+        events = data.draw(st.one_of(st.just([]), swapoffs(machine, len(trace))))
+        assert_same(trace, machine, data.draw(st.integers(0, 3)), batch, window, events)
 
 
 def agree_on_roomy(data: st.DataObject) -> None:
     trace = data.draw(traces(most_pages=400, most_accesses=4000))
     machine = data.draw(roomy_machines(max(trace.n_pages, 10)))
     with smallest_window(data.draw(st.sampled_from([32, 256]))):
-        assert_same(trace, machine, 0, data.draw(st.sampled_from([100, len(trace)])), 256)
+        events = data.draw(st.one_of(st.just([]), st.just([]), swapoffs(machine, len(trace))))
+        assert_same(trace, machine, 0, data.draw(st.sampled_from([100, len(trace)])), 256, events)
 
 
 @settings(quick, max_examples=150)

@@ -469,7 +469,7 @@ def test_flush__freed_bytes_return_together_at_the_next_flush(kit):
         w2  first_touch reclaim_runs cram_in(900)               # 1800 of 2000
         f0                                                      # 900 bytes wait for the flush
         w3  first_touch reclaim_runs cram_refused pswpout       # 2: 1800 + 900 > 2000
-        w4  flushes first_touch reclaim_runs cram_in(900)       # access 5: flushed before it; 3 makes 1800
+        w4  flushes trims first_touch reclaim_runs cram_in(900)       # access 5: flushed before it; 3 makes 1800
         """,
         one(kit.cram(2000, 4, flush_period=5)),
         sizes=900,
@@ -502,7 +502,7 @@ def test_periods__reaper_then_flush_then_report(kit):
         w1  first_touch reclaim_runs cram_in(1000)
         w0  cram_made_writable
         f0  zombies
-        w2  reaped flushes first_touch reclaim_runs cram_in(1000)
+        w2  reaped flushes trims first_touch reclaim_runs cram_in(1000)
         """,
         one(
             kit.cram(

@@ -25,7 +25,8 @@ class Backing(IntEnum):
     ZERO = 1
     CRAM = 2
     ZSWAP = 3
-    SWAPFILE = 4
+    ZRAM = 4
+    SWAPFILE = 5
 
 
 class State(IntEnum):
@@ -33,7 +34,7 @@ class State(IntEnum):
 
     The three ``CRAM_*`` mappings and ``CRAM_POISONED`` are the states of the
     page's mapper; everything from ``CRAM_SOFTLEAF`` to ``CRAM_POISONED`` holds
-    a device page.
+    a device page. ``SWAPFILE`` is any swap device, zram too: the slot says which.
     """
 
     NONE = 0

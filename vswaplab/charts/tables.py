@@ -35,14 +35,16 @@ FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
     "CRAM, mapped in place": (("cram_soft_fault", "cram_made_writable"), PALE_CRAM),
     "CRAM, moved to DRAM": (("cram_promote",), TIER_COLOURS["CRAM"]),
     "zswap, decompressed": (("zswpin",), TIER_COLOURS["zswap"]),
-    "swapfile, read": (("pswpin",), TIER_COLOURS["swapfile"]),
+    "zram, decompressed": (("zram_read", "zram_read_recompressed", "zram_bd_reads"), TIER_COLOURS["zram"]),
+    "swapfile, read": (("pswpin_swapfile",), TIER_COLOURS["swapfile"]),
 }
 """Kind of fault: the counters it adds up, its colour; from the axis outwards."""
 
 TRAFFIC: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "CRAM": (("cram_in",), ("cram_promote",)),
     "zswap": (("zswpout",), ("zswpin",)),
-    "swapfile": (("pswpout",), ("pswpin",)),
+    "zram": (("pswpout_zram",), ("pswpin_zram",)),
+    "swapfile": (("pswpout_swapfile",), ("pswpin_swapfile",)),
 }
 """Tier: counters of pages that went into it (down in the figure), of pages that came back (up)."""
 

@@ -26,6 +26,7 @@ TIER_COLOURS = {
     "ZERO": "#B3B3B3",
     "CRAM": "#009E73",
     "zswap": "#E69F00",
+    "zram": "#CC79A7",
     "swapfile": "#D55E00",
 }
 """The one colour of each tier."""

@@ -85,7 +85,7 @@ def follow(trace: Trace, machine: Machine, *, seed: int = 0) -> pl.DataFrame:
         op = Op(int(trace.op[index])).name.lower()
         event = next((name for name in (*OUTCOMES, "frees") if runner.count[name] > before[name]), "")
         for page in range(trace.n_pages):
-            place = PLACES[runner.state.get(page, State.NONE)]
+            place = ("zram", "zram") if page in runner.zram else PLACES[runner.state.get(page, State.NONE)]
             rows.append((index, op, int(trace.page[index]), page, *place, event))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ class Occupancy:
     writable: int
     """Writable budget in use."""
     zombies: int
+    balloon: int
+    """Device pages that the balloon holds back."""
     zswap: int
     zswap_bytes: int
     """Compressed lengths."""
@@ -33,8 +36,16 @@ class Occupancy:
     """zsmalloc footprint, units of 2**-20 bytes."""
     swapped: int
     """Pages whose only copy is on a swapfile."""
+    zram: int
+    """Pages whose only copy is on zram, its backing device included."""
+    zram_bytes: int
+    """Bytes stored in its pool."""
+    zram_footprint: int
+    """zsmalloc footprint, units of 2**-20 bytes."""
+    cache_only: int
+    """Resident pages that only the swap cache knows."""
     slots: tuple[int, ...]
-    """Slots in use of each swapfile, clean copies of resident pages included."""
+    """Slots in use of each swap device, clean copies of resident pages included."""
     free_pages: int
     gate_open: bool
     pool_full: bool
@@ -57,6 +68,10 @@ class PageTable:
     """Who maps the page, one bit a mapper."""
     mapped: NDArray[np.uint8]
     """Who has a CRAM page mapped; the other mappers have a swap entry."""
+    cache_only: NDArray[np.bool_]
+    """Resident, but only the swap cache knows it: its entry names a virtual slot without backing."""
+    zram_level: NDArray[np.uint8]
+    """Of a page on zram: 0 first compressor, 1 second, 2 on the backing device."""
     rank: NDArray[np.int64]
     """Place in the reclaim order of its tier, 0 is next; -1: in none."""
 
@@ -73,5 +88,56 @@ class PageTable:
             referenced=np.zeros(n, np.bool_),
             mappers=np.ones(n, np.uint8),
             mapped=np.zeros(n, np.uint8),
+            cache_only=np.zeros(n, np.bool_),
+            zram_level=np.zeros(n, np.uint8),
             rank=np.full(n, -1, np.int64),
         )
+
+
+@dataclass
+class Drain:
+    """What emptying a device moved, pages."""
+
+    pages_read: int = 0
+    """Read from the swapfile, or from zram's backing device."""
+    pages_loaded: int = 0
+    """Decompressed, out of zswap or zram."""
+    zero_loaded: int = 0
+    cram_loaded: int = 0
+    """Copied from CRAM to DRAM."""
+    copies_dropped: int = 0
+    """Slots behind pages that are in DRAM or CRAM: given back, nothing read."""
+    written_back: int = 0
+    """CRAM pages that went on to a slower tier."""
+    cache_only: int = 0
+    """Loaded pages that only the swap cache knows: a minor fault each, when they are touched."""
+    pte_changed: int = 0
+    """Page-table entries rewritten."""
+
+
+class Engine(Protocol):
+    """What a run asks of an engine."""
+
+    count: dict[str, int]
+    device_in: list[int]
+    device_out: list[int]
+
+    def run(self, start: int, stop: int) -> int:
+        """Process accesses start..stop-1; return the index of the first one not processed."""
+        ...
+
+    def occupancy(self) -> Occupancy:
+        """Count what each tier holds now."""
+        ...
+
+    def page_table(self) -> PageTable:
+        """Lay the state out as arrays."""
+        ...
+
+    def swapoff(self, device: int, *, maps: bool) -> Drain:
+        """Empty a swap device and take it away."""
+        ...
+
+    def remove_cram(self, *, maps: bool) -> Drain:
+        """Empty the CRAM device and take it away."""
+        ...

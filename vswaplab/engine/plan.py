@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vswaplab.base.draws import threshold
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
-from vswaplab.machine.config import Cram, Machine, Zswap
+from vswaplab.machine.config import Cram, Machine, Zram, Zswap
 from vswaplab.trace.trace import Trace
 
 FOOTPRINT_PAGE = PAGE_SIZE << SHARE_BITS
@@ -40,6 +40,15 @@ class CramPlan:
     node_low: int
     node_high: int
     budget: int
+    is_device_budget: bool
+    """The device grants writes in place, as many as its free media can take at worst."""
+    worst_bytes: int
+    """Bytes of a page that does not compress."""
+    is_proportional: bool
+    """Pressure raises the node's watermarks in proportion."""
+    balloon_ratio: int
+    """Advertised ratio, per mille, that the balloon holds the device to; 0: no balloon."""
+    trim_batch: int
     to_zswap: bool
     report_lag: int
     flush_period: int
@@ -48,6 +57,21 @@ class CramPlan:
     """Charge units a CRAM page still costs its group (tier mode under memory.max)."""
     bytes_of_row: NDArray[np.int32]
     """(n_rows,) bytes a content takes on the media."""
+
+    def pressure(self, stored: int) -> int:
+        """Say how hard the device presses, 0 to 1000, with ``stored`` bytes on its media."""
+        if stored >= self.close_bytes:
+            return 1000
+        return max(0, stored - self.open_bytes) * 1000 // max(1, self.close_bytes - self.open_bytes)
+
+    def balloon_pages(self, stored: int, pages: int) -> int:
+        """Say how many device pages to hold back if the device reports ``stored`` bytes for ``pages``.
+
+        mm/cram.c: pages shown x (advertised ratio - reported one) / advertised, per mille, whole numbers.
+        """
+        reported = pages * PAGE_SIZE * 1000 // stored if stored else self.balloon_ratio
+        missing = max(0, self.balloon_ratio - reported)
+        return self.device_pages * missing // self.balloon_ratio if missing else 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +91,39 @@ class ZswapPlan:
 
 
 @dataclass(frozen=True)
+class ZramPlan:
+    """A zram device in whole numbers."""
+
+    device: int
+    """Its number among the swap devices."""
+    limit_footprint: int
+    """The most its pool may take, units of 2**-20 bytes."""
+    length_of_row: NDArray[np.int32]
+    """(n_rows,) bytes stored, 4096: raw."""
+    second_length_of_row: NDArray[np.int32] | None
+    """(n_rows,) the same after recompression; None: there is none."""
+    footprint_of_length: NDArray[np.int64]
+    """(4097,) units of 2**-20 bytes."""
+    charge_of_length: NDArray[np.int64]
+    """(4097,) charge units."""
+    idle_period: int
+    backing_slots: int
+    writes_idle: bool
+    """A page must be idle to be written back."""
+    writes_huge: bool
+    """A page must be incompressible to be written back."""
+    writeback_limit: int
+
+    def footprint(self, length: NDArray[np.integer]) -> int:
+        """Add up what objects of these lengths take, units of 2**-20 bytes; 0 bytes are no object."""
+        return int(self.footprint_of_length.take(length)[length > 0].sum())
+
+    def charge(self, length: NDArray[np.integer]) -> int:
+        """Add up what objects of these lengths cost DRAM, charge units."""
+        return int(self.charge_of_length.take(length)[length > 0].sum())
+
+
+@dataclass(frozen=True)
 class Plan:
     """A machine and a trace in whole numbers."""
 
@@ -80,6 +137,7 @@ class Plan:
     redraw_below: int
     cram: CramPlan | None
     zswap: ZswapPlan | None
+    zram: ZramPlan | None
     slots_of_device: tuple[int, ...]
     device_order: tuple[int, ...]
     """Devices, highest priority first."""
@@ -89,9 +147,9 @@ class Plan:
     seed: int
 
     @property
-    def all_slots(self) -> int:
-        """Slots of all devices together."""
-        return sum(self.slots_of_device)
+    def zram_device(self) -> int:
+        """Number of the zram device, -1: none."""
+        return -1 if self.zram is None else self.zram.device
 
 
 def make_plan(trace: Trace, machine: Machine, seed: int) -> Plan:
@@ -104,7 +162,7 @@ def make_plan(trace: Trace, machine: Machine, seed: int) -> Plan:
     """
     unit_bits = SHARE_BITS if machine.dram.charge == "host" else 0
     page_charge = PAGE_SIZE << unit_bits
-    devices = machine.swapfiles
+    devices = machine.swap_devices
     return Plan(
         n_pages=trace.n_pages,
         page_charge=page_charge,
@@ -115,6 +173,7 @@ def make_plan(trace: Trace, machine: Machine, seed: int) -> Plan:
         redraw_below=threshold(trace.redraw_probability),
         cram=None if machine.cram is None else _cram_plan(machine.cram, trace, machine.dram.charge, page_charge),
         zswap=None if machine.zswap is None else _zswap_plan(machine.zswap, trace, machine),
+        zram=None if machine.zram is None else _zram_plan(machine.zram, trace, machine),
         slots_of_device=tuple(d.capacity_slots for d in devices),
         device_order=tuple(sorted(range(len(devices)), key=lambda d: -devices[d].priority)),
         max_slots=NO_LIMIT if machine.swap_max_slots is None else machine.swap_max_slots,
@@ -139,6 +198,11 @@ def _cram_plan(cram: Cram, trace: Trace, charge: str, page_charge: int) -> CramP
         node_low=cram.node_low,
         node_high=cram.node_high,
         budget=cram.writable_budget_pages,
+        is_device_budget=cram.budget_owner == "device",
+        worst_bytes=int(cram.device.stored_bytes(np.array([PAGE_SIZE]))[0]),
+        is_proportional=cram.pressure_law == "proportional",
+        balloon_ratio=(cram.advertised_bytes or 0) * 1000 // cram.media_bytes if cram.balloon else 0,
+        trim_batch=cram.trim_batch_pages,
         to_zswap=cram.writeback_to == "zswap",
         report_lag=cram.report_lag,
         flush_period=cram.flush_period,
@@ -160,4 +224,29 @@ def _zswap_plan(zswap: Zswap, trace: Trace, machine: Machine) -> ZswapPlan:
         length_of_row=trace.corpus.sizes(zswap.profile.size_column),
         footprint_of_length=footprint,
         charge_of_length=footprint if machine.dram.charge == "host" else by_length,
+    )
+
+
+def _zram_plan(zram: Zram, trace: Trace, machine: Machine) -> ZramPlan:
+    footprint = footprint_table()
+
+    def stored(column: str) -> NDArray[np.int32]:
+        # As zram_write_page: what would fill a whole page of the pool is stored raw.
+        length = trace.corpus.sizes(column)
+        return np.where(footprint.take(length) >= FOOTPRINT_PAGE, PAGE_SIZE, length).astype(np.int32)
+
+    second = zram.second_profile
+    limit_pages = -(-zram.mem_limit_bytes // PAGE_SIZE)
+    return ZramPlan(
+        device=len(machine.swapfiles),
+        limit_footprint=limit_pages * FOOTPRINT_PAGE if limit_pages else NO_LIMIT,
+        length_of_row=stored(zram.profile.size_column),
+        second_length_of_row=None if second is None else stored(second.size_column),
+        footprint_of_length=footprint,
+        charge_of_length=footprint if machine.dram.charge == "host" else np.zeros_like(footprint),
+        idle_period=zram.idle_period,
+        backing_slots=zram.backing_slots,
+        writes_idle=zram.writeback != "huge",
+        writes_huge=zram.writeback != "idle",
+        writeback_limit=NO_LIMIT if zram.writeback_limit is None else zram.writeback_limit,
     )

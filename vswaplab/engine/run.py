@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -13,12 +12,14 @@ import polars as pl
 from vswaplab.base.backing import BACKING_OF_STATE, MAPPING_OF_STATE, Backing, State
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.engine.outcome import Occupancy, PageTable
+from vswaplab.engine.outcome import Engine, Occupancy, PageTable
 from vswaplab.engine.plan import Plan, make_plan
 from vswaplab.engine.reference import Reference
+from vswaplab.engine.timeline import Timeline
 from vswaplab.engine.vectorised import Vectorised
 from vswaplab.engine.zsmalloc import SHARE_BITS
 from vswaplab.machine.config import Machine
+from vswaplab.machine.swapoff import Swapoff
 from vswaplab.results.counters import COUNTER_NAMES, TIMES
 from vswaplab.results.prices import add_times
 from vswaplab.results.result import Result
@@ -30,21 +31,7 @@ Progress = Callable[[int, int], None]
 DEFAULT_EPOCHS = 200
 
 
-class _Engine(Protocol):
-    count: dict[str, int]
-    device_in: list[int]
-    device_out: list[int]
-
-    def __init__(self, plan: Plan, trace: Trace) -> None: ...
-
-    def run(self, start: int, stop: int) -> int: ...
-
-    def occupancy(self) -> Occupancy: ...
-
-    def page_table(self) -> PageTable: ...
-
-
-ENGINES: dict[str, type[_Engine]] = {"vectorised": Vectorised, "reference": Reference}
+ENGINES: dict[str, Callable[[Plan, Trace], Engine]] = {"vectorised": Vectorised, "reference": Reference}
 
 
 def simulate(
@@ -55,7 +42,7 @@ def simulate(
     engine: str = "vectorised",
     batch_size: int | None = None,
     epoch_accesses: int | None = None,
-    events: Sequence[object] = (),
+    events: Sequence[Swapoff] = (),
     progress: Progress | None = None,
 ) -> Result:
     """Run a trace on a machine.
@@ -73,9 +60,9 @@ def simulate(
         no number. Default: a whole window.
     epoch_accesses : accesses
         Length of a reporting window; default: 200 windows.
-    events : sequence
-        What happens to the machine in the middle of a run: nothing in this
-        version, so it must be empty.
+    events : sequence of ``vl.swapoff(...)``
+        Devices taken away in the middle of the run; ``result.events`` says
+        what that took.
     progress : callable
         Called as ``progress(done, total)`` after every window.
 
@@ -83,14 +70,14 @@ def simulate(
     -------
     result : Result
         If memory ran out, ``totals["oom"]`` is 1 and the result ends before
-        the access that found no frame. After Ctrl-C the finished windows are
+        the access (or the event) that found no frame. After Ctrl-C the finished windows are
         kept and ``provenance["partial"]`` is true.
 
     Raises
     ------
     InputError
         An unknown engine, a batch or window below 1, a trace whose corpus
-        lacks the column a profile needs.
+        lacks the column a profile needs, an event that the machine cannot have.
     """
     if not isinstance(trace, Trace):
         raise InputError(f"trace must be a vl.Trace, got {trace!r}: read one with vl.load_trace")
@@ -98,9 +85,8 @@ def simulate(
         raise InputError(f"machine must be a vl.Machine, got {machine!r}: make one, or take vl.preset(name, n_pages)")
     if engine not in ENGINES:
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
-    if events:
-        raise InputError(f"events has {len(events)} entries: this version models none, leave it out")
     total = len(trace)
+    timeline = Timeline(events, machine, trace)
     window = _positive("epoch_accesses", epoch_accesses, -(-total // DEFAULT_EPOCHS))
     batch = _positive("batch_size", batch_size, window)
     plan = make_plan(trace, machine, _seed(seed))
@@ -111,7 +97,7 @@ def simulate(
     try:
         for start in range(0, total, window):
             stop = min(start + window, total)
-            done = _run_window(runner, start, stop, batch)
+            done = _run_window(runner, timeline, start, stop, batch)
             recorder.record(start, done)
             if progress is not None:
                 progress(done, total)
@@ -135,16 +121,20 @@ def simulate(
         "partial": partial,
         "notes": notes,
     }
-    return recorder.result(machine, provenance)
+    return recorder.result(machine, provenance, timeline.table())
 
 
-def _run_window(runner: _Engine, start: int, stop: int, batch: int) -> int:
-    for at in range(start, stop, batch):
-        end = min(at + batch, stop)
+def _run_window(runner: Engine, timeline: Timeline, start: int, stop: int, batch: int) -> int:
+    at = start
+    while True:
+        timeline.apply(runner, at, stop)
+        if at == stop or runner.count["oom"]:
+            return at
+        end = min(at + batch, stop, timeline.next_at)
         done = runner.run(at, end)
         if done < end:
             return done
-    return stop
+        at = end
 
 
 def _positive(name: str, value: int | None, default: int) -> int:
@@ -177,7 +167,7 @@ def _notes(trace: Trace, machine: Machine) -> list[str]:
 class _Recorder:
     # Collects one row of counters per window, and the tiers' occupancy at its end.
 
-    def __init__(self, runner: _Engine) -> None:
+    def __init__(self, runner: Engine) -> None:
         self.runner = runner
         self.names = [*COUNTER_NAMES]
         self.names += [f"{way}_{d}" for d in range(len(runner.device_in)) for way in ("pswpin", "pswpout")]
@@ -192,16 +182,26 @@ class _Recorder:
         self.rows.append([*runner.count.values(), *devices])
         self.occupancies.append(runner.occupancy())
 
-    def result(self, machine: Machine, provenance: dict[str, object]) -> Result:
+    def result(self, machine: Machine, provenance: dict[str, object], events: pl.DataFrame) -> Result:
         rows = np.array(self.rows, np.int64).reshape(-1, len(self.names))
         spans = np.array(self.spans, np.int64).reshape(-1, 2)
         columns = {"epoch": np.arange(len(rows)), "start": spans[:, 0], "stop": spans[:, 1]}
         counters = np.diff(rows, axis=0, prepend=0)
         columns |= {name: counters[:, i] for i, name in enumerate(self.names)}
-        epochs = add_times(pl.DataFrame(columns), machine)
+        epochs = add_times(_by_kind_of_device(pl.DataFrame(columns), len(machine.swapfiles)), machine)
         totals = {name: int(epochs[name].sum()) for name in (*COUNTER_NAMES, *TIMES)}
-        pages = _page_frame(self.runner.page_table())
-        return Result(totals, epochs, _tier_frame(spans[:, 1], self.occupancies, machine), pages, provenance)
+        pages = _page_frame(self.runner.page_table(), machine)
+        return Result(totals, epochs, _tier_frame(spans[:, 1], self.occupancies, machine), pages, events, provenance)
+
+
+def _by_kind_of_device(epochs: pl.DataFrame, n_files: int) -> pl.DataFrame:
+    # pswpin and pswpout count all swap devices, as the kernel does; zram is the one behind the swapfiles.
+    sums = []
+    for way in ("pswpin", "pswpout"):
+        of_files = [f"{way}_{d}" for d in range(n_files)]
+        total = pl.sum_horizontal(pl.lit(0, pl.Int64), *of_files)
+        sums += [total.alias(f"{way}_swapfile"), (pl.col(way) - total).alias(f"{way}_zram")]
+    return epochs.with_columns(sums)
 
 
 def _tier_frame(stops: np.ndarray, occupancies: list[Occupancy], machine: Machine) -> pl.DataFrame:
@@ -211,26 +211,39 @@ def _tier_frame(stops: np.ndarray, occupancies: list[Occupancy], machine: Machin
         for row in _tier_rows(seen, machine)
     ]
     schema = {"epoch": pl.Int64, "access": pl.Int64, "tier": pl.String}
-    schema |= dict.fromkeys(("pages", "stored_bytes", "media_bytes", "multi_state_pages"), pl.Int64)
+    schema |= dict.fromkeys(_TIER_COLUMNS, pl.Int64)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _tier_rows(seen: Occupancy, machine: Machine) -> list[tuple[str, int, int, int, int]]:
-    resident = seen.resident * PAGE_SIZE
-    rows = [("DRAM", seen.resident, resident, resident, 0), ("ZERO", seen.zero, 0, 0, 0)]
+_TIER_COLUMNS = (
+    "pages", "stored_bytes", "media_bytes", "multi_state_pages", "writable_pages", "zombie_pages", "balloon_pages",
+)  # fmt: skip
+
+
+def _tier_rows(seen: Occupancy, machine: Machine) -> list[tuple[str | int, ...]]:
+    resident, on_disk = seen.resident * PAGE_SIZE, seen.swapped * PAGE_SIZE
+    rows: list[tuple[str | int, ...]] = [("DRAM", seen.resident, resident, resident), ("ZERO", seen.zero, 0, 0)]
     if machine.cram is not None:
-        rows.append(("CRAM", seen.cram, seen.cram_bytes, seen.cram_media_bytes, seen.multi_state))
+        states = (seen.multi_state, seen.writable, seen.zombies, seen.balloon)
+        rows.append(("CRAM", seen.cram, seen.cram_bytes, seen.cram_media_bytes, *states))
     if machine.zswap is not None:
-        footprint = -(-seen.zswap_footprint >> SHARE_BITS)
-        rows.append(("zswap", seen.zswap, seen.zswap_bytes, footprint, 0))
+        rows.append(("zswap", seen.zswap, seen.zswap_bytes, _whole_bytes(seen.zswap_footprint)))
+    if machine.zram is not None:
+        rows.append(("zram", seen.zram, seen.zram_bytes, _whole_bytes(seen.zram_footprint)))
     if machine.swapfiles:
-        rows.append(("swapfile", seen.swapped, seen.swapped * PAGE_SIZE, sum(seen.slots) * PAGE_SIZE, 0))
-    return rows
+        rows.append(("swapfile", seen.swapped, on_disk, sum(seen.slots[: len(machine.swapfiles)]) * PAGE_SIZE))
+    return [(*row, *[0] * (1 + len(_TIER_COLUMNS) - len(row))) for row in rows]
 
 
-def _page_frame(table: PageTable) -> pl.DataFrame:
+def _whole_bytes(footprint: int) -> int:
+    return -(-footprint >> SHARE_BITS)
+
+
+def _page_frame(table: PageTable, machine: Machine) -> pl.DataFrame:
     is_resident = table.state == State.RESIDENT
     backing = np.array([BACKING_OF_STATE.get(s, Backing.NONE) for s in State], np.uint8)[table.state]
+    if machine.zram is not None:
+        backing[(table.state == State.SWAPFILE) & (table.slot == len(machine.swapfiles))] = Backing.ZRAM
     backing[is_resident & table.clean] = Backing.SWAPFILE
     mappings = [MAPPING_OF_STATE.get(s) for s in State]
     return pl.DataFrame(
@@ -250,6 +263,7 @@ def _page_frame(table: PageTable) -> pl.DataFrame:
             "mappers": table.mappers,
             "mapped": table.mapped,
             "has_second_chance": table.referenced,
+            "is_cache_only": table.cache_only,
             "reclaim_rank": _null_below_zero(table.rank),
         }
     )

@@ -22,6 +22,9 @@ Charge = Literal["memcg", "host"]
 CramMode = Literal["swap", "tier"]
 WritebackTo = Literal["zswap", "swapfile"]
 Layer = Literal["none", "vswap", "swap-table"]
+BudgetOwner = Literal["host", "device"]
+PressureLaw = Literal["two-level", "proportional"]
+ZramWriteback = Literal["idle", "huge", "huge-idle"]
 
 
 _MOST_BYTES = 1 << 60
@@ -52,6 +55,13 @@ def _choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> N
 def _flag(owner: str, name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise InputError(f"{owner}.{name} must be true or false, got {value!r}")
+
+
+def _compressor(owner: str, name: str, value: str | Profile) -> Profile:
+    profile = find_profile(value, "compressor") if isinstance(value, str) else value
+    if not isinstance(profile, Profile) or profile.kind != "compressor":
+        raise InputError(f"{owner}.{name} must name a compressor profile (see `vswaplab profiles`), got {value!r}")
+    return profile
 
 
 def _set(config: object, **values: object) -> None:
@@ -128,7 +138,14 @@ class Cram:
         ``swap``: VSWAP_CRAM, behind a swap entry. ``tier``: a read-only memory
         tier, pages arrive by migration.
     writable_budget_pages : pages
-        CRAM pages that may be mapped writable at once (``swap`` mode only).
+        CRAM pages that may be mapped writable at once (``swap`` mode only);
+        if the device owns the budget, writes in place it grants a report.
+    budget_owner : {"host", "device"}
+        ``host``: a slot returns when its page leaves CRAM, and pages may
+        overrun the media. ``device``: with each report it grants as many
+        writes in place as its free media can take at worst, at most
+        ``writable_budget_pages``, and keeps that room; a write without a grant
+        promotes, and nothing can overrun.
     writeback_to : {"zswap", "swapfile"}
         Where pages go when media runs short.
     close_at, open_at : share of media
@@ -137,14 +154,24 @@ class Cram:
     writeback_high, writeback_low : share of media
         Above ``writeback_high`` the coldest pages are written back, as many as
         should bring the report down to ``writeback_low``.
+    pressure_law : {"two-level", "proportional"}
+        ``two-level``: the gate above, with hysteresis. ``proportional``:
+        pressure rises from 0 at ``open_at`` to 1000 at ``close_at``; both node
+        watermarks rise by that share of the device's pages, and the gate is
+        closed at 1000 only.
     node_low, node_high : device pages
         When free device pages fall to ``node_low`` the coldest go on until
         ``node_high`` are free; 0 turns it off.
     report_lag, flush_period, reaper_period : accesses
         How often the device reports, freed bytes are given back, zombies are
         reaped; 0: at once.
+    trim_batch_pages : device pages
+        Freed pages of one TRIM command; a flush sends as many as it needs.
     balloon : bool
-        Not in this version: must be False.
+        Hold back device pages while the reported ratio is below the
+        advertised one: pages shown x (advertised - reported) / advertised.
+        Free pages go first; while the gate is closed the coldest pages are
+        written back for it, and after three looks in vain memory is out.
     """
 
     media_bytes: int
@@ -152,16 +179,19 @@ class Cram:
     advertised_bytes: int | None = None
     mode: CramMode = "swap"
     writable_budget_pages: int = 0  # founding mail: no direct writable mapping unless budgeted
+    budget_owner: BudgetOwner = "host"  # founding mail; "device" is A. George's reply (facts/kernel.md 6.1) [P]
     writeback_to: WritebackTo = "zswap"  # founding mail: write back to zswap or swap
     close_at: float = 0.95  # [guess]: the posted code has two unnamed levels (facts/hardware.md 1.2)
     open_at: float = 0.90  # [guess]
     writeback_high: float = 0.90  # [guess]
     writeback_low: float = 0.85  # [guess]
+    pressure_law: PressureLaw = "two-level"  # RFC v4 patch 27 as posted (facts/hardware.md 1.2) [P]
     node_low: int = 0
     node_high: int = 0
     report_lag: int = 0
     flush_period: int = 0
     reaper_period: int = 0
+    trim_batch_pages: int = 512  # mm/cram.c of autumn 2026 (facts/kernel.md 6.3) [P]; retries are not modelled
     balloon: bool = False
 
     def __post_init__(self) -> None:
@@ -182,9 +212,13 @@ class Cram:
         _set(self, media_bytes=media, advertised_bytes=advertised)
         _choice("cram", "mode", self.mode, get_args(CramMode))
         _choice("cram", "writeback_to", self.writeback_to, get_args(WritebackTo))
+        _choice("cram", "budget_owner", self.budget_owner, get_args(BudgetOwner))
+        _choice("cram", "pressure_law", self.pressure_law, get_args(PressureLaw))
+        _flag("cram", "balloon", self.balloon)
         self._check_marks()
         for name in ("writable_budget_pages", "node_low", "node_high", "report_lag", "flush_period", "reaper_period"):
             _set(self, **{name: _whole("cram", name, getattr(self, name), 0)})
+        _set(self, trim_batch_pages=_whole("cram", "trim_batch_pages", self.trim_batch_pages, 1))
         self._check_combinations()
 
     def _check_marks(self) -> None:
@@ -207,8 +241,8 @@ class Cram:
                 f"cram.writable_budget_pages {self.writable_budget_pages} needs mode 'swap': "
                 f"in tier mode every write promotes"
             )
-        if self.balloon is not False:
-            raise InputError(f"cram.balloon {self.balloon!r} is not modelled in this version: use false")
+        if self.budget_owner == "device" and not self.writable_budget_pages:
+            raise InputError("cram.budget_owner 'device' needs cram.writable_budget_pages: what it may grant a report")
 
     @property
     def device(self) -> Profile:
@@ -250,11 +284,7 @@ class Zswap:
     shrinker_enabled: bool = False
 
     def __post_init__(self) -> None:
-        profile = find_profile(self.compressor, "compressor") if isinstance(self.compressor, str) else self.compressor
-        if not isinstance(profile, Profile) or profile.kind != "compressor":
-            raise InputError(
-                f"zswap.compressor must name a compressor profile (see `vswaplab profiles`), got {self.compressor!r}"
-            )
+        _compressor("zswap", "compressor", self.compressor)
         for name in ("max_pool_percent", "accept_threshold_percent"):
             percent = _whole("zswap", name, getattr(self, name), 0)
             if percent > 100:
@@ -268,9 +298,7 @@ class Zswap:
     @property
     def profile(self) -> Profile:
         """The compressor profile."""
-        if isinstance(self.compressor, str):
-            return find_profile(self.compressor, "compressor")
-        return self.compressor
+        return _compressor("zswap", "compressor", self.compressor)
 
 
 @dataclass(frozen=True)
@@ -312,6 +340,88 @@ class Swapfile:
 
 
 @dataclass(frozen=True)
+class Zram:
+    """A compressed block device in DRAM, used as a swap device.
+
+    All-zero pages never reach it: the swap code catches them first, so its
+    ``same_pages`` would stay 0. A page that is loaded gives its slot back at
+    once, as the kernel does for synchronous devices (mm/memory.c,
+    ``should_try_to_free_swap``).
+
+    Parameters
+    ----------
+    disksize_bytes : bytes
+        What the device shows, uncompressed: 4096 a slot.
+    compressor : str or Profile
+        A compressor profile (``vl.profiles()``).
+    mem_limit_bytes : bytes
+        The most its pool may take, zsmalloc's footprint; 0: no limit. A page
+        that does not fit is a failed write: it stays where it was.
+    priority : int
+        As a swapfile's; higher is filled first.
+    idle_period : accesses
+        How often a script of the administrator runs: what the pass before
+        marked idle and nobody loaded since is recompressed or written back,
+        then every page is marked. 0: never.
+    recompressor : str or Profile
+        A second compressor for idle pages; None: no recompression.
+    backing_slots : pages
+        Size of the backing device that pages are written back to; 0: none.
+    writeback : {"idle", "huge", "huge-idle"}
+        Which pages a pass writes back: idle ones, incompressible ones whatever
+        their age, or those that are both.
+    writeback_limit : pages
+        The most that may be written back in a run; None: no limit.
+    backing_read_ns : ns
+        Latency of reading one page from the backing device.
+    """
+
+    disksize_bytes: int
+    compressor: str | Profile = "lzo-rle"  # CONFIG_ZRAM_DEF_COMP of mainline [R]
+    mem_limit_bytes: int = 0  # docs.kernel.org zram: off by default [P]
+    priority: int = 100  # what zram-generator and most distributions set [R]
+    idle_period: int = 0
+    recompressor: str | Profile | None = None
+    backing_slots: int = 0
+    writeback: ZramWriteback = "idle"
+    writeback_limit: int | None = None  # docs.kernel.org zram: off by default [P]
+    backing_read_ns: int = 80_000  # as a swapfile's
+
+    def __post_init__(self) -> None:
+        _compressor("zram", "compressor", self.compressor)
+        if self.recompressor is not None:
+            _compressor("zram", "recompressor", self.recompressor)
+        for name in ("mem_limit_bytes", "idle_period", "backing_slots"):
+            _set(self, **{name: _whole("zram", name, getattr(self, name), 0)})
+        _set(
+            self,
+            disksize_bytes=_whole("zram", "disksize_bytes", self.disksize_bytes, PAGE_SIZE),
+            priority=_whole("zram", "priority", self.priority, -(1 << 31)),
+            backing_read_ns=_whole("zram", "backing_read_ns", self.backing_read_ns, 0, _MOST_NS),
+        )
+        _choice("zram", "writeback", self.writeback, get_args(ZramWriteback))
+        if self.writeback_limit is not None:
+            _set(self, writeback_limit=_whole("zram", "writeback_limit", self.writeback_limit, 0))
+        if (self.recompressor is not None or self.backing_slots) and not self.idle_period:
+            raise InputError("zram.recompressor and zram.backing_slots need zram.idle_period: how often a pass runs")
+
+    @property
+    def capacity_slots(self) -> int:
+        """Pages the device shows."""
+        return self.disksize_bytes // PAGE_SIZE
+
+    @property
+    def profile(self) -> Profile:
+        """The compressor profile."""
+        return _compressor("zram", "compressor", self.compressor)
+
+    @property
+    def second_profile(self) -> Profile | None:
+        """The profile of recompression, if any."""
+        return None if self.recompressor is None else _compressor("zram", "recompressor", self.recompressor)
+
+
+@dataclass(frozen=True)
 class Costs:
     """Time of the events that no device or compressor profile prices, in ns."""
 
@@ -320,10 +430,13 @@ class Costs:
     zero_fill_ns: int = 250  # clear 4 KiB at about 16 GB/s [guess]
     victim_ns: int = 500  # reclaim work on one victim: rmap walk, unmap [guess]
     io_cpu_ns: int = 3_000  # CPU time to submit and complete one block request [guess]
+    pte_visit_ns: int = 2  # look at one page-table entry in a scan: 8 of them share a cache line [guess]
+    slot_visit_ns: int = 2  # look at one entry of a virtual table in a scan, likewise [guess]
+    rmap_visit_ns: int = 100  # follow one physical slot to its virtual one: a cache miss [guess]
     cram_loaded: bool = False  # price CRAM reads at the profile's loaded latency
 
     def __post_init__(self) -> None:
-        for name in ("dram_ns", "fault_ns", "zero_fill_ns", "victim_ns", "io_cpu_ns"):
+        for name in [f.name for f in fields(self) if f.name.endswith("_ns")]:
             _set(self, **{name: _whole("costs", name, getattr(self, name), 0, _MOST_NS)})
         _flag("costs", "cram_loaded", self.cram_loaded)
 
@@ -339,6 +452,8 @@ class Machine:
         None: the machine has no such tier.
     swapfiles : sequence of Swapfile
         May be empty.
+    zram : optional
+        A swap device too: alone, or before or behind the swapfiles by priority.
     swap_max_slots : slots
         memory.swap.max; None: no limit.
     layer : {"none", "vswap", "swap-table"}
@@ -355,12 +470,14 @@ class Machine:
     layer: Layer = "vswap"
     costs: Costs = field(default_factory=Costs)
     swap_max_slots: int | None = None
+    zram: Zram | None = None
 
     def __post_init__(self) -> None:
         parts: tuple[tuple[str, type, bool], ...] = (
             ("dram", Dram, False),
             ("cram", Cram, True),
             ("zswap", Zswap, True),
+            ("zram", Zram, True),
             ("costs", Costs, False),
         )
         for name, kind, may_lack in parts:
@@ -384,7 +501,16 @@ class Machine:
             tables["cram"]["profile"] = asdict(self.cram.device)
         if self.zswap is not None:
             tables["zswap"]["compressor"] = asdict(self.zswap.profile)
+        if self.zram is not None:
+            second = self.zram.second_profile
+            tables["zram"]["compressor"] = asdict(self.zram.profile)
+            tables["zram"]["recompressor"] = None if second is None else asdict(second)
         return tables
+
+    @property
+    def swap_devices(self) -> tuple[Swapfile | Zram, ...]:
+        """Every swap device, in the order in which tables number them: the swapfiles, then zram."""
+        return (*self.swapfiles, *(() if self.zram is None else (self.zram,)))
 
 
 def _build(kind: type, owner: str, table: object) -> object:
@@ -395,13 +521,14 @@ def _build(kind: type, owner: str, table: object) -> object:
         if name not in known:
             raise InputError(f"{owner}.{name} is not a setting: choose from {', '.join(known)}")
     values = dict(table)
-    for name in ("profile", "compressor"):
+    for name in ("profile", "compressor", "recompressor"):
         if isinstance(values.get(name), Mapping):
             values[name] = _build(Profile, f"{owner}.{name}", values[name])
     try:
         return kind(**values)
     except TypeError:
-        missing = [f for f in ("capacity_pages", "media_bytes", "capacity_slots") if f in known and f not in values]
+        sizes = ("capacity_pages", "media_bytes", "capacity_slots", "disksize_bytes")
+        missing = [f for f in sizes if f in known and f not in values]
         raise InputError(f"{owner} needs {', '.join(missing) or 'more settings'}: add it") from None
 
 
@@ -415,7 +542,7 @@ def machine_from_dict(tables: Mapping[str, object]) -> Machine:
     """
     if not isinstance(tables, Mapping):
         raise InputError(f"a machine must be a table of dram, cram, zswap..., got {tables!r}")
-    parts = {"dram": Dram, "cram": Cram, "zswap": Zswap, "costs": Costs}
+    parts = {"dram": Dram, "cram": Cram, "zswap": Zswap, "zram": Zram, "costs": Costs}
     known = [f.name for f in fields(Machine)]
     values: dict[str, object] = {}
     for name, table in tables.items():

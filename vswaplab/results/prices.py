@@ -27,7 +27,7 @@ def prices(machine: Machine) -> list[Price]:
     """List the price of every event of a machine.
 
     Event names are counters; ``pswpin`` and ``pswpout`` carry the index of
-    their swapfile (``pswpin_0``).
+    their swap device (``pswpin_0``), zram's behind the swapfiles'.
     """
     costs = machine.costs
     fill = costs.fault_ns + costs.zero_fill_ns
@@ -40,7 +40,8 @@ def prices(machine: Machine) -> list[Price]:
         Price("swpin_zero", "ZERO", fill, fill),
         Price("swpout_zero", "ZERO", costs.victim_ns, costs.victim_ns),
     ]
-    return rows + _cram_prices(machine) + _zswap_prices(machine) + _swapfile_prices(machine)
+    rows.append(Price("swap_cache", "DRAM", costs.fault_ns, costs.fault_ns))
+    return [*rows, *_cram_prices(machine), *_zswap_prices(machine), *_swapfile_prices(machine), *_zram_prices(machine)]
 
 
 def _cram_prices(machine: Machine) -> list[Price]:
@@ -86,6 +87,23 @@ def _swapfile_prices(machine: Machine) -> list[Price]:
     return rows
 
 
+def _zram_prices(machine: Machine) -> list[Price]:
+    # zram is a synchronous device: whoever reclaims waits for its compression.
+    zram, costs = machine.zram, machine.costs
+    if zram is None:
+        return []
+    first, second = zram.profile, zram.second_profile or zram.profile
+    backing = costs.fault_ns + zram.backing_read_ns
+    return [
+        Price("zram_read", "zram", first.load_ns, first.load_ns),
+        Price("zram_read_recompressed", "zram", second.load_ns, second.load_ns),
+        Price("zram_bd_reads", "zram", backing, costs.fault_ns + costs.io_cpu_ns),
+        Price(f"pswpout_{len(machine.swapfiles)}", "zram", first.store_ns, first.store_ns),
+        Price("zram_recompressed", "zram", 0, first.load_ns + second.store_ns),
+        Price("zram_bd_writes", "zram", 0, costs.io_cpu_ns),
+    ]
+
+
 def add_times(epochs: pl.DataFrame, machine: Machine) -> pl.DataFrame:
     """Add ``stall_ns``, ``cpu_ns`` and one ``stall_TIER_ns`` column a tier to a table of counters.
 
@@ -95,7 +113,7 @@ def add_times(epochs: pl.DataFrame, machine: Machine) -> pl.DataFrame:
         Counter columns, and ``pswpin_0``, ``pswpout_0``... for each swapfile.
     """
     table = prices(machine)
-    tiers = ("DRAM", "ZERO", "CRAM", "zswap", "swapfile")
+    tiers = ("DRAM", "ZERO", "CRAM", "zswap", "zram", "swapfile")
     by_tier = [
         pl.sum_horizontal(pl.lit(0, pl.Int64), *(pl.col(p.event) * p.stall_ns for p in table if p.tier == tier)).alias(
             f"stall_{tier.lower()}_ns"

@@ -15,8 +15,8 @@ import polars as pl
 
 from vswaplab.base.errors import InputError
 
-_TABLES = ("epochs", "tiers", "pages")
-_FORMAT = 1
+_TABLES = ("epochs", "tiers", "pages", "events")
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,26 @@ class Result:
         ``cpu_ns`` are derived by the cost table.
     epochs : polars.DataFrame
         One row per reporting window: ``epoch``, ``start`` and ``stop`` (access
-        indexes), the window's counters, its stall and CPU time in ns.
+        indexes), the window's counters, ``pswpin`` and ``pswpout`` of each swap
+        device (``_0``, ``_1``...) and of all ``_swapfile`` and ``_zram``, its
+        stall and CPU time in ns.
     tiers : polars.DataFrame
         One row per window and tier, at the window's end: ``pages``,
         ``stored_bytes`` (their data), ``media_bytes`` (what that takes of the
-        tier's medium), ``multi_state_pages`` (CRAM pages that some of their
-        mappers have mapped and some not).
+        tier's medium); of CRAM also ``multi_state_pages`` (some of their
+        mappers have them mapped and some not), ``writable_pages`` (writable
+        budget in use), ``zombie_pages`` and ``balloon_pages`` (held back).
     pages : polars.DataFrame
         One row per page at the end; ``state()`` returns it.
+    events : polars.DataFrame
+        One row per device taken away: ``at`` (access), ``device``, ``method``;
+        before it ``slots_in_use``, ``virtual_slots``, ``virtual_clusters``,
+        ``address_space_pages``, ``mappers``; ``visits_`` and ``scan_..._ns`` of
+        each method; what was moved (``pages_read``, ``pages_loaded``,
+        ``zero_loaded``, ``cram_loaded``, ``copies_dropped``, ``written_back``,
+        ``pte_changed``, ``reclaim_runs``); ``minor_faults_left`` and
+        ``virtual_slots_left``; ``data_ns`` (reading and decompressing),
+        ``time_ns`` (with the scan), ``later_ns`` (of the faults left), ``oom``.
     provenance : dict
         Version, machine, seed, engine, trace name and digest.
     """
@@ -46,6 +58,7 @@ class Result:
     epochs: pl.DataFrame
     tiers: pl.DataFrame
     pages: pl.DataFrame
+    events: pl.DataFrame
     provenance: dict[str, object]
 
     def __repr__(self) -> str:
@@ -58,14 +71,15 @@ class Result:
         Returns
         -------
         pages : polars.DataFrame
-            ``page``, ``is_resident``, ``backing`` (NONE, ZERO, CRAM, ZSWAP,
+            ``page``, ``is_resident``, ``backing`` (NONE, ZERO, CRAM, ZSWAP, ZRAM,
             SWAPFILE; of a resident page: its valid swapfile copy), ``mapping``
             (of a CRAM page), ``stored_bytes``, ``swap_device`` and ``copy`` (of
             a page that holds a slot), ``content`` (row of the corpus), ``mappers``
             and ``mapped`` (bit sets: who maps the page, and who has a CRAM page
             mapped rather than behind a swap entry),
-            ``has_second_chance`` (of a zswap entry), ``reclaim_rank`` (0 is next
-            in its tier).
+            ``has_second_chance`` (of a zswap entry), ``is_cache_only`` (of a
+            resident page that a swapoff left in the swap cache),
+            ``reclaim_rank`` (0 is next in its tier).
         """
         return self.pages
 
@@ -165,12 +179,14 @@ def load_result(folder: str | Path) -> Result:
     if not (source / "provenance.json").is_file():
         raise InputError(f"{source} is not a vswaplab result: it has no provenance.json; give a folder made by save()")
     try:
+        provenance = json.loads((source / "provenance.json").read_text(encoding="utf-8"))
+        if provenance.pop("result_format", None) != _FORMAT:
+            raise InputError(f"the result in {source} was written by another version of vswaplab: run it again")
         tables = {name: pl.read_parquet(source / f"{name}.parquet") for name in _TABLES}
         totals = json.loads((source / "totals.json").read_text(encoding="utf-8"))
-        provenance = json.loads((source / "provenance.json").read_text(encoding="utf-8"))
+    except InputError:
+        raise
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"the result in {source} is damaged ({reason}): run the simulation again") from None
-    if provenance.pop("result_format", None) != _FORMAT:
-        raise InputError(f"the result in {source} was written by another version of vswaplab: run it again")
-    return Result(totals, tables["epochs"], tables["tiers"], tables["pages"], provenance)
+    return Result(totals=totals, **tables, provenance=provenance)

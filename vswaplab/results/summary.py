@@ -10,7 +10,7 @@ import polars as pl
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.results.result import Result
 
-TIERS = ("DRAM", "ZERO", "CRAM", "zswap", "swapfile")
+TIERS = ("DRAM", "ZERO", "CRAM", "zswap", "zram", "swapfile")
 """Tiers, fastest first, as every table and figure names them."""
 
 _REPEATS = ("repeat_dram", "repeat_cram_read", "repeat_cram_write", "repeat_unserved")
@@ -41,7 +41,13 @@ _FLOWS: dict[str, _Flows] = {
         writebacks=("zswpwb",),
         refusals=("pool_limit_hit", "reject_accept_threshold", "reject_compress_poor", "reject_alloc_fail"),
     ),
-    "swapfile": _Flows(faults=("pswpin",), demotions=("pswpout", "clean_drop")),
+    "zram": _Flows(
+        faults=("zram_read", "zram_read_recompressed", "zram_bd_reads"),
+        demotions=("pswpout_zram",),
+        writebacks=("zram_bd_writes",),
+        refusals=("zram_failed_writes",),
+    ),
+    "swapfile": _Flows(faults=("pswpin_swapfile",), demotions=("pswpout_swapfile", "clean_drop")),
 }
 
 _SCHEMA: dict[str, type[pl.DataType]] = {
@@ -69,7 +75,7 @@ def summarise(result: Result) -> pl.DataFrame:
     summary : polars.DataFrame
         Only the tiers that the machine has (DRAM and ZERO always):
 
-        * ``tier``: DRAM, ZERO, CRAM, zswap, swapfile.
+        * ``tier``: DRAM, ZERO, CRAM, zswap, zram, swapfile.
         * ``pages``: pages that lie there at the end, each page in one tier.
         * ``peak_pages``: the most pages there at any window's end.
         * ``stored_bytes``: bytes of their data as stored, at the end.
@@ -98,7 +104,7 @@ def summarise(result: Result) -> pl.DataFrame:
 def tiers_of(result: Result) -> list[str]:
     """List the tiers of the machine that a result was made on, fastest first."""
     machine = cast("Mapping[str, object]", result.provenance["machine"])
-    absent = {"CRAM": machine.get("cram") is None, "zswap": machine.get("zswap") is None}
+    absent = {tier: machine.get(tier.lower()) is None for tier in ("CRAM", "zswap", "zram")}
     absent["swapfile"] = not machine.get("swapfiles")
     return [tier for tier in TIERS if not absent.get(tier)]
 
@@ -107,7 +113,8 @@ def _row(result: Result, tier: str, held: Mapping[str, int], peak: int) -> dict[
     pages, stored = held.get("pages", 0), held.get("stored_bytes", 0)
     stall, whole = _stall(result, tier), result.totals["stall_ns"]
     flows = {
-        name: sum(result.totals[counter] for counter in counters) for name, counters in _FLOWS[tier]._asdict().items()
+        name: sum(int(result.epochs[counter].sum()) for counter in counters)
+        for name, counters in _FLOWS[tier]._asdict().items()
     }
     return {
         "tier": tier,

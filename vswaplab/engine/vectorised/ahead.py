@@ -57,18 +57,20 @@ def run_ahead(mem: Memory, window: Window, most: int) -> Placement | None:
 def _is_steady(mem: Memory, window: Window) -> bool:
     # Whether a reclaim in this window looks at device, pool and half-full mark without changing anything.
     plan = mem.plan
-    if plan.cram is not None and not _is_device_steady(mem, plan.cram):
+    if plan.cram is not None and not mem.is_removed and not _is_device_steady(mem, plan.cram):
         return False
     if plan.zswap is not None and (mem.pool_full or (plan.holds_slots and not plan.zswap.writeback)):
         return False
     in_use, leaving = sum(mem.slots_used), window.at.size
     if mem.half_full:
-        return 2 * (in_use - leaving) > plan.all_slots
-    return 2 * in_use <= plan.all_slots
+        return 2 * (in_use - leaving) > mem.all_slots
+    return 2 * in_use <= mem.all_slots
 
 
 def _is_device_steady(mem: Memory, cram: CramPlan) -> bool:
-    if cram.budget or (cram.node_low and cram.device_pages - mem.device_pages <= cram.node_low):
+    if cram.budget or cram.is_proportional or (cram.node_low and mem.free_device_pages <= cram.node_low):
+        return False
+    if cram.balloon_ratio and (cram.report_lag == 0 or mem.balloon != cram.balloon_pages(*mem.report)):
         return False
     if cram.report_lag == 0:
         return mem.gate_open and mem.media_bytes <= cram.high_bytes
@@ -82,14 +84,14 @@ def _n_certain(mem: Memory, window: Window, placed: Placement) -> int:
     # How many victims fit whatever else happens in the window. What leaves a tier meanwhile only makes room.
     plan = mem.plan
     ends = [placed.target == STAYS]
-    if plan.cram is not None and mem.gate_open:
+    if plan.cram is not None and not mem.is_removed and mem.gate_open:
         room = plan.cram.media_bytes
         if plan.cram.report_lag == 0:
             room = min(room, plan.cram.close_bytes - 1, plan.cram.high_bytes)
         in_cram = (placed.target >= CRAM_SOFTLEAF).cumsum()
         ends.append(placed.cram_refusal != 0)  # what leaves meanwhile may make room for it after all
         ends.append(mem.media_bytes + placed.cram_bytes.cumsum() > room)
-        ends.append(plan.cram.device_pages - mem.device_pages - in_cram <= plan.cram.node_low)
+        ends.append(mem.free_device_pages - in_cram <= plan.cram.node_low)
     if plan.zswap is not None:
         lengths = np.where(placed.target == ZSWAP, placed.length, 0)
         footprint = np.where(lengths > 0, plan.zswap.footprint_of_length.take(lengths), 0).cumsum()
@@ -108,13 +110,13 @@ def _slots_in_doubt(mem: Memory, window: Window, placed: Placement) -> Mask:
     if plan.holds_slots:
         to_swap = (placed.target != STAYS) & (placed.target != CRAM_READONLY) & ~placed.is_clean_drop
     takes = (to_swap & ~held).cumsum()
-    top = plan.device_order[0]
-    no_room = takes > min(plan.slots_of_device[top] - mem.slots_used[top], plan.max_slots - in_use)
+    top = mem.top_device
+    no_room = takes > min(mem.capacity[top] - mem.slots_used[top], plan.max_slots - in_use)
     if mem.half_full:
         gives = 0 if plan.holds_slots else (~to_swap & held).cumsum()
-        in_doubt: Mask = no_room | (2 * (in_use - window.at.size - gives) <= plan.all_slots)
+        in_doubt: Mask = no_room | (2 * (in_use - window.at.size - gives) <= mem.all_slots)
     else:
-        in_doubt = no_room | (2 * (in_use + takes) > plan.all_slots)
+        in_doubt = no_room | (2 * (in_use + takes) > mem.all_slots)
     return in_doubt
 
 

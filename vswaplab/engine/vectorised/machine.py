@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from vswaplab.engine.outcome import Occupancy, PageTable
+from vswaplab.engine.outcome import Drain, Occupancy, PageTable
 from vswaplab.engine.plan import Plan
 from vswaplab.engine.vectorised.ahead import run_ahead
+from vswaplab.engine.vectorised.drain import remove_cram, swapoff
 from vswaplab.engine.vectorised.memory import Memory
 from vswaplab.engine.vectorised.reclaim import let_go, reclaim
 from vswaplab.engine.vectorised.states import CRAM_POISONED, CRAM_WRITABLE, FREE, NONE
 from vswaplab.engine.vectorised.stream import stream_of
 from vswaplab.engine.vectorised.window import Window, classify, settle
+from vswaplab.engine.vectorised.zram import zram_pass
 from vswaplab.trace.trace import Trace
 
 _MIN_WINDOW, _MAX_WINDOW = 256, 1 << 16
@@ -50,7 +52,7 @@ class Vectorised:
         self._tick(at)
         end = min(stop, at + self._window, self._next_tick(at))
         has_reclaimed = self._reclaimed == at
-        if has_reclaimed and self.mem.free_pages < 1:
+        if has_reclaimed and self.mem.is_out_of_memory:
             self.count["oom"] = 1
             return at
         window = classify(self.mem, at, end, has_reclaimed=has_reclaimed)
@@ -76,24 +78,27 @@ class Vectorised:
     # Periodic events ------------------------------------------------------------------------
 
     def _periods(self) -> list[int]:
-        cram = self.plan.cram
-        return [] if cram is None else [p for p in (cram.reaper_period, cram.flush_period, cram.report_lag) if p]
+        cram, zram = self.plan.cram, self.plan.zram
+        periods = [] if cram is None else [cram.reaper_period, cram.flush_period, cram.report_lag]
+        return [period for period in (*periods, 0 if zram is None else zram.idle_period) if period]
 
     def _next_tick(self, at: int) -> int:
         return min(((at // period + 1) * period for period in self._periods()), default=1 << 62)
 
     def _tick(self, at: int) -> None:
-        cram = self.plan.cram
-        if cram is None or at <= self._ticked:
+        cram, zram = self.plan.cram, self.plan.zram
+        if at <= self._ticked:
             return
         self._ticked = at
-        if cram.reaper_period and at % cram.reaper_period == 0:
-            self.mem.reap()
-        if cram.flush_period and at % cram.flush_period == 0 and self.mem.unflushed:
-            self.count["flushes"] += 1
-            self.mem.unflushed = 0
-        if cram.report_lag and at % cram.report_lag == 0:
-            self.mem.take_report()
+        if cram is not None:
+            if cram.reaper_period and at % cram.reaper_period == 0:
+                self.mem.reap()
+            if cram.flush_period and at % cram.flush_period == 0:
+                self.mem.flush()
+            if cram.report_lag and at % cram.report_lag == 0:
+                self.mem.take_report()
+        if zram is not None and zram.idle_period and at % zram.idle_period == 0:
+            zram_pass(self.mem, zram)
 
     # One access -----------------------------------------------------------------------------
 
@@ -139,6 +144,16 @@ class Vectorised:
         if self.plan.holds_slots:
             mem.release_slots(np.array([page]))
         mem.state[page] = CRAM_POISONED
+
+    # Events ---------------------------------------------------------------------------------
+
+    def swapoff(self, device: int, *, maps: bool) -> Drain:
+        """Empty a swap device and take it away."""
+        return swapoff(self.mem, device, maps=maps)
+
+    def remove_cram(self, *, maps: bool) -> Drain:
+        """Empty the CRAM device and take it away."""
+        return remove_cram(self.mem, maps=maps)
 
     # What came out --------------------------------------------------------------------------
 

@@ -18,6 +18,12 @@ from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM
 from vswaplab.engine.vectorised.stream import Stream
 from vswaplab.results.counters import COUNTER_NAMES
 
+LAST_RUNG = 3
+"""Looks in vain before the balloon's OOM kill (facts/kernel.md 6.3)."""
+
+FIRST, SECOND, BACKING = range(3)
+"""Where a zram page lies: under the first or second compressor, or on the backing device."""
+
 Pages = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -68,8 +74,19 @@ class Memory:
         self.cram_hand = 0
 
         self.free_charge = plan.capacity_charge
+        self.capacity = list(plan.slots_of_device)  # 0 after swapoff
         self.slots_used = [0] * len(plan.slots_of_device)
         self.half_full = False
+        self.cache_only = np.zeros(n, np.bool_)  # resident, but only the swap cache knows it
+        self.has_cache_only = False
+
+        # zram: its pages are in state SWAPFILE, and ``stored`` holds their bytes.
+        self.zram_level = np.zeros(n if plan.zram else 0, np.uint8)
+        self.zram_idle = np.zeros(n if plan.zram else 0, np.bool_)
+        self.zram_pages = 0
+        self.zram_bytes = 0
+        self.zram_footprint = 0
+        self.zram_backed = 0
 
         self.queue = Log(1 << 12)  # zswap entries, oldest first
         self.queue_hand = 0
@@ -86,8 +103,14 @@ class Memory:
         self.zombie_pages = 0
         self.zombie_bytes = 0
         self.unflushed = 0
+        self.unflushed_pages = 0
         self.gate_open = True
         self.report = (0, 0)
+        self.boost = 0
+        self.balloon = 0
+        self.fruitless = 0
+        self.is_removed = False
+        self.credits = self.grant()
         # Mappers of each page, and those that have it mapped read-only while it is on CRAM; one bit each.
         self.mappers = trace.mappers.copy()
         self.readonly = np.zeros(n, np.uint8)
@@ -141,8 +164,24 @@ class Memory:
     @property
     def free_slots(self) -> int:
         """Swapfile slots that may still be taken."""
-        in_use = sum(self.slots_used)
-        return max(0, min(self.plan.all_slots - in_use, self.plan.max_slots - in_use))
+        room = sum(max(0, c - u) for c, u in zip(self.capacity, self.slots_used, strict=True))
+        return max(0, min(room, self.plan.max_slots - sum(self.slots_used)))
+
+    @property
+    def top_device(self) -> int:
+        """The swap device that is filled first."""
+        order = self.plan.device_order
+        return next((d for d in order if self.capacity[d]), order[0])
+
+    @property
+    def all_slots(self) -> int:
+        """Slots of all swap devices together."""
+        return sum(self.capacity)
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Whether a reclaim left no frame, or the balloon has used up its last rung."""
+        return self.free_pages < 1 or self.fruitless >= LAST_RUNG
 
     @property
     def media_bytes(self) -> int:
@@ -164,6 +203,17 @@ class Memory:
         """CRAM device pages in use, zombies included."""
         return self.cram_pages + self.zombie_pages
 
+    @property
+    def free_device_pages(self) -> int:
+        """CRAM device pages that may be taken."""
+        assert self.plan.cram is not None
+        return self.plan.cram.device_pages - self.device_pages - self.balloon
+
+    @property
+    def reserved_bytes(self) -> int:
+        """Media that writes in place may still take, where the device grants them."""
+        return self.credits * self.plan.cram.worst_bytes if self.plan.cram is not None else 0
+
     # Pages come and go ----------------------------------------------------------------------
 
     def pool_remove(self, pages: Pages) -> None:
@@ -184,7 +234,7 @@ class Memory:
         stored = int(self.stored.take(pages).sum())
         self.cram_pages -= pages.size
         self.cram_bytes -= stored
-        self.give_back(stored)
+        self.give_back(stored, pages.size)
         self.stored[pages] = 0
 
     def make_zombies(self, pages: Pages) -> None:
@@ -197,14 +247,52 @@ class Memory:
         self.zombie_bytes += stored
         self.stored[pages] = 0
 
-    def give_back(self, stored: int) -> None:
+    def give_back(self, stored: int, n_pages: int) -> None:
         """Hand bytes back to the device: at once, or at the next periodic flush."""
         cram = self.plan.cram
         if cram is not None and cram.flush_period:
             self.unflushed += stored
+            self.unflushed_pages += n_pages
+
+    def flush(self) -> None:
+        """Give freed bytes back, in batches of TRIM commands."""
+        cram = self.plan.cram
+        if cram is not None and self.unflushed:
+            self.count["flushes"] += 1
+            self.count["trims"] += -(-self.unflushed_pages // cram.trim_batch)
+            self.unflushed = self.unflushed_pages = 0
+
+    def is_on_zram(self, pages: Pages) -> Mask:
+        """Say which pages have their data on zram: a valid copy in a slot of it."""
+        found: Mask = (self.slot.take(pages) == self.plan.zram_device) & self.clean.take(pages)
+        return found
+
+    def zram_drop(self, pages: Pages) -> None:
+        """Free what zram holds of these pages; their slots are the caller's."""
+        zram = self.plan.zram
+        assert zram is not None
+        self.zram_pages -= pages.size
+        self.zram_backed -= int(np.count_nonzero(self.zram_level.take(pages) == BACKING))
+        self.zram_resize(pages, np.zeros(pages.size, np.int64))
+        self.zram_level[pages] = 0
+        self.zram_idle[pages] = False
+
+    def zram_resize(self, pages: Pages, length: NDArray[np.int64]) -> None:
+        """Change how many bytes zram's pool holds of each page; DRAM pays, or gets it back."""
+        zram = self.plan.zram
+        assert zram is not None
+        old = self.stored.take(pages)
+        self.zram_bytes += int(length.sum() - old.sum())
+        self.zram_footprint += zram.footprint(length) - zram.footprint(old)
+        self.free_charge -= zram.charge(length) - zram.charge(old)
+        self.stored[pages] = length
 
     def release_slots(self, pages: Pages) -> None:
-        """Free the swapfile slots that distinct pages hold, if any."""
+        """Free the swap slots that distinct pages hold, if any, and what zram holds in them."""
+        if self.plan.zram is not None:
+            on_zram = pages[self.is_on_zram(pages)]
+            if on_zram.size:
+                self.zram_drop(on_zram)
         self.clean[pages] = False
         devices = self.slot.take(pages)
         held = pages[devices >= 0]
@@ -217,12 +305,20 @@ class Memory:
         """Find the zombies: their device pages, bytes and budget return."""
         self.count["reaped"] += self.zombie_pages
         self.writable -= self.zombie_pages
-        self.give_back(self.zombie_bytes)
+        self.give_back(self.zombie_bytes, self.zombie_pages)
         self.zombie_pages = self.zombie_bytes = 0
 
     def take_report(self) -> None:
         """Let the device report what it holds."""
         self.report, self.report_used = (self.media_bytes, self.device_pages), False
+        self.credits = self.grant()
+
+    def grant(self) -> int:
+        """Say how many writes in place the device takes until its next report, if it owns the budget."""
+        cram = self.plan.cram
+        if cram is None or not cram.is_device_budget:
+            return 0
+        return min(cram.budget, (cram.media_bytes - self.media_bytes) // cram.worst_bytes)
 
     # What came out --------------------------------------------------------------------------
 
@@ -237,10 +333,15 @@ class Memory:
             multi_state=self._multi_state(),
             writable=self.writable,
             zombies=self.zombie_pages,
+            balloon=self.balloon,
             zswap=self.pool_entries,
             zswap_bytes=self.pool_bytes,
             zswap_footprint=self.pool_footprint,
-            swapped=self._count(SWAPFILE),
+            swapped=self._count(SWAPFILE) - self.zram_pages,
+            zram=self.zram_pages,
+            zram_bytes=self.zram_bytes,
+            zram_footprint=self.zram_footprint,
+            cache_only=int(np.count_nonzero(self.cache_only)),
             slots=tuple(self.slots_used),
             free_pages=self.free_pages,
             gate_open=self.gate_open,
@@ -266,13 +367,16 @@ class Memory:
         rank[pages] = np.arange(pages.size)
         return PageTable(
             self.state.copy(), self.content.copy(), self.stored.copy(), self.slot.copy(), self.clean.copy(),
-            self.referenced.copy(), self.mappers.copy(), self._mapped(), rank,
+            self.referenced.copy(), self.mappers.copy(), self.mapped_by(np.arange(rank.size)), self.cache_only.copy(),
+            self.zram_level.copy() if self.plan.zram else np.zeros(rank.size, np.uint8), rank,
         )  # fmt: skip
 
-    def _mapped(self) -> NDArray[np.uint8]:
-        readonly = self.readonly if self.trace.shares is not None else self.mappers
-        mapped = np.where(self.state == CRAM_READONLY, readonly, 0).astype(np.uint8)
-        return np.where(self.state == CRAM_WRITABLE, self.mappers, mapped)
+    def mapped_by(self, pages: Pages) -> NDArray[np.uint8]:
+        """Give the mappers that have each CRAM page mapped, one bit each."""
+        state, mappers = self.state.take(pages), self.mappers.take(pages)
+        readonly = mappers if self.trace.shares is None else self.readonly.take(pages)
+        mapped = np.where(state == CRAM_READONLY, readonly, 0).astype(np.uint8)
+        return np.where(state == CRAM_WRITABLE, mappers, mapped)
 
     def live_queue(self, hand: int) -> Pages:
         """List zswap's live entries from a place in its queue on, oldest first."""

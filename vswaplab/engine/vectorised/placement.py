@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
+from vswaplab.engine.plan import FOOTPRINT_PAGE, NO_LIMIT, CramPlan, ZswapPlan
 from vswaplab.engine.vectorised.memory import Mask, Memory, Pages
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, NONE, SWAPFILE, ZERO, ZSWAP
+from vswaplab.engine.vectorised.zram import zram_footprints, zram_store
 
 STAYS = NONE
 """Destination of a page that found room nowhere."""
@@ -42,7 +43,9 @@ class Placement:
     cram_refusal: NDArray[np.uint8]
     zswap_refusal: NDArray[np.uint8]
     device: NDArray[np.int8]
-    """Swap device of a page that goes to a swapfile."""
+    """Swap device of a page that goes to one."""
+    zram_refused: Mask
+    """A write that zram's memory limit made fail."""
 
     def freed_charge(self, mem: Memory, page_charge: int) -> NDArray[np.int64]:
         """DRAM each page frees when it leaves, if staying costs ``page_charge``."""
@@ -52,13 +55,22 @@ class Placement:
             freed[to_zswap] -= mem.plan.zswap.charge_of_length.take(self.length[to_zswap])
         if mem.plan.cram is not None and mem.plan.cram.charge:
             freed[self.target >= CRAM_SOFTLEAF] -= mem.plan.cram.charge
+        if mem.plan.zram is not None:
+            zram, to_zram = mem.plan.zram, np.flatnonzero(self.to_zram(mem))
+            length = zram.length_of_row.take(mem.content.take(self.pages[to_zram]))
+            freed[to_zram] -= zram.charge_of_length.take(length)
         return freed
+
+    def to_zram(self, mem: Memory) -> Mask:
+        """Say which pages are written to zram."""
+        is_there: Mask = (self.target == SWAPFILE) & ~self.is_clean_drop & (self.device == mem.plan.zram_device)
+        return is_there
 
     def cut(self, n: int) -> Placement:
         """Keep the first n pages."""
         return Placement(
             self.pages[:n], self.target[:n], self.is_clean_drop[:n], self.cram_bytes[:n], self.length[:n],
-            self.cram_refusal[:n], self.zswap_refusal[:n], self.device[:n],
+            self.cram_refusal[:n], self.zswap_refusal[:n], self.device[:n], self.zram_refused[:n],
         )  # fmt: skip
 
 
@@ -83,8 +95,9 @@ def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool) -> Placement:
         cram_refusal=np.full(n, _TAKEN, np.uint8),
         zswap_refusal=np.full(n, _NOT_TRIED, np.uint8),
         device=np.full(n, -1, np.int8),
+        zram_refused=np.zeros(n, np.bool_),
     )
-    node = mem.plan.cram if cram else None
+    node = mem.plan.cram if cram and not mem.is_removed else None
     if node is not None and node.is_tier:
         _offer_cram(mem, node, placed, np.arange(n), rows)
     left = placed.target == STAYS
@@ -110,8 +123,12 @@ def batch_limit(mem: Memory, n: int) -> int:
     Without a layer a page that finds no room hands its slot on to the next
     one: where zswap may refuse for good and a device fills up, one at a time.
     """
-    zswap = mem.plan.zswap
-    if not n or not mem.plan.holds_slots or zswap is None or zswap.writeback:
+    zswap, zram = mem.plan.zswap, mem.plan.zram
+    if not n or not mem.plan.holds_slots:
+        return n
+    if zram is not None and zram.limit_footprint < NO_LIMIT:
+        return 1
+    if zswap is None or zswap.writeback:
         return n
     devices = next_devices(mem, n)
     return n if devices.size == n and devices[0] == devices[-1] else 1
@@ -131,7 +148,7 @@ def _have_slots(mem: Memory, placed: Placement, left: Mask) -> Mask:
 def next_devices(mem: Memory, n: int) -> NDArray[np.int8]:
     """List the devices of the next n slots, highest priority first; fewer if they run out."""
     order = mem.plan.device_order
-    room = [min(n, mem.plan.slots_of_device[d] - mem.slots_used[d]) for d in order]
+    room = [min(n, max(0, mem.capacity[d] - mem.slots_used[d])) for d in order]
     return np.repeat(np.array(order, np.int8), room)[: min(n, mem.free_slots)]
 
 
@@ -140,7 +157,7 @@ def _offer_cram(mem: Memory, cram: CramPlan, placed: Placement, index: Pages, ro
         placed.cram_refusal[index] = _GATE
         return
     size = cram.bytes_of_row.take(rows[index]).astype(np.int64)
-    refusal = _fit(size, cram.device_pages - mem.device_pages, cram.media_bytes - mem.media_bytes)
+    refusal = _fit(size, mem.free_device_pages, cram.media_bytes - mem.media_bytes - mem.reserved_bytes)
     placed.cram_refusal[index] = refusal
     taken = refusal == _TAKEN
     placed.cram_bytes[index[taken]] = size[taken]
@@ -196,14 +213,16 @@ def _offer_swapfile(mem: Memory, placed: Placement, index: Pages) -> None:
         return
     if mem.plan.holds_slots:
         placed.target[index] = SWAPFILE
+        _refuse_beyond_zram(mem, placed, index)
         return
     own = mem.slot.take(placed.pages[index])
     needs_slot = int(np.count_nonzero(own < 0))
-    top = mem.plan.device_order[0]
+    top = mem.top_device
     in_use = sum(mem.slots_used)
-    if needs_slot <= min(mem.plan.slots_of_device[top] - mem.slots_used[top], mem.plan.max_slots - in_use):
+    if needs_slot <= min(mem.capacity[top] - mem.slots_used[top], mem.plan.max_slots - in_use):
         placed.device[index] = np.where(own < 0, top, own)
         placed.target[index] = SWAPFILE
+        _refuse_beyond_zram(mem, placed, index)
         return
     releases = (placed.target == ZERO) | (placed.target == ZSWAP)
     releases &= mem.slot.take(placed.pages) >= 0
@@ -215,10 +234,25 @@ def _offer_swapfile(mem: Memory, placed: Placement, index: Pages) -> None:
     _offer_swapfile_one_by_one(mem, placed, index, releases)
 
 
+def _refuse_beyond_zram(mem: Memory, placed: Placement, index: Pages) -> None:
+    # A page too large for what is left of zram's memory stays; a smaller one behind it may still fit.
+    zram = mem.plan.zram
+    if zram is None or zram.limit_footprint == NO_LIMIT:
+        return
+    index = index[placed.device[index] == zram.device]
+    footprint = zram_footprints(mem, zram, placed.pages[index])
+    refused = index[_fit(footprint, index.size + 1, zram.limit_footprint - mem.zram_footprint) != _TAKEN]
+    placed.target[refused] = STAYS
+    placed.device[refused] = -1
+    placed.zram_refused[refused] = True
+
+
 def _offer_swapfile_one_by_one(mem: Memory, placed: Placement, index: Pages, releases: Mask) -> None:
     # Slots freed by earlier pages of the batch may be taken by later ones: several devices, or a nearly full one.
-    order, capacity = mem.plan.device_order, mem.plan.slots_of_device
+    order, capacity, zram = mem.plan.device_order, mem.capacity, mem.plan.zram
     used, in_use = list(mem.slots_used), sum(mem.slots_used)
+    footprint = np.zeros(0, np.int64) if zram is None else zram_footprints(mem, zram, placed.pages)
+    zram_room = 0 if zram is None else zram.limit_footprint - mem.zram_footprint
     slots = mem.slot.take(placed.pages).tolist()
     wants = np.zeros(placed.pages.size, np.bool_)
     wants[index] = True
@@ -228,11 +262,17 @@ def _offer_swapfile_one_by_one(mem: Memory, placed: Placement, index: Pages, rel
             used[device] -= 1
             in_use -= 1
             continue
-        if device < 0 and in_use < mem.plan.max_slots:
+        is_new = device < 0
+        if is_new and in_use < mem.plan.max_slots:
             device = next((d for d in order if used[d] < capacity[d]), -1)
-            if device >= 0:
-                used[device] += 1
-                in_use += 1
+        if zram is not None and device == zram.device:
+            if footprint[i] > zram_room:
+                placed.zram_refused[i] = True
+                continue
+            zram_room -= int(footprint[i])
+        if device >= 0 and is_new:
+            used[device] += 1
+            in_use += 1
         if device >= 0:
             placed.device[i] = device
             placed.target[i] = SWAPFILE
@@ -265,6 +305,7 @@ def commit(mem: Memory, placed: Placement) -> None:
 
 
 def _count_refusals(mem: Memory, placed: Placement) -> None:
+    mem.count["zram_failed_writes"] += int(np.count_nonzero(placed.zram_refused))
     if placed.cram_refusal.any():
         for name, n in zip(_CRAM_REFUSALS, np.bincount(placed.cram_refusal).tolist(), strict=False):
             if name:
@@ -303,6 +344,8 @@ def swapfile_store(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
     for d, n in enumerate(np.bincount(device).tolist()):
         mem.device_out[d] += n
     take_slots(mem, pages, device)
+    if mem.plan.zram is not None:
+        zram_store(mem, mem.plan.zram, pages[device == mem.plan.zram.device])
     mem.clean[pages] = True
 
 

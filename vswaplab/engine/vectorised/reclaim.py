@@ -18,7 +18,8 @@ from vswaplab.engine.vectorised.placement import (
     next_devices,
     swapfile_store,
 )
-from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, SWAPFILE, ZERO, ZSWAP
+from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, SWAPFILE, ZERO, ZSWAP
+from vswaplab.engine.vectorised.zram import zram_footprints
 
 _ALL = 1 << 62
 
@@ -26,9 +27,10 @@ _ALL = 1 << 62
 def reclaim(mem: Memory) -> None:
     """Free frames until the upper watermark."""
     mem.count["reclaim_runs"] += 1
-    mem.half_full = 2 * sum(mem.slots_used) > mem.plan.all_slots
-    if mem.plan.cram is not None:
+    mem.half_full = 2 * sum(mem.slots_used) > mem.all_slots
+    if mem.plan.cram is not None and not mem.is_removed:
         _look_at_device(mem, mem.plan.cram)
+        _inflate(mem, mem.plan.cram)
         _cram_writeback(mem, mem.plan.cram)
         _cram_node_reclaim(mem, mem.plan.cram)
     _demote(mem)
@@ -39,11 +41,29 @@ def reclaim(mem: Memory) -> None:
 def _look_at_device(mem: Memory, cram: CramPlan) -> None:
     if cram.report_lag == 0:
         mem.take_report()
-    if mem.report[0] >= cram.close_bytes:
-        mem.count["gate_closed_intervals"] += mem.gate_open
+    stored, was_open = mem.report[0], mem.gate_open
+    if stored >= cram.close_bytes:
         mem.gate_open = False
-    elif mem.report[0] <= cram.open_bytes:
+    elif stored <= cram.open_bytes or cram.is_proportional:
         mem.gate_open = True
+    mem.count["gate_closed_intervals"] += was_open and not mem.gate_open
+    if cram.is_proportional:
+        mem.boost = cram.device_pages * cram.pressure(stored) // 1000
+
+
+def _inflate(mem: Memory, cram: CramPlan) -> None:
+    target = cram.balloon_pages(*mem.report)
+    if mem.balloon >= target:
+        mem.balloon, mem.fruitless = target, 0
+        return
+    mem.balloon += min(target - mem.balloon, mem.free_device_pages)
+    if mem.balloon == target or mem.gate_open:
+        return
+    before = mem.cram_pages
+    _write_back_coldest(mem, cram, target - mem.balloon, until_free=_ALL, zswap=True)
+    moved = before - mem.cram_pages
+    mem.balloon += moved
+    mem.fruitless = 0 if moved else mem.fruitless + 1
 
 
 def _cram_writeback(mem: Memory, cram: CramPlan) -> None:
@@ -56,14 +76,20 @@ def _cram_writeback(mem: Memory, cram: CramPlan) -> None:
 
 
 def _cram_node_reclaim(mem: Memory, cram: CramPlan) -> None:
-    if cram.node_low and cram.device_pages - mem.device_pages <= cram.node_low:
-        _write_back_coldest(mem, cram, _ALL, until_free=cram.node_high, zswap=True)
+    low = cram.node_low + mem.boost
+    if low and mem.free_device_pages <= low:
+        _write_back_coldest(mem, cram, _ALL, until_free=cram.node_high + mem.boost, zswap=True)
+
+
+def write_back_all(mem: Memory, cram: CramPlan) -> None:
+    """Send every CRAM page on through rule 2, each looked at once."""
+    _write_back_coldest(mem, cram, _ALL, until_free=_ALL, zswap=cram.to_zswap)
 
 
 def _write_back_coldest(mem: Memory, cram: CramPlan, wanted: int, *, until_free: int, zswap: bool) -> None:
     # Each page is looked at once: those that find no room go to the young end, past ``stop``.
     stop, unmapped = mem.log.length, 0
-    while wanted > 0 and (missing := until_free - (cram.device_pages - mem.device_pages)) > 0:
+    while wanted > 0 and (missing := until_free - mem.free_device_pages) > 0:
         most = batch_limit(mem, min(wanted, missing))
         pages, places = mem.coldest(mem.cram_hand, stop, most, in_cram=True)
         pages = pages[:most]
@@ -93,11 +119,7 @@ def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> in
 
 def _unmap(mem: Memory, pages: Pages) -> int:
     # What moving CRAM pages does to their page-table entries: mapped ones go, swap entries stay valid.
-    state, mappers = mem.state.take(pages), mem.mappers.take(pages)
-    mapped = np.where(state == CRAM_WRITABLE, mappers, 0)
-    is_readonly = state == CRAM_READONLY
-    readonly = mem.mappers if mem.trace.shares is None else mem.readonly
-    mapped[is_readonly] = readonly.take(pages[is_readonly])
+    mappers, mapped = mem.mappers.take(pages), mem.mapped_by(pages)
     mem.count["cram_writeback_multi_state"] += int(np.count_nonzero((mapped != 0) & (mapped != mappers)))
     if mem.plan.holds_slots:  # an entry names the device, so every one is rewritten
         mapped = mappers
@@ -136,6 +158,8 @@ def let_go(mem: Memory, placed: Placement) -> None:
     goes = placed.target != STAYS
     to_cram = int(np.count_nonzero(placed.target >= CRAM_SOFTLEAF))
     mem.free_charge += mem.plan.page_charge * int(np.count_nonzero(goes))
+    if mem.has_cache_only:
+        mem.cache_only[placed.pages[goes]] = False
     if mem.plan.cram is not None:
         mem.free_charge -= mem.plan.cram.charge * to_cram
     commit(mem, placed)
@@ -154,9 +178,16 @@ def _zswap_writeback(mem: Memory, zswap: ZswapPlan) -> None:
         pages = entries[live]
         is_out = ~mem.referenced.take(pages)
         n = _visits(mem, zswap, pages, is_out)
-        mem.queue_hand = int(places[live[n - 1]]) + 1 if n < pages.size else step
-        _rotate(mem, pages[:n][~is_out[:n]])
-        _zswap_to_swapfile(mem, pages[:n][is_out[:n]])
+        n_fit = _zram_fits(mem, pages[:n], is_out[:n])
+        if n_fit < n:
+            mem.queue_hand = int(places[live[n_fit]])
+        else:
+            mem.queue_hand = int(places[live[n - 1]]) + 1 if n < pages.size else step
+        _rotate(mem, pages[:n_fit][~is_out[:n_fit]])
+        _zswap_to_swapfile(mem, pages[:n_fit][is_out[:n_fit]])
+        if n_fit < n:
+            mem.count["zram_failed_writes"] += 1
+            break
 
 
 def _room_for_writeback(mem: Memory) -> int:
@@ -173,6 +204,23 @@ def _visits(mem: Memory, zswap: ZswapPlan, pages: Pages, is_out: np.ndarray) -> 
     return min(ends, default=pages.size)
 
 
+def _zram_fits(mem: Memory, pages: Pages, is_out: np.ndarray) -> int:
+    # How many visits there are before an entry whose slot is on zram meets its memory limit: that ends the writeback.
+    zram = mem.plan.zram
+    if zram is None or not is_out.any():
+        return pages.size
+    out = np.flatnonzero(is_out)
+    footprint = zram_footprints(mem, zram, pages[out])
+    footprint[_writeback_devices(mem, pages[out]) != zram.device] = 0
+    over = np.flatnonzero(mem.zram_footprint + footprint.cumsum() > zram.limit_footprint)
+    on_zram = over[footprint[over] > 0]
+    return int(out[on_zram[0]]) if on_zram.size else pages.size
+
+
+def _writeback_devices(mem: Memory, pages: Pages) -> np.ndarray:
+    return mem.slot.take(pages) if mem.plan.holds_slots else next_devices(mem, pages.size)
+
+
 def _rotate(mem: Memory, pages: Pages) -> None:
     mem.referenced[pages] = False
     start = mem.queue.append(pages)
@@ -185,6 +233,4 @@ def _zswap_to_swapfile(mem: Memory, pages: Pages) -> None:
     mem.count["zswpwb"] += pages.size
     mem.pool_remove(pages)
     mem.state[pages] = SWAPFILE
-    own = mem.slot.take(pages)
-    device = own if mem.plan.holds_slots else next_devices(mem, pages.size)
-    swapfile_store(mem, pages, device)
+    swapfile_store(mem, pages, _writeback_devices(mem, pages))

@@ -33,6 +33,7 @@ from vswaplab.engine.vectorised.states import (
     ZSWAP,
 )
 from vswaplab.engine.vectorised.stream import Shares
+from vswaplab.engine.vectorised.zram import count_reads
 from vswaplab.results.counters import OUTCOMES
 
 _OUTCOME = {name: i for i, name in enumerate(OUTCOMES)}
@@ -208,28 +209,28 @@ def _cram_outcomes(
     outcome: NDArray[np.uint8],
     was: NDArray[np.uint8],
 ) -> None:
-    # Reads stay in place up to the first write; that write takes a budget slot or promotes.
-    is_write = op[index] == WRITE
+    # Reads stay in place up to the first write that the budget does not let happen there: it promotes.
     local_first = np.searchsorted(index, run_first[index])
-    writes = is_write.cumsum()
-    n_writes = writes - (writes - is_write)[local_first]
-    state = run_state[index]
-    is_first_write = is_write & (n_writes == 1) & (state < CRAM_WRITABLE)  # a poisoned page asks for nothing
-    is_made = is_first_write & _within_budget(mem, at[index], is_first_write)
-    made = np.flatnonzero(is_made)
-    # A run whose first write was granted stays in CRAM; so does everything before a first write.
-    granted = np.zeros(at.size, np.bool_)
-    granted[run_first[index[made]]] = True
-    stays = granted[run_first[index]] | (state == CRAM_WRITABLE)
-    before_write = n_writes - is_write == 0
 
+    def before(mask: Mask) -> Pages:
+        # How many there are earlier in the same run.
+        count = mask.cumsum() - mask
+        earlier: Pages = count - count[local_first]
+        return earlier
+
+    state, is_write = run_state[index], op[index] == WRITE
+    asks = is_write & (state != CRAM_POISONED)
+    is_in_place = asks & _within_budget(mem, at[index], asks, state, before(asks), local_first)
+    is_refused = asks & ~is_in_place
     is_first = index == run_first[index]
     was_in = np.where(is_first, state, np.maximum(state, CRAM_READONLY))
-    was_in[~before_write] = np.where(stays[~before_write], CRAM_WRITABLE, RESIDENT)
+    was_in[before(is_in_place) > 0] = CRAM_WRITABLE
+    was_in[before(is_refused) > 0] = RESIDENT
     was[index] = was_in
     result = np.where(is_write, _WRITE, _READ).astype(np.uint8)
     result[(was_in == CRAM_SOFTLEAF) & ~is_write] = _SOFT
-    result[is_first_write] = np.where(is_made[is_first_write], _MADE, _PROMOTE)
+    result[is_in_place & (was_in < CRAM_WRITABLE)] = _MADE
+    result[is_refused] = _PROMOTE
     result[was_in == RESIDENT] = _HIT
     outcome[index] = result
 
@@ -254,15 +255,29 @@ def _soft_faults_by_mapper(
     outcome[order] = np.where(faults, _SOFT, _READ)
 
 
-def _within_budget(mem: Memory, at: Pages, is_first_write: Mask) -> Mask:
+def _within_budget(
+    mem: Memory, at: Pages, asks: Mask, state: NDArray[np.uint8], earlier: Pages, run_first: Pages
+) -> Mask:
+    # Which writes happen in place. The host's budget is taken by the first write to a page, the device's by each.
     cram = mem.plan.cram
     assert cram is not None
-    granted = np.zeros(at.size, np.bool_)
+    if cram.is_device_budget:
+        return _earliest(at, asks, mem.credits)
     left = 0 if cram.is_tier else cram.budget - mem.writable
-    if left > 0:
-        asking = np.flatnonzero(is_first_write)
-        granted[asking[np.argsort(at[asking])[:left]]] = True
-    return granted
+    made = _earliest(at, asks & (earlier == 0) & (state < CRAM_WRITABLE), left)
+    is_granted = np.zeros(at.size, np.bool_)
+    is_granted[run_first[made]] = True
+    within: Mask = is_granted[run_first] | (state == CRAM_WRITABLE)
+    return within
+
+
+def _earliest(at: Pages, asks: Mask, n: int) -> Mask:
+    # The n earliest of those that ask.
+    chosen = np.zeros(at.size, np.bool_)
+    if n > 0:
+        asking = np.flatnonzero(asks)
+        chosen[asking[np.argsort(at[asking])[:n]]] = True
+    return chosen
 
 
 def _sizes_in_place(
@@ -299,6 +314,11 @@ def _frame_changes(
     if plan.zswap is not None:
         leaves = np.flatnonzero(was == ZSWAP)
         change[leaves] += plan.zswap.charge_of_length.take(mem.stored.take(page[leaves]))
+    if plan.zram is not None:
+        leaves = np.flatnonzero(was == SWAPFILE)
+        pages = page[leaves]
+        length = np.where(mem.is_on_zram(pages), mem.stored.take(pages), 0)
+        change[leaves] += np.where(length > 0, plan.zram.charge_of_length.take(length), 0)
     if plan.cram is not None and plan.cram.charge:
         leaves_cram = (outcome == _PROMOTE) | (is_free & (was >= CRAM_SOFTLEAF))
         change[leaves_cram] += plan.cram.charge
@@ -325,7 +345,7 @@ def _one_by_one_at(mem: Memory, window: Window) -> int:
     if cram.reaper_period == 0:
         rare |= (window.outcome == _FREED) & (window.was == CRAM_WRITABLE)
     first = int(window.at[rare].min()) if rare.any() else _NEVER
-    return min(first, _overrun_at(mem, window, cram.media_bytes))
+    return first if cram.is_device_budget else min(first, _overrun_at(mem, window, cram.media_bytes))
 
 
 def _overrun_at(mem: Memory, window: Window, media_bytes: int) -> int:
@@ -367,6 +387,8 @@ def settle(mem: Memory, window: Window) -> None:
     _slots_and_copies(mem, ids, op, page, outcome)
     _set_content(mem, window, at, page, outcome)
     shares = mem.trace.shares
+    if mem.has_cache_only:
+        _map_cache_only(mem, window)
     last = np.ones(page.size, np.bool_)
     last[:-1] = page[1:] != page[:-1]
     mem.state[page[last]] = _state_after(outcome[last], was[last])
@@ -378,6 +400,20 @@ def settle(mem: Memory, window: Window) -> None:
         _settle_mappers(mem, shares, window, at, page, outcome)
     if mem.trace.has_repeats:
         _count_repeats(mem, window, at, outcome)
+
+
+def _map_cache_only(mem: Memory, window: Window) -> None:
+    # The first touch of a page that only the swap cache knows is a minor fault and maps it; a free just drops it.
+    ids, op = window.ids[: window.stop], window.op[: window.stop]
+    acts = np.flatnonzero(mem.cache_only.take(ids) & (op != UNMAP))
+    pages, first = np.unique(ids[acts], return_index=True)
+    touched = acts[first][op[acts[first]] != FREE]
+    mem.count["swap_cache"] += touched.size
+    if mem.trace.shares is not None:  # one fault, not two
+        further = mem.trace.shares.is_further[window.start + touched]
+        mem.count["minor_fault"] -= int(np.count_nonzero(further))
+    mem.cache_only[pages] = False
+    mem.has_cache_only = bool(mem.cache_only.any())
 
 
 def _count(mem: Memory, op: NDArray[np.uint8], outcome: NDArray[np.uint8]) -> None:
@@ -400,6 +436,8 @@ def _store_in_place(mem: Memory, page: Pages, outcome: NDArray[np.uint8], size_a
     mem.cram_bytes += int((size - mem.stored.take(pages)).sum())
     mem.stored[pages] = size
     mem.writable += int(np.count_nonzero(outcome == _MADE))
+    if mem.plan.cram is not None and mem.plan.cram.is_device_budget:
+        mem.credits -= written.size
 
 
 def _leave(mem: Memory, page: Pages, outcome: NDArray[np.uint8], was: NDArray[np.uint8]) -> None:
@@ -408,6 +446,7 @@ def _leave(mem: Memory, page: Pages, outcome: NDArray[np.uint8], was: NDArray[np
         mem.pool_remove(from_zswap)
     from_cram = page[_leaves_cram(outcome, was)]
     if from_cram.size:
+        mem.writable -= int(np.count_nonzero((outcome == _PROMOTE) & (was == CRAM_WRITABLE)))
         mem.cram_release(from_cram)
     unseen = page[(outcome == _FREED) & (was == CRAM_WRITABLE)]
     if unseen.size:  # their swap slots were reaped: the kernel misses the free
@@ -419,15 +458,19 @@ def _slots_and_copies(mem: Memory, ids: Pages, op: NDArray[np.uint8], page: Page
     if loaded.size:
         for device, n in enumerate(np.bincount(mem.slot.take(loaded)).tolist()):
             mem.device_in[device] += n
+        if mem.plan.zram is not None:
+            count_reads(mem, loaded[mem.is_on_zram(loaded)])
     if mem.plan.holds_slots:
         mem.release_slots(page[outcome == _MADE])  # its swap entry is reaped, and with it the slot
         loaded = page[_IS_SWAP_IN.take(outcome)] if not mem.is_tier else page[_IS_LOAD.take(outcome)]
     if mem.half_full:
         mem.release_slots(loaded)
-    mem.clean[ids[op == WRITE]] = False
+    elif mem.plan.zram is not None:  # its slots go at once
+        mem.release_slots(loaded[mem.slot.take(loaded) == mem.plan.zram.device])
     freed = page[outcome == _FREED]
     if freed.size:
         mem.release_slots(np.unique(freed))
+    mem.clean[ids[op == WRITE]] = False
 
 
 def _set_content(mem: Memory, window: Window, at: Pages, page: Pages, outcome: NDArray[np.uint8]) -> None:

@@ -1,0 +1,131 @@
+"""The events of a run: devices taken away between two accesses, and one row of what came of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+
+import numpy as np
+import polars as pl
+
+from vswaplab.base.backing import State
+from vswaplab.base.errors import InputError
+from vswaplab.engine.outcome import Drain, Engine, PageTable
+from vswaplab.machine.config import Machine, Zram
+from vswaplab.machine.layers import CLUSTER_SLOTS
+from vswaplab.machine.swapoff import METHODS, Method, Swapoff, resolve, swapoff_work
+from vswaplab.trace.trace import Trace
+
+_COLUMNS = {"at": pl.Int64, "event": pl.String, "device": pl.String, "method": pl.String} | dict.fromkeys(
+    (
+        "slots_in_use", "virtual_slots", "virtual_clusters", "address_space_pages", "mappers",
+        *(f"visits_{method.replace('-', '_')}" for method in METHODS),
+        *(f"scan_{method.replace('-', '_')}_ns" for method in METHODS),
+        *(field.name for field in fields(Drain)), "reclaim_runs", "minor_faults_left", "virtual_slots_left",
+        "data_ns", "time_ns", "later_ns", "oom",
+    ),
+    pl.Int64,
+)  # fmt: skip
+
+
+class Timeline:
+    """The events of a run, in order.
+
+    Parameters
+    ----------
+    events : sequence of Swapoff
+    machine : Machine
+    trace : Trace
+
+    Raises
+    ------
+    InputError
+        Not an event, a device that the machine lacks or that goes twice, an
+        access behind the end.
+    """
+
+    def __init__(self, events: Sequence[Swapoff], machine: Machine, trace: Trace) -> None:
+        if not isinstance(events, Sequence) or not all(isinstance(event, Swapoff) for event in events):
+            raise InputError(f"events must be a list of vl.swapoff(...), got {events!r}")
+        self.machine, self.trace = machine, trace
+        found = [(event, *resolve(event, machine)) for event in events]
+        self.waiting = sorted(found, key=lambda entry: entry[0].at)
+        self.rows: list[dict[str, object]] = []
+        devices = [device for _, device, _ in found]
+        if len(set(devices)) < len(devices):
+            raise InputError("events take one device away twice: name each device once")
+        late = next((event for event in events if event.at > len(trace)), None)
+        if late is not None:
+            raise InputError(f"{late} is after the end of the trace: choose an access from 0 to {len(trace)}")
+
+    @property
+    def next_at(self) -> int:
+        """Access before which the next event comes; behind the end if there is none."""
+        return self.waiting[0][0].at if self.waiting else len(self.trace) + 1
+
+    def apply(self, runner: Engine, at: int, stop: int) -> None:
+        """Carry out what comes before access ``at`` of a window that ends at ``stop``.
+
+        An event belongs to the window of the access it comes before; the last
+        window has those at the end of the trace too.
+        """
+        while self.waiting and self.next_at == at and (at < stop or stop == len(self.trace)):
+            if runner.count["oom"]:
+                return
+            event, device, method = self.waiting.pop(0)
+            self.rows.append(self._take_away(runner, event, device, method))
+
+    def _take_away(self, runner: Engine, event: Swapoff, device: int | None, method: Method) -> dict[str, object]:
+        row = self._survey(runner.page_table(), device)
+        before = runner.count["reclaim_runs"]
+        maps = method == "page-table"
+        drain = runner.remove_cram(maps=maps) if device is None else runner.swapoff(device, maps=maps)
+        data_ns = self._data_ns(drain, device)
+        scan_ns = row[f"scan_{method.replace('-', '_')}_ns"]
+        name = event.device if isinstance(event.device, str) else f"swapfile {event.device}"
+        return {
+            "at": event.at, "event": "swapoff", "device": name, "method": method, **row, **asdict(drain),
+            "reclaim_runs": runner.count["reclaim_runs"] - before,
+            "minor_faults_left": drain.cache_only,
+            "virtual_slots_left": drain.cache_only,
+            "data_ns": data_ns,
+            "time_ns": data_ns + scan_ns,
+            "later_ns": drain.cache_only * self.machine.costs.fault_ns,
+            "oom": runner.count["oom"],
+        }  # fmt: skip
+
+    def _survey(self, table: PageTable, device: int | None) -> dict[str, int]:
+        # What is there to be visited just before the device goes, and what each way of visiting it would take.
+        in_cram = table.state >= State.CRAM_SOFTLEAF
+        is_tier = self.machine.cram is not None and self.machine.cram.mode == "tier"
+        swapped = (table.state > State.RESIDENT) & ~(in_cram & is_tier) | table.cache_only
+        clusters = np.unique(np.flatnonzero(swapped) // CLUSTER_SLOTS).size if self.machine.layer != "none" else 0
+        found = {
+            "slots_in_use": int(np.count_nonzero(in_cram if device is None else table.slot == device)),
+            "virtual_slots": int(np.count_nonzero(swapped)) if clusters else 0,
+            "address_space_pages": self.trace.n_pages,
+            "mappers": int(np.bitwise_or.reduce(table.mappers)).bit_count(),
+        }
+        visited = found | {"virtual_slots": clusters * CLUSTER_SLOTS}
+        work = swapoff_work(**visited, costs=self.machine.costs)
+        for method, visits, scan_ns in work.select("method", "visits", "scan_ns").iter_rows():
+            name = method.replace("-", "_")
+            found |= {f"visits_{name}": visits, f"scan_{name}_ns": scan_ns}
+        return found | {"virtual_clusters": clusters}
+
+    def _data_ns(self, drain: Drain, device: int | None) -> int:
+        machine, costs = self.machine, self.machine.costs
+        total = drain.zero_loaded * costs.zero_fill_ns
+        if machine.cram is not None:
+            total += (drain.cram_loaded + drain.written_back) * machine.cram.device.load_ns
+        loader = machine.swap_devices[device] if device is not None else None
+        if isinstance(loader, Zram):
+            total += drain.pages_loaded * loader.profile.load_ns + drain.pages_read * loader.backing_read_ns
+        elif loader is not None:
+            total += drain.pages_read * (loader.read_ns + loader.transfer_ns)
+            total += drain.pages_loaded * (machine.zswap.profile.load_ns if machine.zswap is not None else 0)
+        return total
+
+    def table(self) -> pl.DataFrame:
+        """Give one row per event that took place."""
+        return pl.DataFrame(self.rows, schema=_COLUMNS)

@@ -1,0 +1,183 @@
+"""Taking a swap device away in the middle of a run: the event, and what each way of doing it visits.
+
+A device is emptied by finding every page behind it. Three ways (model.md rule
+7): look at every page-table entry of every process; look at every slot of the
+virtual layer; or follow the reverse map, 8 bytes a used slot, from the
+device's own slots to the virtual ones. All three read the same pages. The
+first maps them; the other two re-point the virtual slot and leave the page in
+the swap cache, so that each costs one more minor fault when it is touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike
+
+from vswaplab.base.errors import InputError
+from vswaplab.machine.config import Costs, Machine
+
+Method = Literal["page-table", "virtual", "reverse-map"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+RMAP_BYTES = 8
+"""Reverse map of one used physical slot (facts/kernel.md 1.5) [P]."""
+
+
+@dataclass(frozen=True)
+class Swapoff:
+    """A device is taken away before an access; ``vl.swapoff`` makes one."""
+
+    at: int
+    device: int | Literal["zram", "cram"]
+    method: Method | None
+
+
+def swapoff(*, at: int, device: int | str = 0, method: str | None = None) -> Swapoff:
+    """Plan to take a device away while a trace runs: ``vl.simulate(..., events=[vl.swapoff(at=...)])``.
+
+    Its pages are brought to DRAM in the order of their numbers, as if touched
+    just before access ``at``; reclaim runs where a frame is missing. Pages of
+    a CRAM device go on through rule 2 instead, and only those that find no
+    room come to DRAM. With a layer, what is in zswap or all zero stays where
+    it is; without one everything that holds a slot of the device is loaded.
+
+    Parameters
+    ----------
+    at : access index
+        From 0 to the length of the trace.
+    device
+        Index of a swapfile, ``"zram"`` or ``"cram"``.
+    method : {"page-table", "virtual", "reverse-map"}
+        How its pages are found. Default: by page tables if the machine has no
+        layer or CRAM is a memory tier, else by the reverse map.
+
+    Raises
+    ------
+    InputError
+        A negative access, an unknown device or method.
+
+    Examples
+    --------
+    >>> swapoff(at=1000, device="cram")
+    Swapoff(at=1000, device='cram', method=None)
+    """
+    index = at.__index__() if hasattr(at, "__index__") and not isinstance(at, bool) else -1
+    if index < 0:
+        raise InputError(f"swapoff at must be the index of an access, at least 0, got {at!r}")
+    number = device.__index__() if hasattr(device, "__index__") and not isinstance(device, bool) else -1
+    if device not in ("zram", "cram") and number < 0:
+        raise InputError(f"swapoff device must be the index of a swapfile, 'zram' or 'cram', got {device!r}")
+    if method is not None and method not in METHODS:
+        raise InputError(f"swapoff method must be one of {', '.join(METHODS)}, got {method!r}")
+    return Swapoff(index, number if number >= 0 else device, method)  # type: ignore[arg-type]
+
+
+def resolve(event: Swapoff, machine: Machine) -> tuple[int | None, Method]:
+    """Find an event's device among a machine's swap devices, and the way its pages are found.
+
+    Returns
+    -------
+    device : index among ``machine.swap_devices``, None: CRAM
+    method
+
+    Raises
+    ------
+    InputError
+        The machine lacks the device, or has no layer to look through.
+    """
+    by_tables = machine.layer == "none"
+    if event.device == "cram":
+        if machine.cram is None:
+            raise InputError("swapoff device 'cram': this machine has no CRAM; give it one, or name another device")
+        by_tables |= machine.cram.mode == "tier"
+        device = None
+    else:
+        device = len(machine.swapfiles) if event.device == "zram" else event.device
+        missing = machine.zram is None if event.device == "zram" else device >= len(machine.swapfiles)
+        if missing:
+            raise InputError(
+                f"swapoff device {event.device!r}: this machine has {len(machine.swapfiles)} swapfiles and "
+                f"{'no' if machine.zram is None else 'a'} zram; name one of them"
+            )
+    if by_tables and event.method not in (None, "page-table"):
+        raise InputError(
+            f"swapoff method {event.method!r} needs a virtual layer: without one only page tables name what is swapped"
+        )
+    return device, event.method or ("page-table" if by_tables else "reverse-map")
+
+
+def swapoff_work(
+    *,
+    slots_in_use: ArrayLike,
+    virtual_slots: ArrayLike,
+    address_space_pages: ArrayLike,
+    mappers: ArrayLike = 1,
+    costs: Costs | None = None,
+) -> pl.DataFrame:
+    """Say what each way of finding a device's pages visits, and what it costs.
+
+    What all ways share, reading and decompressing the pages, is left out.
+
+    Parameters
+    ----------
+    slots_in_use : slots
+        In use on the device that is taken away.
+    virtual_slots : slots
+        Of the virtual layer's live clusters, whatever stands behind them.
+    address_space_pages : pages
+        Page-table entries of one process.
+    mappers
+        Processes with page tables of that size; each maps every page.
+    costs
+        Prices of a visit and of a fault; default: ``Costs()``.
+
+    Returns
+    -------
+    work : polars.DataFrame
+        Three rows for each element of the arguments' common shape: the
+        arguments; ``method``; ``visits``; ``scan_ns``; ``later_faults`` (minor
+        faults left behind) and ``later_ns``; ``total_ns``; ``rmap_bytes`` that
+        the way needs for as long as the slots are in use.
+
+    Raises
+    ------
+    InputError
+        Arguments that are negative or differ in shape.
+
+    Examples
+    --------
+    >>> swapoff_work(slots_in_use=1, virtual_slots=512, address_space_pages=1000).select("method", "visits").rows()
+    [('page-table', 1000), ('virtual', 512), ('reverse-map', 1)]
+    """
+    costs = costs or Costs()
+    names = ("slots_in_use", "virtual_slots", "address_space_pages", "mappers")
+    given = (slots_in_use, virtual_slots, address_space_pages, mappers)
+    try:
+        used, virtual, space, n = (a.ravel().astype(np.int64) for a in np.broadcast_arrays(*map(np.asarray, given)))
+    except ValueError:
+        raise InputError(f"{', '.join(names)} differ in shape: give arrays of one length, or numbers") from None
+    for name, values in zip(names, (used, virtual, space, n), strict=True):
+        if values.size and values.min() < 0:
+            raise InputError(f"{name} must be at least 0, got {values.min()}")
+    none = np.zeros_like(used)
+    ways = (
+        ("page-table", space * n, costs.pte_visit_ns, none, none),
+        ("virtual", virtual, costs.slot_visit_ns, used, none),
+        ("reverse-map", used, costs.rmap_visit_ns, used, used * RMAP_BYTES),
+    )
+    return pl.concat(
+        pl.DataFrame(dict(zip(names, (used, virtual, space, n), strict=True))).with_columns(
+            method=pl.lit(method),
+            visits=pl.Series(visits),
+            scan_ns=pl.Series(visits * each_ns),
+            later_faults=pl.Series(later),
+            later_ns=pl.Series(later * costs.fault_ns),
+            total_ns=pl.Series(visits * each_ns + later * costs.fault_ns),
+            rmap_bytes=pl.Series(kept),
+        )
+        for method, visits, each_ns, later, kept in ways
+    )
