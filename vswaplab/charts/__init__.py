@@ -2,12 +2,14 @@
 
 from vswaplab.charts.compare import comparison_chart, folio_chart
 from vswaplab.charts.history import faults_chart, media_chart, residency_chart, stall_chart
+from vswaplab.charts.layers import backend_chart
 from vswaplab.charts.theme import TIER_COLOURS, save_chart, setup_display
 from vswaplab.results.summary import TIERS
 
 __all__ = [
     "TIERS",
     "TIER_COLOURS",
+    "backend_chart",
     "comparison_chart",
     "faults_chart",
     "folio_chart",
