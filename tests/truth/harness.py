@@ -176,7 +176,7 @@ def total_pages(run: Run) -> int:
     return run["totalram_pages"] or next(filter(None, same))
 
 
-def machine(run: Run, **changes: Any) -> vl.Machine:  # noqa: ANN401
+def machine(run: Run, **changes: object) -> vl.Machine:
     """Build the machine of a vswap run: a group under memory.max."""
     swap_max = run["swap_max"]
     settings = {
@@ -214,7 +214,7 @@ def node_marks(run: Run) -> tuple[int, int]:
     return least * 5 // 4, least * 6 // 4
 
 
-def cram_machine(run: Run, **changes: Any) -> vl.Machine:  # noqa: ANN401
+def cram_machine(run: Run, **changes: object) -> vl.Machine:
     """Build the machine of a CRAM run: a host, of whose DRAM node the workload gets what was free before it."""
     if run["memory_max"] is None:
         dram = vl.Dram(run["dram_free_pages_at_start"], charge="host")
@@ -251,20 +251,21 @@ class Modelled(NamedTuple):
         return int(rows["pages"][-1]) if rows.height else 0
 
 
-def model(run: Run, build: vl.Machine | None = None) -> Modelled:
-    """Simulate a run on its machine, or on another; runs with the same trace and machine share one simulation."""
+def model(run: Run, build: vl.Machine | None = None, *, swapoff: bool = False) -> Modelled:
+    """Simulate a run on its machine, or on another, and take its device away at the end if asked.
+
+    Runs with the same trace and machine share one simulation. memory.max stays as it is.
+    """
     trace = trace_of(run)
     made = build or (cram_machine(run) if "cram_mib" in run else machine(run))
-    return Modelled(_simulate(trace, json.dumps(made.to_dict()), made), trace.n_pages)
+    key = trace.digest, json.dumps(made.to_dict()), swapoff
+    if key not in _DONE:
+        events = [vl.swapoff(at=len(trace))] if swapoff else []
+        _DONE[key] = vl.simulate(trace, made, epoch_accesses=WINDOW, events=events)
+    return Modelled(_DONE[key], trace.n_pages)
 
 
-_DONE: dict[tuple[str, str], vl.Result] = {}
-
-
-def _simulate(trace: vl.Trace, key: str, built: vl.Machine) -> vl.Result:
-    if (trace.digest, key) not in _DONE:
-        _DONE[trace.digest, key] = vl.simulate(trace, built, epoch_accesses=WINDOW)
-    return _DONE[trace.digest, key]
+_DONE: dict[tuple[str, str, bool], vl.Result] = {}
 
 
 RUNS = runs("runs.json")

@@ -10,11 +10,11 @@ import importlib.util
 import math
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import polars as pl
 import pytest
 
+import vswaplab as vl
 from vswaplab.engine.zsmalloc import class_of
 from vswaplab.machine.layers import CLUSTER_SLOTS, cluster_metadata_bytes
 
@@ -123,8 +123,8 @@ def names_of(state: pl.DataFrame) -> int:
     return state.filter(is_swapped | pl.col("swap_device").is_not_null()).height
 
 
-def slots_of(modelled: Any) -> int:  # noqa: ANN401
-    swapfile = modelled.result.tiers.filter(tier="swapfile")
+def slots_of(result: vl.Result) -> int:
+    swapfile = result.tiers.filter(tier="swapfile")
     return int(swapfile["media_bytes"][-1]) // 4096 if swapfile.height else 0
 
 
@@ -133,21 +133,21 @@ def test_model__virtual_slots_are_zswap_and_physical_and_zero(name: str) -> None
     modelled = truth.model(RUNS[name])
     held = [modelled.tier(tier) for tier in ("zswap", "ZERO")]
 
-    assert names_of(modelled.result.state()) == sum(held) + slots_of(modelled)
+    assert names_of(modelled.result.state()) == sum(held) + slots_of(modelled.result)
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_model__without_vswap_every_swapped_page_holds_a_physical_slot(name: str) -> None:
     modelled = truth.model(RUNS[name])
 
-    assert names_of(modelled.result.state()) == slots_of(modelled)
+    assert names_of(modelled.result.state()) == slots_of(modelled.result)
 
 
 # Linux 7.2 and model alike: the layer takes slots only for what is on the device
 @pytest.mark.parametrize("name", [name for name in VSWAP if "m160" in name or name.endswith("zero")])
 def test_with_vswap__nothing_on_disk_needs_no_physical_slot(name: str) -> None:
     assert measured(name)["slots"].max() == 0
-    assert slots_of(truth.model(RUNS[name])) == 0
+    assert slots_of(truth.model(RUNS[name]).result) == 0
 
 
 @pytest.mark.parametrize("name", [name for name in PLAIN if "m160" in name or name.endswith("zero")])
@@ -155,7 +155,7 @@ def test_without_vswap__nothing_on_disk_still_needs_a_physical_slot_a_page(name:
     before = measured(name).filter(row="swapoff_before").row(0, named=True)
 
     assert before["slots"] > before["swapped"] > 47_000  # and what is still in the swap cache
-    assert slots_of(truth.model(RUNS[name])) > 47_000
+    assert slots_of(truth.model(RUNS[name]).result) > 47_000
 
 
 # Which runs complete --------------------------------------------------------------------------
@@ -191,6 +191,149 @@ def test_model__a_tiny_device_is_like_none_with_vswap_and_not_enough_without(has
         assert tiny.totals == truth.model(limited | {"swap_max": None, "swap_device_mib": 0}).totals
 
 
+# swapoff --------------------------------------------------------------------------------------
+
+# The kernel's memory.max was lifted before swapoff; a machine cannot grow in the middle of a run. So the model's pages
+# are counted where swapoff finds them, and what becomes of them is followed by hand and where nothing is to be read.
+SWAPOFF = {row["run"]: row for row in truth.table("swapoff.csv").iter_rows(named=True)}
+LIFTED_VSWAP = [name for name in SWAPOFF if RUNS[name]["vswap"]]
+LIFTED_PLAIN = [name for name in SWAPOFF if not RUNS[name]["vswap"]]
+DISKLESS = [name for name in LIFTED_VSWAP if "m160" in name or name.endswith("zero")]
+
+
+def swapped_to(result: vl.Result, backing: str) -> int:
+    return result.state().filter(~pl.col("is_resident"), backing=backing).height
+
+
+@pytest.mark.parametrize("name", list(SWAPOFF))
+def test_swapoff__finds_as_many_slots_in_use_as_measured(name: str) -> None:
+    modelled = truth.model(RUNS[name], swapoff=True)
+    event = modelled.result.events.row(0, named=True)
+
+    assert event["slots_in_use"] == slots_of(truth.model(RUNS[name]).result) == event["visits_reverse_map"]
+    assert event["slots_in_use"] == pytest.approx(SWAPOFF[name]["swap_slots_used_before"], rel=0.1)
+    assert event["visits_page_table"] == RUNS[name]["trace"]["n_pages"]
+    assert event["method"] == ("reverse-map" if RUNS[name]["vswap"] else "page-table")
+
+
+@pytest.mark.parametrize("name", LIFTED_VSWAP)
+def test_swapoff__with_vswap_only_what_is_on_disk_is_to_be_read(name: str) -> None:
+    row, modelled = SWAPOFF[name], truth.model(RUNS[name])
+
+    assert row["d_zswpin"] == row["d_swpin_zero"] == 0
+    assert row["zswap_stored_after"] == row["zswap_stored_before"]
+    assert row["pte_swapped_after"] == row["pte_swapped_before"]
+    assert (row["d_pswpin"] == 0) == (swapped_to(modelled.result, "SWAPFILE") == 0) == (name in DISKLESS)
+    resident_with_slot = slots_of(modelled.result) - swapped_to(modelled.result, "SWAPFILE")
+    assert row["d_pswpin"] + row["swapcache_pages_before"] == row["swap_slots_used_before"]
+    assert resident_with_slot == pytest.approx(row["swapcache_pages_before"], rel=0.03)
+
+
+@pytest.mark.parametrize("name", LIFTED_VSWAP)
+def test_measured__with_vswap_swapoff_leaves_each_page_a_virtual_slot_without_backing(name: str) -> None:
+    row = SWAPOFF[name]
+
+    assert abs(row["swapcache_pages_after"] - row["swap_slots_used_before"]) <= 3
+    assert abs(row["vswap_used_after"] - row["vswap_used_before"]) <= 2
+
+
+@pytest.mark.parametrize("name", LIFTED_PLAIN)
+def test_swapoff__without_vswap_everything_swapped_is_to_be_loaded(name: str) -> None:
+    row, modelled = SWAPOFF[name], truth.model(RUNS[name])
+    swapped = modelled.result.state().filter(~pl.col("is_resident"))
+
+    loaded = row["d_pswpin"] + row["d_zswpin"] + row["d_swpin_zero"]
+    assert loaded + row["swapcache_pages_before"] == row["swap_slots_used_before"]
+    assert row["d_zswpin"] == row["zswap_stored_before"]
+    assert row["pte_swapped_after"] == row["zswap_stored_after"] == 0
+    assert swapped["swap_device"].null_count() == 0  # all of them hold a slot of the device
+    assert swapped.height == pytest.approx(row["pte_swapped_before"], rel=0.05)
+
+
+@pytest.mark.parametrize("name", DISKLESS)
+def test_swapoff__with_vswap_and_nothing_on_disk_touches_nothing(name: str) -> None:
+    before, after = truth.model(RUNS[name]), truth.model(RUNS[name], swapoff=True)
+    event = after.result.events.row(0, named=True)
+
+    assert not after.is_oom
+    moved = ("pages_read", "pages_loaded", "zero_loaded", "pte_changed", "minor_faults_left", "reclaim_runs")
+    assert [event[column] for column in moved] == [0] * len(moved)
+    assert after.totals == before.totals
+    assert [after.tier(tier) for tier in ("zswap", "ZERO")] == [before.tier(tier) for tier in ("zswap", "ZERO")]
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_swapoff__under_memory_max_pages_on_disk_end_it_in_oom(name: str) -> None:
+    modelled = truth.model(RUNS[name], swapoff=True)
+
+    assert RUNS[name]["outcome"] != "completed"
+    assert swapped_to(truth.model(RUNS[name]).result, "SWAPFILE") > 20_000
+    assert modelled.is_oom
+
+
+CORPUS = pl.DataFrame({"is_zero": [True, False, False], "lzo_4k": [64, 1_000, 4_096]})
+ENGINES = ["vectorised", "reference"]
+
+
+def small(layer: str, before: list[int], engine: str) -> vl.Result:
+    """Push pages 0 (zero), 1 (to zswap) and 2 (to disk, for it does not compress) out, free the rest, read ``before``.
+
+    Then the device goes, and all three are read.
+    """
+    fill, ballast, after = list(range(11)), list(range(3, 11)), [*before, 0, 1, 2]
+    page, op = fill + ballast + after, [1] * 11 + [2] * 8 + [0] * len(after)
+    trace = vl.Trace(page, op, content=[0, 1] + [2] * 9, corpus=CORPUS)
+    zswap = vl.Zswap(compressor="lzo", store_incompressible=False, max_pool_percent=100)
+    machine = vl.Machine(dram=vl.Dram(9, high=1), zswap=zswap, swapfiles=[vl.Swapfile(4)], layer=layer)
+    return vl.simulate(trace, machine, engine=engine, events=[vl.swapoff(at=19 + len(before))])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("layer", "moved", "faults"),
+    [
+        (
+            "swap-table",
+            {"slots_in_use": 1, "pages_read": 1, "minor_faults_left": 1},
+            {"swpin_zero": 1, "zswpin": 1, "swap_cache": 1},
+        ),
+        ("none", {"slots_in_use": 3, "pages_read": 1, "pages_loaded": 1, "zero_loaded": 1, "pte_changed": 3}, {}),
+    ],
+)
+def test_swapoff__by_hand(engine: str, layer: str, moved: dict[str, int], faults: dict[str, int]) -> None:
+    result = small(layer, [], engine)
+
+    columns = ("slots_in_use", "pages_read", "pages_loaded", "zero_loaded", "pte_changed", "minor_faults_left")
+    assert result.events.select(columns).row(0, named=True) == dict.fromkeys(columns, 0) | moved
+    counters = ("swpin_zero", "zswpin", "swap_cache", "pswpin", "oom")
+    assert {name: result.totals[name] for name in counters} == dict.fromkeys(counters, 0) | faults
+
+
+COPIES = "virtual slots of resident pages that kept their slot on the device are not counted"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.xfail(reason=COPIES, strict=True)
+def test_swapoff__a_resident_page_that_kept_its_slot_keeps_its_virtual_slot(engine: str) -> None:
+    event = small("swap-table", [2], engine).events.row(0, named=True)
+
+    assert (event["slots_in_use"], event["copies_dropped"], event["pages_read"]) == (1, 1, 0)
+    assert event["virtual_slots_left"] == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in DISKLESS else pytest.param(name, marks=pytest.mark.xfail(reason=COPIES, strict=True))
+        for name in LIFTED_VSWAP
+    ],
+)
+def test_swapoff__finds_as_many_virtual_slots_as_measured(name: str) -> None:
+    event = truth.model(RUNS[name], swapoff=True).result.events.row(0, named=True)
+
+    assert event["virtual_slots"] == pytest.approx(SWAPOFF[name]["vswap_used_before"], rel=0.05)
+
+
 # Metadata -------------------------------------------------------------------------------------
 
 METADATA = truth.table("metadata.csv")
@@ -218,7 +361,9 @@ def predicted_kib(row: dict[str, int], step: str) -> float:
     slots = clusters(most, 32 if step == "sparse32" else 1)
     is_zswap = bool(row["zswap"] and row["content_random_bytes"])
     design = "swap-table-edition" if row["vswap"] else "swap-table-phase-4"
-    layer = cluster_metadata_bytes(design, slots, is_zswap=is_zswap) - len(slots) * 4096  # swap tables are not slab
+    layer = (
+        cluster_metadata_bytes(design, slots, zswap_slots_in_use=slots if is_zswap else ()) - len(slots) * 4096
+    )  # swap tables are not slab
     if not is_zswap:
         return layer / 1024
     length = truth.table("calibration.csv").filter(k_random_bytes=row["content_random_bytes"])
