@@ -380,7 +380,7 @@ def _tiers(tiers: Sequence[str]) -> tuple[str, ...]:
             raise InputError(f"tier {tier!r} is named twice: name each once; a second swapfile is 'SWAPFILE2'")
     if len(tiers) < 2:
         raise InputError(
-            f"tiers {list(tiers)} are fewer than two: there is nothing to compare; add some of {TIER_NAMES}"
+            f"tiers {list(tiers)} are fewer than two: there is nothing to compare; add some of {', '.join(TIER_NAMES)}"
         )
     if not set(tiers[:2]) & set(DEVICES):
         raise InputError(
