@@ -6,8 +6,10 @@ from vswaplab.base.backing import Backing, Op
 from vswaplab.base.errors import InputError
 from vswaplab.engine import simulate
 from vswaplab.engine.follow import follow
+from vswaplab.engine.metadata import metadata_along
+from vswaplab.engine.risk import poison_probability, risk, wilson_interval
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
-from vswaplab.machine.layers import layer_designs, metadata_bytes
+from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
 from vswaplab.machine.presets import preset
 from vswaplab.machine.profiles import Profile, profiles
 from vswaplab.machine.swapoff import swapoff, swapoff_work
@@ -50,6 +52,8 @@ __all__ = [
     "Zram",
     "Zswap",
     "backend_work",
+    "break_even_share",
+    "cluster_metadata_bytes",
     "collapse",
     "drift",
     "follow",
@@ -59,12 +63,15 @@ __all__ = [
     "load_trace",
     "loop",
     "machine_from_dict",
+    "metadata_along",
     "metadata_bytes",
     "mixture",
     "phases",
+    "poison_probability",
     "prefork",
     "preset",
     "profiles",
+    "risk",
     "save_trace",
     "scan",
     "shipped_traces",
@@ -74,5 +81,6 @@ __all__ = [
     "synthetic_corpus",
     "transitions",
     "uniform",
+    "wilson_interval",
     "zipf",
 ]

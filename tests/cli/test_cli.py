@@ -20,7 +20,7 @@ from vswaplab.cli import lab as lab_module
 from vswaplab.cli import run as run_module
 from vswaplab.results import result as result_module
 
-FILES = ["epochs.parquet", "pages.parquet", "provenance.json", "tiers.parquet", "totals.json"]
+FILES = ["epochs.parquet", "events.parquet", "pages.parquet", "provenance.json", "tiers.parquet", "totals.json"]
 PROFILE = '[[profile]]\nname = "mine"\nkind = "cram"\ntitle = "Mine"\nalgorithm = "LZ4"\ngranule_bytes = 1024\n'
 PROFILE += 'size_column = "lz4_1k"\nrounding_bytes = 256\nmetadata_bytes = 32\nread_ns = 300\nread_loaded_ns = 900\n'
 PROFILE += "write_ns = 600\nstore_ns = 600\nload_ns = 500\nadvertised_ratio = 2.0\nratio = 2.0\nratio_kind = 'x'\n"

@@ -72,7 +72,20 @@ REFUSED: list[tuple[Callable[[], object], str, str]] = [
     (lambda: cram(profile="nope"), "'nope'", "vswaplab profiles"),
     (lambda: cram(profile="zstd"), "'zstd' is a compressor", "vswaplab profiles"),
     (lambda: cram(profile=None), "None", "vswaplab profiles"),
-    (lambda: cram(balloon=True), "True", "use false"),
+    (lambda: cram(balloon=1), "1", "cram.balloon must be true or false"),
+    (lambda: cram(pressure_law="sudden"), "'sudden'", "one of two-level, proportional"),
+    (lambda: cram(budget_owner="me"), "'me'", "one of host, device"),
+    (lambda: cram(budget_owner="device"), "'device'", "needs cram.writable_budget_pages"),
+    (lambda: cram(trim_batch_pages=0), "0", "cram.trim_batch_pages must be a whole number of at least 1"),
+    # zram
+    (lambda: vl.Zram(4095), "4095", "zram.disksize_bytes must be a whole number of at least 4096"),
+    (lambda: vl.Zram(8192, compressor="ocp-spec"), "'ocp-spec' is a cram", "vswaplab profiles"),
+    (lambda: vl.Zram(8192, compressor=None), "None", "zram.compressor must name a compressor"),
+    (lambda: vl.Zram(8192, recompressor="zstd"), "zram.recompressor", "need zram.idle_period"),
+    (lambda: vl.Zram(8192, writeback="all"), "'all'", "one of idle, huge, huge-idle"),
+    (lambda: vl.Zram(8192, mem_limit_bytes=-1), "-1", "zram.mem_limit_bytes must be a whole number of at least 0"),
+    (lambda: machine(zram=vl.Swapfile(1)), "Swapfile(", "machine.zram must be a vl.Zram"),
+    (lambda: table(zram={}), "zram needs disksize_bytes", "add it"),
     # zswap
     *(
         (lambda n=name, v=v: vl.Zswap(**{n: v}), repr(v), f"zswap.{name} must be a")

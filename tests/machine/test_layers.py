@@ -239,7 +239,7 @@ ZSWAP_OWN = 7_512 + 1_028
 def test_cluster_metadata_bytes__the_measured_slab_within_3_percent(design: str, is_zswap: bool, measured: int) -> None:
     swap_tables = len(FULL) * 4096
 
-    in_slab = cluster_metadata_bytes(design, FULL, is_zswap=is_zswap) - swap_tables
+    in_slab = cluster_metadata_bytes(design, FULL, zswap_slots_in_use=FULL if is_zswap else ()) - swap_tables
 
     assert sum(FULL) == 131_072
     assert in_slab / 1024 == pytest.approx(measured, rel=0.03)
@@ -262,9 +262,9 @@ CLUSTERED = [name for name, design in DESIGNS.items() if design.cluster_bytes]
 def test_cluster_metadata_bytes__one_page_in_32_left_keeps_all_of_it(design: str, is_zswap: bool) -> None:
     full, sparse = ([slots] * 256 for slots in (CLUSTER_SLOTS, CLUSTER_SLOTS // 32))
 
-    kept = cluster_metadata_bytes(design, sparse, is_zswap=is_zswap)
+    kept = cluster_metadata_bytes(design, sparse, zswap_slots_in_use=sparse if is_zswap else ())
 
-    assert kept == cluster_metadata_bytes(design, full, is_zswap=is_zswap) > 0
+    assert kept == cluster_metadata_bytes(design, full, zswap_slots_in_use=full if is_zswap else ()) > 0
 
 
 @pytest.mark.parametrize("design", ["rfc-v1", "rfc-v2"])
@@ -304,7 +304,7 @@ def test_cluster_metadata_bytes__the_reverse_map_is_a_page_per_device_cluster(de
 def test_cluster_metadata_bytes__the_zswap_tree_by_hand() -> None:
     def tree(slots: list[int]) -> int:
         plain = cluster_metadata_bytes("swap-table", slots)
-        return (cluster_metadata_bytes("swap-table", slots, is_zswap=True) - plain) // 576
+        return (cluster_metadata_bytes("swap-table", slots, zswap_slots_in_use=slots) - plain) // 576
 
     assert tree([1]) == 1
     assert tree([2]) == 2 + 1  # two leaves and a root

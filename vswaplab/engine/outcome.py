@@ -130,8 +130,8 @@ class Engine(Protocol):
         """Count what each tier holds now."""
         ...
 
-    def page_table(self) -> PageTable:
-        """Lay the state out as arrays."""
+    def page_table(self, *, is_ranked: bool = True) -> PageTable:
+        """Lay the state out as arrays; places in the reclaim order only if asked for."""
         ...
 
     def swapoff(self, device: int, *, maps: bool) -> Drain:

@@ -848,7 +848,7 @@ class Reference:
             pool_full=self.pool_full,
         )
 
-    def page_table(self) -> PageTable:
+    def page_table(self, *, is_ranked: bool = True) -> PageTable:
         """Lay the final state out as arrays."""
         table = PageTable.empty(self.trace.first_content)
         for page, state in self.state.items():
@@ -875,7 +875,7 @@ class Reference:
             table.zram_level[page] = where
         table.cache_only[list(self.cache_only)] = True
         poisoned = [page for page in self.cram if self.state[page] == State.CRAM_POISONED]
-        for queue in (self.resident, self._coldest_cram(), self.pool):
+        for queue in (self.resident, self._coldest_cram(), self.pool) if is_ranked else ():
             for rank, page in enumerate(queue):
                 table.rank[page] = rank
         assert not any(table.stored_bytes[page] for page in poisoned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -87,22 +87,18 @@ def simulate(
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     total = len(trace)
     timeline = Timeline(events, machine, trace)
-    window = _positive("epoch_accesses", epoch_accesses, -(-total // DEFAULT_EPOCHS))
-    batch = _positive("batch_size", batch_size, window)
+    window = whole_number("epoch_accesses", epoch_accesses, -(-total // DEFAULT_EPOCHS))
+    batch = whole_number("batch_size", batch_size, window)
     plan = make_plan(trace, machine, _seed(seed))
     notes = _notes(trace, machine)
     runner = ENGINES[engine](plan, trace)
     recorder = _Recorder(runner)
     partial = False
     try:
-        for start in range(0, total, window):
-            stop = min(start + window, total)
-            done = _run_window(runner, timeline, start, stop, batch)
+        for start, _, done in windows(runner, trace, machine, window, batch, timeline):
             recorder.record(start, done)
             if progress is not None:
                 progress(done, total)
-            if done < stop:
-                break
     except KeyboardInterrupt:
         partial = True
         warnings.warn("interrupted: the result ends with the last finished window", stacklevel=2)
@@ -124,6 +120,30 @@ def simulate(
     return recorder.result(machine, provenance, timeline.table())
 
 
+def windows(
+    runner: Engine,
+    trace: Trace,
+    machine: Machine,
+    window: int,
+    batch: int | None = None,
+    timeline: Timeline | None = None,
+) -> Iterator[tuple[int, int, int]]:
+    """Run a trace window by window.
+
+    Yields
+    ------
+    start, stop, done : access index
+        ``done`` is the first access not processed; below ``stop`` the run is over.
+    """
+    timeline = timeline or Timeline((), machine, trace)
+    for start in range(0, len(trace), window):
+        stop = min(start + window, len(trace))
+        done = _run_window(runner, timeline, start, stop, batch or window)
+        yield start, stop, done
+        if done < stop:
+            return
+
+
 def _run_window(runner: Engine, timeline: Timeline, start: int, stop: int, batch: int) -> int:
     at = start
     while True:
@@ -137,7 +157,8 @@ def _run_window(runner: Engine, timeline: Timeline, start: int, stop: int, batch
         at = end
 
 
-def _positive(name: str, value: int | None, default: int) -> int:
+def whole_number(name: str, value: int | None, default: int) -> int:
+    """Check a whole number of at least 1; None is the default."""
     if value is None:
         return default
     number = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else 0

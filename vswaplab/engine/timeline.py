@@ -76,7 +76,7 @@ class Timeline:
             self.rows.append(self._take_away(runner, event, device, method))
 
     def _take_away(self, runner: Engine, event: Swapoff, device: int | None, method: Method) -> dict[str, object]:
-        row = self._survey(runner.page_table(), device)
+        row = self._survey(runner.page_table(is_ranked=False), device)
         before = runner.count["reclaim_runs"]
         maps = method == "page-table"
         drain = runner.remove_cram(maps=maps) if device is None else runner.swapoff(device, maps=maps)

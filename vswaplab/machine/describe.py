@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
-from vswaplab.machine.config import Cram, Dram, Machine, Swapfile, Zswap
+from vswaplab.machine.config import Cram, Dram, Machine, Swapfile, Zram, Zswap
 from vswaplab.machine.profiles import Profile
 
 
@@ -23,6 +23,8 @@ def machine_words(machine: Machine) -> list[str]:
         lines.append(_cram_words(machine.cram))
     if machine.zswap is not None:
         lines.append(_zswap_words(machine.zswap, machine.dram.host_pages))
+    if machine.zram is not None:
+        lines.append(_zram_words(machine.zram))
     lines += [_swapfile_words(i, device) for i, device in enumerate(machine.swapfiles)]
     limit = machine.swap_max_slots
     return [*lines, f"layer: {machine.layer}" + ("" if limit is None else f"; at most {limit:,} swap slots")]
@@ -51,14 +53,31 @@ def _cram_words(cram: Cram) -> str:
         f"CRAM: shows {_pages(cram.device_pages)} over {format_bytes(cram.media_bytes)} of media, "
         f"mode {cram.mode} ({mode}), device {_evidence(cram.device)}"
     )
-    if cram.writable_budget_pages:
+    if cram.budget_owner == "device":
+        words += f", the device grants up to {cram.writable_budget_pages:,} writes in place a report"
+    elif cram.writable_budget_pages:
         words += f", {cram.writable_budget_pages:,} pages may be writable"
-    return words
+    if cram.pressure_law == "proportional":
+        words += ", pressure rises in proportion"
+    return words + (", with a balloon" if cram.balloon else "")
 
 
 def _zswap_words(zswap: Zswap, host_pages: int) -> str:
     limit = host_pages * zswap.max_pool_percent // 100
     return f"zswap: {_evidence(zswap.profile)}, pool of at most {_pages(limit)} inside DRAM"
+
+
+def _zram_words(zram: Zram) -> str:
+    size = format_bytes(zram.disksize_bytes)
+    words = f"zram: shows {size} ({zram.capacity_slots:,} slots), {_evidence(zram.profile)}, priority {zram.priority}"
+    if zram.mem_limit_bytes:
+        words += f", at most {format_bytes(zram.mem_limit_bytes)} of DRAM"
+    second = zram.second_profile
+    if second is not None:
+        words += f", idle pages recompressed with {_evidence(second)}"
+    if zram.backing_slots:
+        words += f", {zram.writeback} pages written back to {zram.backing_slots:,} slots"
+    return words
 
 
 def _swapfile_words(index: int, device: Swapfile) -> str:

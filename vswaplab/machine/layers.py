@@ -496,7 +496,7 @@ def cluster_metadata_bytes(
     slots_in_use: SlotsPerCluster,
     *,
     disk_slots_in_use: SlotsPerCluster = (),
-    is_zswap: bool = False,
+    zswap_slots_in_use: SlotsPerCluster = (),
 ) -> int:
     """Say what the clusters in use take, however few of their slots are left.
 
@@ -515,9 +515,10 @@ def cluster_metadata_bytes(
     disk_slots_in_use : (n_device_clusters,) slots, 0 to 512
         The same for the physical device behind a layer. Without a layer the
         clusters are the device's own, and this stays empty.
-    is_zswap
-        The pages are in zswap. Only designs that keep a zswap tree then cost
-        more: 576 bytes per 64 slots, slots left over taken as evenly spread.
+    zswap_slots_in_use : (n_clusters,) slots, 0 to 512
+        Those of the slots in use that are in zswap. Only designs that keep a
+        zswap tree then cost more: 576 bytes per 64 slots, slots left over taken
+        as evenly spread.
 
     Returns
     -------
@@ -546,7 +547,8 @@ def cluster_metadata_bytes(
         return -(-(found.zero_bits * int(used.sum()) + reverse_map * int(on_disk.sum())) // _BYTE)
     n_bytes = found.cluster_bytes * int(np.count_nonzero(used))
     n_bytes += found.device_cluster_bytes * int(np.count_nonzero(on_disk))
-    return n_bytes + (_tree_bytes(used) if is_zswap and found.has_zswap_tree else 0)
+    in_zswap = _per_cluster("zswap_slots_in_use", zswap_slots_in_use)
+    return n_bytes + (_tree_bytes(in_zswap) if found.has_zswap_tree else 0)
 
 
 # The leaves that evenly spread slots keep, and the levels above them.

@@ -16,12 +16,13 @@ from typing import Any
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.machine.config import Cram, Dram, Machine, Swapfile, Zswap, machine_from_dict
+from vswaplab.machine.config import Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
 from vswaplab.machine.profiles import find_profile, load_profiles
 
 DEFAULT_PRESET = "four-tiers"
 
 _DRAM_PERCENT = 40  # of the workload's pages
+_ALONE_PERCENT = 70  # the same where the pool is in it and there is nothing behind it
 _ADVERTISED_PERCENT = 30  # of the workload's pages
 _BUDGET_PERCENT = 5  # of the device's pages
 _LARGEST = 1 << 50
@@ -64,6 +65,25 @@ def _swap_only(n_pages: int) -> Machine:
     return Machine(_dram(n_pages, low=0, high=1), swapfiles=_swapfiles(n_pages))
 
 
+def _zram_only(n_pages: int) -> Machine:
+    # charge "host": the memory controller does not see zram's pool. More DRAM than elsewhere, or nothing would fit.
+    dram = Dram(capacity_pages=_part(n_pages, _ALONE_PERCENT), charge="host")
+    return Machine(dram, zram=Zram(2 * n_pages * PAGE_SIZE))
+
+
+def _zram_first(n_pages: int) -> Machine:
+    shown = _part(n_pages, _ADVERTISED_PERCENT) * PAGE_SIZE
+    pass_period = 50_000  # [guess]: a script by the clock has no counterpart in accesses
+    zram = Zram(shown, idle_period=pass_period, recompressor="zstd")
+    return Machine(_dram(n_pages, charge="host"), swapfiles=_swapfiles(n_pages), zram=zram)
+
+
+def _balloon(n_pages: int) -> Machine:
+    periods = {"report_lag": 1_000, "flush_period": 5_000}  # [guess]
+    cram = _cram(n_pages, balloon=True, **periods)
+    return Machine(_dram(n_pages), cram, Zswap(), _swapfiles(n_pages))
+
+
 def _cram_writable(n_pages: int) -> Machine:
     budget = _part(_part(n_pages, _ADVERTISED_PERCENT), _BUDGET_PERCENT)
     periods = {"report_lag": 1_000, "flush_period": 5_000, "reaper_period": 20_000}  # [guess]
@@ -97,6 +117,15 @@ _PRESETS: dict[str, tuple[str, Callable[[int], Machine]]] = {
     "cram-writable": (
         "four-tiers with 5 % of the device's pages writable in place; reports, flushes and reaper lag",
         _cram_writable,
+    ),
+    "zram-only": ("DRAM for 70 % of the pages, and zram in it as the only swap device", _zram_only),
+    "zram-first": (
+        "zram shown as 30 % of the pages before a swapfile; idle pages are recompressed with zstd",
+        _zram_first,
+    ),
+    "balloon": (
+        "four-tiers with a balloon that holds pages back while the ratio is below the advertised one",
+        _balloon,
     ),
     "small-media": (
         "four-tiers with CRAM over a quarter of what it shows: its gate and its writeback work",
@@ -245,7 +274,12 @@ def _resolved(tables: Mapping[str, Any], profiles_file: str | Path | None) -> di
     found = dict(tables)
     if profiles_file is None:
         return found
-    for tier, setting, kind in (("cram", "profile", "cram"), ("zswap", "compressor", "compressor")):
+    for tier, setting, kind in (
+        ("cram", "profile", "cram"),
+        ("zswap", "compressor", "compressor"),
+        ("zram", "compressor", "compressor"),
+        ("zram", "recompressor", "compressor"),
+    ):
         table = found.get(tier)
         if isinstance(table, Mapping) and isinstance(table.get(setting), str):
             found[tier] = dict(table) | {setting: find_profile(table[setting], kind, profiles_file)}  # type: ignore[arg-type]

@@ -161,6 +161,6 @@ class Vectorised:
         """Count what each tier holds now."""
         return self.mem.occupancy()
 
-    def page_table(self) -> PageTable:
+    def page_table(self, *, is_ranked: bool = True) -> PageTable:
         """Lay the final state out as arrays."""
-        return self.mem.page_table()
+        return self.mem.page_table(is_ranked=is_ranked)

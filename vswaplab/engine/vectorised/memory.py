@@ -357,19 +357,23 @@ class Memory:
     def _count(self, state: int) -> int:
         return int(np.count_nonzero(self.state == state))
 
-    def page_table(self) -> PageTable:
+    def page_table(self, *, is_ranked: bool) -> PageTable:
         """Lay the final state out as arrays."""
         rank = np.full(self.state.size, -1, np.int64)
-        for in_cram in (False, True):
-            pages, _ = self.coldest(0, self.log.length, self.state.size, in_cram=in_cram)
-            rank[pages] = np.arange(pages.size)
-        pages = self.live_queue(0)
-        rank[pages] = np.arange(pages.size)
+        if is_ranked:
+            self._rank(rank)
         return PageTable(
             self.state.copy(), self.content.copy(), self.stored.copy(), self.slot.copy(), self.clean.copy(),
             self.referenced.copy(), self.mappers.copy(), self.mapped_by(np.arange(rank.size)), self.cache_only.copy(),
             self.zram_level.copy() if self.plan.zram else np.zeros(rank.size, np.uint8), rank,
         )  # fmt: skip
+
+    def _rank(self, rank: NDArray[np.int64]) -> None:
+        for in_cram in (False, True):
+            pages, _ = self.coldest(0, self.log.length, self.state.size, in_cram=in_cram)
+            rank[pages] = np.arange(pages.size)
+        pages = self.live_queue(0)
+        rank[pages] = np.arange(pages.size)
 
     def mapped_by(self, pages: Pages) -> NDArray[np.uint8]:
         """Give the mappers that have each CRAM page mapped, one bit each."""

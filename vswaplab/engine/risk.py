@@ -1,0 +1,126 @@
+"""How likely a CRAM device is overrun: the same run over many seeds, and what can be said from so many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import polars as pl
+
+from vswaplab.base.errors import InputError
+from vswaplab.engine.run import Progress, simulate
+from vswaplab.machine.config import Cram, Machine
+from vswaplab.results.result import Result
+from vswaplab.trace.trace import Trace
+
+_Z95 = 1.959963984540054
+"""Quantile of the normal distribution that leaves 2.5 % above it."""
+
+
+def risk(
+    trace: Trace,
+    machine: Machine,
+    *,
+    seeds: int | Sequence[int] = 100,
+    epoch_accesses: int | None = None,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Run a trace over many seeds and write down how close each came to overrunning the CRAM media.
+
+    A seed decides what writes redraw; with ``redraw_probability`` 0 all runs
+    are the same.
+
+    Parameters
+    ----------
+    trace, machine
+        As in ``simulate``; the machine must have CRAM.
+    seeds
+        How many, or which.
+    epoch_accesses : accesses
+        Length of a window: shares and extremes are seen at window ends.
+    progress : callable
+        Called as ``progress(done, total)`` after every run.
+
+    Returns
+    -------
+    runs : polars.DataFrame
+        One row a seed: ``seed``; ``poison`` and ``sigbus`` (counts);
+        ``min_headroom_bytes`` (media less what is on it, at the fullest);
+        ``max_zombie_pages``, ``max_balloon_pages``; ``share_over_high`` (of
+        the windows, those that ended above ``writeback_high``);
+        ``gate_closed_intervals``, ``oom``.
+
+    Raises
+    ------
+    InputError
+        A machine without CRAM, no seed.
+    """
+    cram = machine.cram
+    if cram is None:
+        raise InputError("risk needs a machine with CRAM: nothing else can be overrun")
+    chosen = range(seeds) if isinstance(seeds, int) else seeds
+    if not len(chosen):
+        raise InputError(f"seeds must name at least one seed, got {seeds!r}")
+    rows = []
+    for done, seed in enumerate(chosen):
+        rows.append(_row(simulate(trace, machine, seed=seed, epoch_accesses=epoch_accesses), cram, seed))
+        if progress is not None:
+            progress(done + 1, len(chosen))
+    return pl.DataFrame(rows)
+
+
+def _row(result: Result, cram: Cram, seed: int) -> dict[str, object]:
+    tier = result.tiers.filter(pl.col("tier") == "CRAM")
+    stored = tier["media_bytes"]
+    names = ("poison", "sigbus", "gate_closed_intervals", "oom")
+    return {"seed": seed} | {name: result.totals[name] for name in names} | {
+        "min_headroom_bytes": cram.media_bytes - max(stored, default=0),
+        "max_zombie_pages": max(tier["zombie_pages"], default=0),
+        "max_balloon_pages": max(tier["balloon_pages"], default=0),
+        "share_over_high": (stored > int(cram.writeback_high * cram.media_bytes)).mean(),
+    }  # fmt: skip
+
+
+def poison_probability(runs: pl.DataFrame) -> pl.DataFrame:
+    """Say how likely a run loses memory, with the interval that so many runs allow.
+
+    Parameters
+    ----------
+    runs
+        What ``risk`` returns.
+
+    Returns
+    -------
+    estimate : polars.DataFrame
+        One row: ``runs``, ``poisoned``, ``probability``, and ``low`` and
+        ``high`` of Wilson's 95 % interval (E. B. Wilson, JASA 1927).
+
+    Examples
+    --------
+    No poison in 1,000 runs leaves a chance of up to 0.4 % a run.
+
+    >>> estimate = poison_probability(pl.DataFrame({"poison": [0] * 1000}))
+    >>> round(estimate["high"].item(), 4)
+    0.0038
+    """
+    n = runs.height
+    poisoned = int((runs["poison"] > 0).sum())
+    low, high = wilson_interval(poisoned, n)
+    share = poisoned / n if n else math.nan
+    return pl.DataFrame([{"runs": n, "poisoned": poisoned, "probability": share, "low": low, "high": high}])
+
+
+def wilson_interval(k: int, n: int) -> tuple[float, float]:
+    """Give Wilson's 95 % interval of a probability after k of n trials.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in wilson_interval(5, 10)]
+    [0.237, 0.763]
+    """
+    if not n:
+        return 0.0, 1.0
+    z2 = _Z95 * _Z95
+    centre = (k + z2 / 2) / (n + z2)
+    half = _Z95 / (n + z2) * math.sqrt(k * (n - k) / n + z2 / 4)
+    return max(0.0, centre - half), min(1.0, centre + half)
