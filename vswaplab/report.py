@@ -191,9 +191,15 @@ def _again(result: Result) -> str:
         "import json, vswaplab as vl\n"
         'machine = vl.machine_from_dict(json.load(open("provenance.json"))["machine"])\n'
         f"trace = vl.load_trace({str(found['trace'])!r})  # the one with the digest above\n"
-        f"result = vl.simulate(trace, machine, seed={found['seed']})"
+        f"result = vl.simulate(trace, machine, seed={found['seed']}{_events_code(found)})"
     )
     return "".join([*lines, f"<pre><code>{escape(code)}</code></pre>"])
+
+
+def _events_code(found: Mapping[str, object]) -> str:
+    events = cast("list[dict[str, object]]", found.get("events") or [])
+    calls = [f"vl.swapoff({', '.join(f'{name}={value!r}' for name, value in event.items())})" for event in events]
+    return f", events=[{', '.join(calls)}]" if calls else ""
 
 
 # Figures --------------------------------------------------------------------------------------

@@ -553,3 +553,27 @@ def test_lab__without_notebooks_is_refused(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr(lab_module, "notebooks_dir", missing)
 
     assert "notebooks folder is missing" in refusal(capsys, "lab")
+
+
+def test_run__swapoff_is_told_saved_and_in_the_document(capsys: Captured) -> None:
+    roomy = ("--set", "dram.capacity_pages=250")
+    assert run(*roomy, "--swapoff", "2000:0", "--swapoff", "2500:cram:page-table", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+
+    assert [(row["at"], row["device"], row["method"]) for row in document["events"]] == [
+        (2000, "swapfile 0", "reverse-map"),
+        (2500, "cram", "page-table"),
+    ]
+    assert any(sentence.startswith("Before access 2,000 swapfile 0 was taken away") for sentence in document["verdict"])
+    assert "--swapoff 2000:0" in document["provenance"]["command"]
+
+
+@pytest.mark.parametrize("event", ["2000", "x:0", "2000:7", "9999:0", "2000:0:magic", "2000:0:virtual:x"])
+def test_run__a_swapoff_that_cannot_be_is_one_line(event: str, capsys: Captured) -> None:
+    assert run("--swapoff", event) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_run__layer_none_is_a_layer_and_not_nothing(capsys: Captured) -> None:
+    assert run("--set", "layer=none", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["provenance"]["machine"]["layer"] == "none"

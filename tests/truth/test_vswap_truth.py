@@ -309,11 +309,7 @@ def test_swapoff__by_hand(engine: str, layer: str, moved: dict[str, int], faults
     assert {name: result.totals[name] for name in counters} == dict.fromkeys(counters, 0) | faults
 
 
-COPIES = "virtual slots of resident pages that kept their slot on the device are not counted"
-
-
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.xfail(reason=COPIES, strict=True)
 def test_swapoff__a_resident_page_that_kept_its_slot_keeps_its_virtual_slot(engine: str) -> None:
     event = small("swap-table", [2], engine).events.row(0, named=True)
 
@@ -321,13 +317,7 @@ def test_swapoff__a_resident_page_that_kept_its_slot_keeps_its_virtual_slot(engi
     assert event["virtual_slots_left"] == 1
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name in DISKLESS else pytest.param(name, marks=pytest.mark.xfail(reason=COPIES, strict=True))
-        for name in LIFTED_VSWAP
-    ],
-)
+@pytest.mark.parametrize("name", LIFTED_VSWAP)
 def test_swapoff__finds_as_many_virtual_slots_as_measured(name: str) -> None:
     event = truth.model(RUNS[name], swapoff=True).result.events.row(0, named=True)
 

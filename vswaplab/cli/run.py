@@ -25,6 +25,7 @@ from vswaplab.machine.presets import (
     with_settings,
 )
 from vswaplab.machine.profiles import profiles
+from vswaplab.machine.swapoff import parse_swapoff
 from vswaplab.results.result import Result, check_folder
 from vswaplab.results.summary import effective_access_ns, readable, summarise, touches, verdict
 from vswaplab.trace.files import load_trace, shipped_traces
@@ -45,6 +46,14 @@ def add_arguments(run: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="such as dram.capacity_pages=64MiB, cram=none")
     add("--profile", metavar="NAME", help="swap the CRAM device, or zswap's compressor if it names one")
     add("--profiles", metavar="FILE.toml", help="further profiles that --profile, --set or the machine may name")
+    add(
+        "--swapoff",
+        action="append",
+        default=[],
+        metavar="ACCESS:DEVICE",
+        help="take a swapfile (0...), zram or cram "
+        "away before that access; a third part says how its pages are found: page-table, virtual or reverse-map",
+    )
     add("--seed", default="0", metavar="N", help="of the random draws, default 0")
     add("--engine", default="vectorised", metavar="NAME", help=f"{' or '.join(ENGINES)}: the same numbers")
     add("--batch-size", metavar="N", help="accesses handed over at once: speed only, no number changes")
@@ -65,6 +74,7 @@ def run_trace(arguments: argparse.Namespace) -> int:
     name = arguments.trace or default_trace()
     trace = load_trace(name) if head is None else load_trace(name).head(head)
     machine = _machine(arguments, trace)
+    events = [parse_swapoff(text) for text in arguments.swapoff]
     folder = Path(arguments.out) if arguments.out is not None else RESULTS / _folder_name(trace.name)
     check_folder(folder)
     if not arguments.json:
@@ -77,6 +87,7 @@ def run_trace(arguments: argparse.Namespace) -> int:
             engine=arguments.engine,
             batch_size=batch,
             epoch_accesses=window,
+            events=events,
             progress=progress,
         )
     result = replace(result, provenance=result.provenance | {"command": _command(arguments, name)})
@@ -119,6 +130,8 @@ def _command(arguments: argparse.Namespace, trace: str) -> str:
     words = ["vswaplab", "run", trace, "--machine", arguments.machine]
     for setting in arguments.set:
         words += ["--set", setting]
+    for event in arguments.swapoff:
+        words += ["--swapoff", event]
     for option in ("profile", "profiles", "seed", "engine", "batch_size", "epoch_accesses", "head", "out"):
         value = getattr(arguments, option)
         if value is not None:
@@ -158,6 +171,7 @@ def _document(result: Result, folder: Path) -> dict[str, object]:
         "summary": summarise(result).to_dicts(),
         "effective_access_ns": effective_access_ns(result),
         "is_memory_lost": bool(result.totals["poison"]),
+        "events": result.events.to_dicts(),
         "verdict": verdict(result),
         "provenance": result.provenance,
         "folder": str(folder),

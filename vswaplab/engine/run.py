@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import polars as pl
@@ -113,6 +114,7 @@ def simulate(
         "n_pages": trace.n_pages,
         "machine": machine.to_dict(),
         "seed": seed,
+        "events": [asdict(event) for event in events],
         "engine": engine,
         "partial": partial,
         "notes": notes,

@@ -12,7 +12,7 @@ from vswaplab.base.backing import State
 from vswaplab.base.errors import InputError
 from vswaplab.engine.outcome import Drain, Engine, PageTable
 from vswaplab.machine.config import Machine, Zram
-from vswaplab.machine.layers import CLUSTER_SLOTS
+from vswaplab.machine.layers import CLUSTER_SLOTS, metadata_bytes
 from vswaplab.machine.swapoff import METHODS, Method, Swapoff, resolve, swapoff_work
 from vswaplab.trace.trace import Trace
 
@@ -22,7 +22,7 @@ _COLUMNS = {"at": pl.Int64, "event": pl.String, "device": pl.String, "method": p
         *(f"visits_{method.replace('-', '_')}" for method in METHODS),
         *(f"scan_{method.replace('-', '_')}_ns" for method in METHODS),
         *(field.name for field in fields(Drain)), "reclaim_runs", "minor_faults_left", "virtual_slots_left",
-        "data_ns", "time_ns", "later_ns", "oom",
+        "metadata_left_bytes", "data_ns", "time_ns", "later_ns", "oom",
     ),
     pl.Int64,
 )  # fmt: skip
@@ -83,11 +83,13 @@ class Timeline:
         data_ns = self._data_ns(drain, device)
         scan_ns = row[f"scan_{method.replace('-', '_')}_ns"]
         name = event.device if isinstance(event.device, str) else f"swapfile {event.device}"
+        left = row.pop("virtual_slots_left") + drain.cache_only
         return {
             "at": event.at, "event": "swapoff", "device": name, "method": method, **row, **asdict(drain),
             "reclaim_runs": runner.count["reclaim_runs"] - before,
             "minor_faults_left": drain.cache_only,
-            "virtual_slots_left": drain.cache_only,
+            "virtual_slots_left": left,
+            "metadata_left_bytes": self._metadata_bytes(left),
             "data_ns": data_ns,
             "time_ns": data_ns + scan_ns,
             "later_ns": drain.cache_only * self.machine.costs.fault_ns,
@@ -99,9 +101,11 @@ class Timeline:
         in_cram = table.state >= State.CRAM_SOFTLEAF
         is_tier = self.machine.cram is not None and self.machine.cram.mode == "tier"
         swapped = (table.state > State.RESIDENT) & ~(in_cram & is_tier) | table.cache_only
+        swapped |= table.slot >= 0  # a resident page with a copy keeps its name
         clusters = np.unique(np.flatnonzero(swapped) // CLUSTER_SLOTS).size if self.machine.layer != "none" else 0
+        held = table.slot == device
         found = {
-            "slots_in_use": int(np.count_nonzero(in_cram if device is None else table.slot == device)),
+            "slots_in_use": int(np.count_nonzero(in_cram if device is None else held)),
             "virtual_slots": int(np.count_nonzero(swapped)) if clusters else 0,
             "address_space_pages": self.trace.n_pages,
             "mappers": int(np.bitwise_or.reduce(table.mappers)).bit_count(),
@@ -111,7 +115,8 @@ class Timeline:
         for method, visits, scan_ns in work.select("method", "visits", "scan_ns").iter_rows():
             name = method.replace("-", "_")
             found |= {f"visits_{name}": visits, f"scan_{name}_ns": scan_ns}
-        return found | {"virtual_clusters": clusters}
+        unbacked = int(np.count_nonzero(held & (table.state == State.RESIDENT))) if clusters else 0
+        return found | {"virtual_clusters": clusters, "virtual_slots_left": unbacked}
 
     def _data_ns(self, drain: Drain, device: int | None) -> int:
         machine, costs = self.machine, self.machine.costs
@@ -125,6 +130,11 @@ class Timeline:
             total += drain.pages_read * (loader.read_ns + loader.transfer_ns)
             total += drain.pages_loaded * (machine.zswap.profile.load_ns if machine.zswap is not None else 0)
         return total
+
+    def _metadata_bytes(self, n_slots: int) -> int:
+        # What names that have only a folio behind them keep, in the newest design of the machine's layer.
+        design = {"vswap": "v6", "swap-table": "swap-table-edition"}.get(self.machine.layer)
+        return metadata_bytes(design, capacity_slots=0, zero=n_slots) if design and n_slots else 0
 
     def table(self) -> pl.DataFrame:
         """Give one row per event that took place."""

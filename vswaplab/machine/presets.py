@@ -306,8 +306,8 @@ def _split(setting: str) -> tuple[str, object]:
 
 
 def _value(key: str, text: str) -> object:
-    if key.endswith((".profile", ".compressor")):
-        return text  # one profile is called "none"
+    if key == "layer" or key.endswith((".profile", ".compressor")):
+        return text  # one layer and one profile are called "none"
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     if _SIZE.fullmatch(text):

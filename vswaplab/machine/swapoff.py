@@ -76,6 +76,26 @@ def swapoff(*, at: int, device: int | str = 0, method: str | None = None) -> Swa
     return Swapoff(index, number if number >= 0 else device, method)  # type: ignore[arg-type]
 
 
+def parse_swapoff(text: str) -> Swapoff:
+    """Read an event as the command line writes it: ``AT:DEVICE`` or ``AT:DEVICE:METHOD``.
+
+    Raises
+    ------
+    InputError
+        Not of that form, or not an event.
+
+    Examples
+    --------
+    >>> parse_swapoff("1000:0:virtual")
+    Swapoff(at=1000, device=0, method='virtual')
+    """
+    at, *rest = text.split(":")
+    if not at.isdecimal() or not 1 <= len(rest) <= 2:
+        raise InputError(f"swapoff {text!r} is not ACCESS:DEVICE[:METHOD]: write, say, 100000:0 or 100000:cram:virtual")
+    device = int(rest[0]) if rest[0].isdecimal() else rest[0]
+    return swapoff(at=int(at), device=device, method=rest[1] if len(rest) == 2 else None)
+
+
 def resolve(event: Swapoff, machine: Machine) -> tuple[int | None, Method]:
     """Find an event's device among a machine's swap devices, and the way its pages are found.
 

@@ -224,11 +224,12 @@ def verdict(result: Result) -> list[str]:
     -------
     sentences
         Was memory lost, did it run out, did reclaim fail, did CRAM's gate
-        close, was CRAM full; then the run's notes, and whether it was interrupted.
+        close, was CRAM full, which devices were taken away; then the run's notes, and whether it was interrupted.
     """
     sentences = [_loss(result.totals), *_shortage(result), _reclaim(result.totals)]
     if "CRAM" in tiers_of(result):
         sentences += [_gate(result.totals), *_passed_by(result.totals)]
+    sentences += [_taken_away(event) for event in result.events.iter_rows(named=True)]
     notes = cast("list[str]", result.provenance.get("notes") or [])
     sentences += [f"Note: {note}." for note in notes]
     if result.provenance.get("partial"):
@@ -268,6 +269,22 @@ def _passed_by(totals: Mapping[str, int]) -> list[str]:
         return []
     passed = _count(totals["cram_refused_full"], "page")
     return [f"{passed} passed CRAM by, because every page it shows was taken by a colder one."]
+
+
+def _taken_away(event: Mapping[str, Any]) -> str:
+    moved = {
+        "read from the device": event["pages_read"],
+        "decompressed": event["pages_loaded"] + event["zero_loaded"],
+        "copied out of CRAM": event["cram_loaded"],
+        "written on": event["written_back"],
+    }
+    found = ", ".join(f"{n:,} {what}" for what, n in moved.items() if n) or "no page had to move"
+    visits = event[f"visits_{event['method'].replace('-', '_')}"]
+    words = (
+        f"Before access {event['at']:,} {event['device']} was taken away: {visits:,} {event['method']} visits, {found}"
+    )
+    left = event["minor_faults_left"]
+    return words + (f"; {_count(left, 'minor fault')} left behind." if left else ".")
 
 
 def _progress(result: Result) -> str:

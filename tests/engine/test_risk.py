@@ -1,0 +1,65 @@
+"""Risk over seeds: what the runs say, and the interval that so many allow."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+import vswaplab as vl
+
+
+def machine(**settings: object) -> vl.Machine:
+    cram = vl.Cram(media_bytes=60 * 2048, advertised_bytes=60 * 4096, **settings)
+    return vl.Machine(vl.Dram(100), cram, swapfiles=[vl.Swapfile(1000)])
+
+
+def trace() -> vl.Trace:
+    calm = vl.zipf(n_pages=300, n_accesses=8_000, write_share=0.5, redraw_probability=0.5, seed=1)
+    return vl.collapse(calm, at=4_000, factor=3.0)
+
+
+def test_risk__is_one_row_a_seed_and_equals_single_runs():
+    runs = vl.risk(trace(), machine(writable_budget_pages=40, close_at=1.0), seeds=[3, 5])
+    alone = vl.simulate(trace(), machine(writable_budget_pages=40, close_at=1.0), seed=5)
+
+    assert runs["seed"].to_list() == [3, 5]
+    assert runs["poison"][1] == alone.totals["poison"]
+    stored = alone.tiers.filter(tier="CRAM")["media_bytes"]
+    assert runs["min_headroom_bytes"][1] == 60 * 2048 - stored.max()
+
+
+def test_risk__budget_and_collapse_poison_and_no_budget_does_not():
+    dial = [
+        vl.poison_probability(vl.risk(trace(), machine(writable_budget_pages=n, close_at=1.0), seeds=20)).row(0)
+        for n in (0, 60)
+    ]
+
+    assert dial[0][1] == 0 < dial[1][1]
+
+
+def test_risk__a_budget_of_the_device_never_poisons():
+    owned = machine(writable_budget_pages=60, budget_owner="device", close_at=1.0, report_lag=100)
+
+    assert vl.risk(trace(), owned, seeds=20)["poison"].sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high"),
+    [(0, 10, 0.0, 0.278), (10, 10, 0.722, 1.0), (1, 100, 0.0018, 0.0545), (50, 100, 0.404, 0.596)],
+)
+def test_wilson_interval__published_values(k, n, low, high):
+    # e.g. Brown, Cai and DasGupta, Statistical Science 2001
+    assert vl.wilson_interval(k, n) == pytest.approx((low, high), abs=6e-4)
+
+
+def test_poison_probability__without_runs_says_nothing():
+    estimate = vl.poison_probability(pl.DataFrame({"poison": []}, schema={"poison": pl.Int64})).row(0, named=True)
+
+    assert (estimate["low"], estimate["high"]) == (0.0, 1.0)
+
+
+def test_risk__refuses_a_machine_without_cram_and_no_seeds():
+    with pytest.raises(vl.InputError, match="needs a machine with CRAM"):
+        vl.risk(trace(), vl.Machine(vl.Dram(10)))
+    with pytest.raises(vl.InputError, match="at least one seed"):
+        vl.risk(trace(), machine(), seeds=0)
