@@ -341,7 +341,7 @@ class Memory:
             zram=self.zram_pages,
             zram_bytes=self.zram_bytes,
             zram_footprint=self.zram_footprint,
-            cache_only=int(np.count_nonzero(self.cache_only)),
+            cache_only=int(np.count_nonzero(self.cache_only)) if self.has_cache_only else 0,
             slots=tuple(self.slots_used),
             free_pages=self.free_pages,
             gate_open=self.gate_open,
