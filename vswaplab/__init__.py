@@ -7,7 +7,7 @@ from vswaplab.base.errors import InputError
 from vswaplab.engine import simulate
 from vswaplab.engine.follow import follow
 from vswaplab.engine.metadata import metadata_along
-from vswaplab.engine.risk import poison_probability, risk, wilson_interval
+from vswaplab.engine.risk import poison_probability, risk
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
 from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
 from vswaplab.machine.presets import preset
@@ -15,6 +15,7 @@ from vswaplab.machine.profiles import Profile, profiles
 from vswaplab.machine.swapoff import swapoff, swapoff_work
 from vswaplab.machine.transitions import backend_work, transitions
 from vswaplab.results.result import Result, load_result
+from vswaplab.results.statistics import runs_needed, wilson_interval
 from vswaplab.trace import (
     Corpus,
     Trace,
@@ -72,6 +73,7 @@ __all__ = [
     "preset",
     "profiles",
     "risk",
+    "runs_needed",
     "save_trace",
     "scan",
     "shipped_traces",

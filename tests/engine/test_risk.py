@@ -43,15 +43,6 @@ def test_risk__a_budget_of_the_device_never_poisons():
     assert vl.risk(trace(), owned, seeds=20)["poison"].sum() == 0
 
 
-@pytest.mark.parametrize(
-    ("k", "n", "low", "high"),
-    [(0, 10, 0.0, 0.278), (10, 10, 0.722, 1.0), (1, 100, 0.0018, 0.0545), (50, 100, 0.404, 0.596)],
-)
-def test_wilson_interval__published_values(k, n, low, high):
-    # e.g. Brown, Cai and DasGupta, Statistical Science 2001
-    assert vl.wilson_interval(k, n) == pytest.approx((low, high), abs=6e-4)
-
-
 def test_poison_probability__without_runs_says_nothing():
     estimate = vl.poison_probability(pl.DataFrame({"poison": []}, schema={"poison": pl.Int64})).row(0, named=True)
 

@@ -11,10 +11,8 @@ from vswaplab.base.errors import InputError
 from vswaplab.engine.run import Progress, simulate
 from vswaplab.machine.config import Cram, Machine
 from vswaplab.results.result import Result
+from vswaplab.results.statistics import wilson_interval
 from vswaplab.trace.trace import Trace
-
-_Z95 = 1.959963984540054
-"""Quantile of the normal distribution that leaves 2.5 % above it."""
 
 
 def risk(
@@ -108,19 +106,3 @@ def poison_probability(runs: pl.DataFrame) -> pl.DataFrame:
     low, high = wilson_interval(poisoned, n)
     share = poisoned / n if n else math.nan
     return pl.DataFrame([{"runs": n, "poisoned": poisoned, "probability": share, "low": low, "high": high}])
-
-
-def wilson_interval(k: int, n: int) -> tuple[float, float]:
-    """Give Wilson's 95 % interval of a probability after k of n trials.
-
-    Examples
-    --------
-    >>> [round(end, 3) for end in wilson_interval(5, 10)]
-    [0.237, 0.763]
-    """
-    if not n:
-        return 0.0, 1.0
-    z2 = _Z95 * _Z95
-    centre = (k + z2 / 2) / (n + z2)
-    half = _Z95 / (n + z2) * math.sqrt(k * (n - k) / n + z2 / 4)
-    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,65 @@
+"""What a number of runs can say: the interval of a probability, and how many runs a difference needs."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+from vswaplab.base.errors import InputError
+
+_Z95 = NormalDist().inv_cdf(0.975)
+
+
+def wilson_interval(k: int, n: int) -> tuple[float, float]:
+    """Give Wilson's 95 % interval of a probability after k of n trials.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in wilson_interval(5, 10)]
+    [0.237, 0.763]
+    """
+    if not n:
+        return 0.0, 1.0
+    z2 = _Z95 * _Z95
+    centre = (k + z2 / 2) / (n + z2)
+    half = _Z95 / (n + z2) * math.sqrt(k * (n - k) / n + z2 / 4)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def runs_needed(*, spread: float, effect: float, confidence: float = 0.95, power: float = 0.8) -> int:
+    """Say how many runs a side are needed to tell a difference of two means from chance.
+
+    Two-sided test of two independent groups of equal, known spread (normal
+    approximation): n = 2 ((z_confidence + z_power) spread / effect)^2.
+
+    Parameters
+    ----------
+    spread
+        Standard deviation of one run, as a share of the mean.
+    effect
+        The difference to be seen, likewise.
+    confidence, power
+        Chance of no false alarm, and of seeing a difference that is there.
+
+    Raises
+    ------
+    InputError
+        A spread or an effect that is not above 0, a chance outside 0..1.
+
+    Examples
+    --------
+    A kernel build whose system time spreads by 5 %: 1 % takes 393 runs a side, 2 % takes 99.
+
+    >>> [runs_needed(spread=0.05, effect=effect) for effect in (0.01, 0.02)]
+    [393, 99]
+    """
+    for name, value, most in (
+        ("spread", spread, math.inf),
+        ("effect", effect, math.inf),
+        ("confidence", confidence, 1),
+        ("power", power, 1),
+    ):
+        if not 0 < value < most:
+            raise InputError(f"{name} must be above 0" + (" and below 1" if most == 1 else "") + f", got {value!r}")
+    z = NormalDist().inv_cdf((1 + confidence) / 2) + NormalDist().inv_cdf(power)
+    return math.ceil(2 * (z * spread / effect) ** 2)
