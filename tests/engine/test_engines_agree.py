@@ -38,7 +38,8 @@ def corpora(draw: st.DrawFn) -> vl.Corpus:
     zero = draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
     is_zero = np.array(zero) & draw(st.booleans())
     region = np.sort(np.arange(len(rows)) % n_regions)
-    return vl.Corpus(pl.DataFrame({"region": region, "is_zero": is_zero, "lz4_4k": size, "zstd3_4k": size}))
+    columns = {"lz4_4k": size, "zstd3_4k": size, "deflate1_4k": np.roll(size, draw(st.integers(0, 1)))}
+    return vl.Corpus(pl.DataFrame({"region": region, "is_zero": is_zero, **columns}))
 
 
 @st.composite
@@ -126,6 +127,7 @@ def crams(draw: st.DrawFn) -> vl.Cram:
         **draw(budgets(mode)),
         pressure_law=draw(st.sampled_from(["two-level", "two-level", "proportional"])),
         balloon=draw(st.sampled_from([False, False, True])),
+        balloon_reserve=draw(st.sampled_from([0.0, 0.25])),
         trim_batch_pages=draw(st.sampled_from([1, 3, 512])),
         writeback_to=draw(st.sampled_from(["zswap", "swapfile"])),
         close_at=close_at,
@@ -160,7 +162,7 @@ zrams = st.builds(
     mem_limit_bytes=st.sampled_from([0, 0, 4096, 16384, 40000]),
     priority=st.sampled_from([-2, 100]),
     idle_period=st.sampled_from([1, 7, 50]),
-    recompressor=st.sampled_from([None, "lz4"]),
+    recompressor=st.sampled_from([None, "deflate-iaa-dynamic"]),
     backing_slots=st.sampled_from([0, 2, 50]),
     writeback=st.sampled_from(["idle", "huge", "huge-idle"]),
     writeback_limit=st.sampled_from([None, None, 3]),
@@ -292,6 +294,57 @@ def roomy_zrams(n_pages: int) -> st.SearchStrategy[vl.Zram]:
     )
 
 
+@st.composite
+def busy_traces(draw: st.DrawFn) -> vl.Trace:
+    """Many writes that draw new contents, on few pages: devices fill up and overrun."""
+    n_pages, n = draw(st.integers(15, 50)), draw(st.integers(100, 500))
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    corpus = draw(corpora())
+    free = draw(st.sampled_from([0.0, 0.03, 0.15]))
+    write = draw(st.sampled_from([0.1, 0.5]))
+    return vl.Trace(
+        rng.integers(0, n_pages, n),
+        rng.choice(3, n, p=[1 - write - free, write, free]),
+        n_pages=n_pages,
+        content=rng.integers(0, len(corpus), n_pages),
+        corpus=corpus,
+        redraw_probability=draw(st.sampled_from([0.0, 0.5, 1.0])),
+    )
+
+
+@st.composite
+def stressed_machines(draw: st.DrawFn) -> vl.Machine:
+    """Little DRAM, and a device whose last resorts are needed: balloon, grants, zram's limit and its backing device."""
+    media = draw(st.sampled_from([4096, 8192, 20000]))
+    open_at, close_at = sorted(draw(st.lists(st.sampled_from([0.25, 0.5, 0.75, 1.0]), min_size=2, max_size=2)))
+    cram = vl.Cram(
+        profile=DEVICE,
+        media_bytes=media,
+        advertised_bytes=media * draw(st.integers(2, 4)),
+        **draw(budgets("swap")),
+        writeback_to=draw(st.sampled_from(["zswap", "swapfile"])),
+        close_at=close_at,
+        open_at=open_at,
+        writeback_high=1.0,
+        writeback_low=0.5,
+        pressure_law=draw(st.sampled_from(["two-level", "two-level", "proportional"])),
+        balloon=draw(st.booleans()),
+        balloon_reserve=draw(st.sampled_from([0.0, 0.25, 0.75])),
+        report_lag=draw(st.sampled_from([0, 5, 40])),
+        flush_period=draw(st.sampled_from([0, 0, 10])),
+        reaper_period=draw(st.sampled_from([0, 10])),
+    )
+    capacity = draw(st.integers(2, 12))
+    return vl.Machine(
+        vl.Dram(capacity, high=1, total_pages=4 * capacity, charge=draw(st.sampled_from(["memcg", "host"]))),
+        draw(st.sampled_from([cram, cram, None])),
+        draw(st.one_of(st.none(), zswaps)),
+        draw(st.sampled_from([[], [vl.Swapfile(4)], [vl.Swapfile(100)]])),
+        layer=draw(st.sampled_from(["vswap", "none"])),
+        zram=draw(st.one_of(st.none(), zrams)),
+    )
+
+
 @contextlib.contextmanager
 def smallest_window(n_accesses: int) -> Iterator[None]:
     # The engine chooses its windows; small cases need small ones.
@@ -321,6 +374,29 @@ def agree_on_roomy(data: st.DataObject) -> None:
     with smallest_window(data.draw(st.sampled_from([32, 256]))):
         events = data.draw(st.one_of(st.just([]), st.just([]), swapoffs(machine, len(trace))))
         assert_same(trace, machine, 0, data.draw(st.sampled_from([100, len(trace)])), 256, events)
+
+
+def agree_under_stress(data: st.DataObject) -> None:
+    trace, machine = data.draw(busy_traces()), data.draw(stressed_machines())
+    window = data.draw(st.sampled_from([1, 5, 64]))
+    with smallest_window(window):
+        events = data.draw(swapoffs(machine, len(trace)))
+        assert_same(
+            trace, machine, data.draw(st.integers(0, 3)), data.draw(st.sampled_from([1, 7, 600])), window, events
+        )
+
+
+@settings(quick, max_examples=150)
+@given(data=st.data())
+def test_engines_agree__where_last_resorts_are_needed(data: st.DataObject) -> None:
+    agree_under_stress(data)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=2000)
+@given(data=st.data())
+def test_engines_agree__where_last_resorts_are_needed_many_times(data: st.DataObject) -> None:
+    agree_under_stress(data)
 
 
 @settings(quick, max_examples=150)

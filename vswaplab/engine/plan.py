@@ -48,6 +48,8 @@ class CramPlan:
     """Pressure raises the node's watermarks in proportion."""
     balloon_ratio: int
     """Advertised ratio, per mille, that the balloon holds the device to; 0: no balloon."""
+    balloon_bytes: int
+    """Media less what the balloon keeps free."""
     trim_batch: int
     to_zswap: bool
     report_lag: int
@@ -69,7 +71,8 @@ class CramPlan:
 
         mm/cram.c: pages shown x (advertised ratio - reported one) / advertised, per mille, whole numbers.
         """
-        reported = pages * PAGE_SIZE * 1000 // stored if stored else self.balloon_ratio
+        usable = pages * PAGE_SIZE * 1000 * self.balloon_bytes
+        reported = usable // (stored * self.media_bytes) if stored else self.balloon_ratio
         missing = max(0, self.balloon_ratio - reported)
         return self.device_pages * missing // self.balloon_ratio if missing else 0
 
@@ -183,7 +186,7 @@ def make_plan(trace: Trace, machine: Machine, seed: int) -> Plan:
 
 
 def _cram_plan(cram: Cram, trace: Trace, charge: str, page_charge: int) -> CramPlan:
-    def share(value: float) -> int:
+    def share(value: float | Fraction) -> int:
         return int(Fraction(str(value)) * cram.media_bytes)  # the decimal the user wrote, not its float
 
     is_tier = cram.mode == "tier"
@@ -202,6 +205,7 @@ def _cram_plan(cram: Cram, trace: Trace, charge: str, page_charge: int) -> CramP
         worst_bytes=int(cram.device.stored_bytes(np.array([PAGE_SIZE]))[0]),
         is_proportional=cram.pressure_law == "proportional",
         balloon_ratio=(cram.advertised_bytes or 0) * 1000 // cram.media_bytes if cram.balloon else 0,
+        balloon_bytes=share(1 - Fraction(str(cram.balloon_reserve))),
         trim_batch=cram.trim_batch_pages,
         to_zswap=cram.writeback_to == "zswap",
         report_lag=cram.report_lag,

@@ -172,6 +172,10 @@ class Cram:
         advertised one: pages shown x (advertised - reported) / advertised.
         Free pages go first; while the gate is closed the coldest pages are
         written back for it, and after three looks in vain memory is out.
+    balloon_reserve : share of media
+        Media that the balloon keeps free: it takes the reported ratio for that
+        much lower. With 0, the law as posted, the last two rungs are out of
+        reach, because stored bytes never exceed the media.
     """
 
     media_bytes: int
@@ -193,6 +197,7 @@ class Cram:
     reaper_period: int = 0
     trim_batch_pages: int = 512  # mm/cram.c of autumn 2026 (facts/kernel.md 6.3) [P]; retries are not modelled
     balloon: bool = False
+    balloon_reserve: float = 0.0  # mm/cram.c of autumn 2026 has none (facts/kernel.md 6.3) [P]
 
     def __post_init__(self) -> None:
         device = find_profile(self.profile, "cram") if isinstance(self.profile, str) else self.profile
@@ -215,6 +220,7 @@ class Cram:
         _choice("cram", "budget_owner", self.budget_owner, get_args(BudgetOwner))
         _choice("cram", "pressure_law", self.pressure_law, get_args(PressureLaw))
         _flag("cram", "balloon", self.balloon)
+        _set(self, balloon_reserve=_share("cram", "balloon_reserve", self.balloon_reserve))
         self._check_marks()
         for name in ("writable_budget_pages", "node_low", "node_high", "report_lag", "flush_period", "reaper_period"):
             _set(self, **{name: _whole("cram", name, getattr(self, name), 0)})

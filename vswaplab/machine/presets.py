@@ -80,7 +80,7 @@ def _zram_first(n_pages: int) -> Machine:
 
 def _balloon(n_pages: int) -> Machine:
     periods = {"report_lag": 1_000, "flush_period": 5_000}  # [guess]
-    cram = _cram(n_pages, balloon=True, **periods)
+    cram = _cram(n_pages, balloon=True, balloon_reserve=0.05, **periods)
     return Machine(_dram(n_pages), cram, Zswap(), _swapfiles(n_pages))
 
 

@@ -47,7 +47,7 @@ class Drains(Reclaim):
         self._scan(*(self._write_back(page, ("zswap",) if cram.to_zswap else ()) for page in self._coldest_cram()))
         drain.written_back = n_pages - len(self.cram)
         drain.pte_changed = self.count["pte_changed"] - before
-        for page in self._coldest_cram():
+        for page in self._coldest_cram() if self._make_room() else ():  # what went to a pool costs DRAM
             if not self._make_room():
                 break
             state, mapped = self.state[page], len(self.mapped[page])

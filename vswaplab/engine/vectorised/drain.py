@@ -77,14 +77,20 @@ def _drain(mem: Memory, pages: Pages, is_left: Callable[[Pages], Mask], load: Ca
             return
         if int(pages[0]) != served and mem.free_pages <= mem.plan.low:
             served = int(pages[0])
-            reclaim(mem)
-            if mem.is_out_of_memory:
-                mem.count["oom"] = 1
+            if not _make_room(mem):
                 return
             continue
         n = _loadable(mem, pages)
         load(pages[:n])
         pages = pages[n:]
+
+
+def _make_room(mem: Memory) -> bool:
+    if mem.free_pages > mem.plan.low:
+        return True
+    reclaim(mem)
+    mem.count["oom"] = int(mem.is_out_of_memory)
+    return not mem.count["oom"]
 
 
 def _loadable(mem: Memory, pages: Pages) -> int:
@@ -116,7 +122,8 @@ def remove_cram(mem: Memory, *, maps: bool) -> Drain:
     write_back_all(mem, cram)
     drain.written_back = n_pages - mem.cram_pages
     drain.pte_changed = mem.count["pte_changed"] - before
-    left, _ = mem.coldest(0, mem.log.length, mem.cram_pages, in_cram=True)
+    n_left = mem.cram_pages if _make_room(mem) else 0  # what went to a pool costs DRAM
+    left, _ = mem.coldest(0, mem.log.length, n_left, in_cram=True)
 
     def load(pages: Pages) -> None:
         _bring_back(mem, cram, pages, drain, maps=maps)
