@@ -9,8 +9,9 @@ One line is one access and the counters it moves, derived by hand::
 ``r``, ``w`` and ``f`` read, write and free a page, ``w0@1`` as mapper 1; ``r0/2/3``
 stands for two more reads and three more writes of page 0. Page-table work
 (``rmap_walks``, ``pte_*``) counts only in tables that name mappers. ``name(1000)`` also moves
-``name_bytes`` by 1000, ``*2`` is twice the word before it. Every table runs
-on both engines, in batches of one access, of three, and as a whole.
+``name_bytes`` by 1000, ``*2`` is twice the word before it. ``off:0 reclaim_runs``, ``off:zram``,
+``off:cram/virtual`` take a device away, by the method named, before the access of the next line.
+Every table runs on both engines, in batches of one access, of three, and as a whole.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import NamedTuple
 
 import polars as pl
@@ -25,6 +27,8 @@ import pytest
 
 import vswaplab as vl
 from vswaplab.base.draws import CHOICE, draw
+from vswaplab.engine.outcome import Drain
+from vswaplab.machine.swapoff import Swapoff
 from vswaplab.results.counters import COUNTER_NAMES, OUTCOMES
 
 ZERO = 0
@@ -38,6 +42,7 @@ _FIGURES = {
     **{"source": "made up for a test", "date": "2026-11-23"},
 }
 POOL = vl.Profile(name="pool", kind="compressor", title="round sizes", size_column="lz4_4k", **_FIGURES)
+AGAIN = vl.Profile(name="again", kind="compressor", title="round sizes", size_column="bdi_64", **_FIGURES)
 DEVICE = vl.Profile(name="device", kind="cram", title="round sizes", size_column="bdi_64", **_FIGURES)
 
 Sizes = Sequence[int | list[int]]
@@ -49,6 +54,11 @@ _OP_COUNTERS = ("reads", "writes", "frees")
 def zswap(**settings: int | bool) -> vl.Zswap:
     """Make a pool that stores the sizes of the table as they are."""
     return vl.Zswap(compressor=POOL, **settings)
+
+
+def zram(pages: int, *, recompresses: bool = False, **settings: int | str | None) -> vl.Zram:
+    """Make a zram of some pages that stores the sizes of the table, and recompresses to those ``on_device``."""
+    return vl.Zram(pages * 4096, compressor=POOL, recompressor=AGAIN if recompresses else None, **settings)
 
 
 def cram(media: int, device_pages: int, **settings: float | str) -> vl.Cram:
@@ -75,14 +85,37 @@ class Line(NamedTuple):
     is_served: bool
 
 
-def _parse(text: str) -> Line:
+def _parse(table: str) -> tuple[list[Line], list[Swapoff]]:
+    lines: list[Line] = []
+    events: list[Swapoff] = []
+    waiting: Counter[str] = Counter()  # what an event moves counts with the access after it, or the last one
+    for text in filter(None, (text.split("#")[0].strip() for text in table.splitlines())):
+        if found := re.match(r"off:(\w+)(?:/([a-z-]+))?", text):
+            device = int(found[1]) if found[1].isdigit() else found[1]
+            events.append(vl.swapoff(at=len(lines), device=device, method=found[2]))
+            waiting += _moves(text.split()[1:])
+        else:
+            lines.append(_line(text))
+            lines[-1].moves.update(waiting)
+            waiting.clear()
+    lines[-1].moves.update(waiting)
+    return lines, events
+
+
+def _line(text: str) -> Line:
     access, *words = text.split()
     found = re.fullmatch(r"(!?)([rwf])(\d+)(?:@(\d))?(?:/(\d+)/(\d+))?", access)
     assert found, f"not an access: {access}"
-    moves: Counter[str] = Counter()
     op = _OPS[found[2]]
+    moves = _moves(words)
     if not found[1]:
         moves.update(["accesses", _OP_COUNTERS[op]])
+    numbers = [int(found[i] or 0) for i in range(3, 7)]
+    return Line(op, *numbers, moves, not found[1])
+
+
+def _moves(words: list[str]) -> Counter[str]:
+    moves: Counter[str] = Counter()
     for word in words:
         parts = re.fullmatch(r"([a-z_]+)(?:\((\d+)\))?(?:\*(\d+))?", word)
         assert parts, f"not a word: {word}"
@@ -91,8 +124,7 @@ def _parse(text: str) -> Line:
         moves[parts[1]] += times
         if parts[2]:
             moves[f"{parts[1]}_bytes"] += times * int(parts[2])
-    numbers = [int(found[i] or 0) for i in range(3, 7)]
-    return Line(op, *numbers, moves, not found[1])
+    return moves
 
 
 def _corpus(sizes: Sizes, on_device: Sizes) -> tuple[pl.DataFrame, list[int]]:
@@ -109,7 +141,8 @@ def _corpus(sizes: Sizes, on_device: Sizes) -> tuple[pl.DataFrame, list[int]]:
 def _where(row: dict[str, object]) -> str:
     place = "DRAM" if row["is_resident"] else str(row["mapping"] or row["backing"])
     copy = {"valid": "+copy", "stale": "+stale"}.get(str(row["copy"]), "")
-    return place + ("" if place == "SWAPFILE" else copy)
+    cache = "+cache" if row["is_cache_only"] else ""
+    return place + ("" if place in ("SWAPFILE", "ZRAM") else copy + cache)
 
 
 class Play:
@@ -135,13 +168,13 @@ class Play:
         Parameters
         ----------
         sizes : compressed bytes of each page, or of all; a list: the contents a write may draw
-        on_device : the same on the CRAM device, if it differs
+        on_device : the same on the CRAM device, or recompressed, if it differs
         mappers : mapper set of each page, one bit a mapper; default: one mapper
-        ends : one word a page: DRAM, ZERO, ZSWAP, SWAPFILE, NONE or the mapping of a
-            CRAM page; ``+copy`` and ``+stale`` if it also holds a slot
+        ends : one word a page: DRAM, ZERO, ZSWAP, ZRAM, SWAPFILE, NONE or the mapping of a
+            CRAM page; ``+copy`` and ``+stale`` if it also holds a slot, ``+cache`` if only
+            the swap cache knows it
         """
-        stripped = (text.split("#")[0].strip() for text in table.splitlines())
-        lines = [_parse(text) for text in stripped if text]
+        lines, events = _parse(table)
         n_pages = 1 + max(line.page for line in lines)
         sizes = [sizes] * n_pages if isinstance(sizes, int) else sizes
         on_device = sizes if on_device is None else on_device
@@ -160,7 +193,9 @@ class Play:
             redraw_probability=redraw,
         )
         window = self.batch or len(lines)
-        result = vl.simulate(trace, machine, seed=seed, engine=self.engine, batch_size=window, epoch_accesses=window)
+        result = vl.simulate(
+            trace, machine, seed=seed, engine=self.engine, batch_size=window, epoch_accesses=window, events=events
+        )
         self._check_counters(lines, result, window, ignored=() if mappers else _PAGE_TABLE_WORK)
         if ends is not None:
             assert [_where(row) for row in result.state().iter_rows(named=True)] == ends.split()
@@ -191,20 +226,28 @@ def _tier(result: vl.Result, name: str) -> tuple[int, int, int]:
     return last["pages"], last["stored_bytes"], last["media_bytes"]
 
 
+def _moved(result: vl.Result, event: int = 0) -> dict[str, int]:
+    row = result.events.row(event, named=True)
+    return {field.name: row[field.name] for field in fields(Drain) if row[field.name]}
+
+
 class Kit(NamedTuple):
     """What a table needs beside ``vl``."""
 
     play: Play
     zswap: Callable[..., vl.Zswap]
+    zram: Callable[..., vl.Zram]
     cram: Callable[..., vl.Cram]
     seed_for: Callable[..., int]
     order: Callable[[vl.Result, str], list[int]]
     """Pages of DRAM, CRAM or ZSWAP, next victim first."""
     tier: Callable[[vl.Result, str], tuple[int, int, int]]
     """Pages, stored bytes and media bytes of a tier at the end."""
+    moved: Callable[..., dict[str, int]]
+    """What the swapoff of that number moved, without the zeroes."""
 
 
 @pytest.fixture(params=[(e, b) for e in ("reference", "vectorised") for b in (1, 3, None)], ids=str)
 def kit(request: pytest.FixtureRequest) -> Kit:
     """Everything a table needs, once for each engine and batch size."""
-    return Kit(Play(*request.param), zswap, cram, seed_for, _order, _tier)
+    return Kit(Play(*request.param), zswap, zram, cram, seed_for, _order, _tier, _moved)
