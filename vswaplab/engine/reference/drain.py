@@ -47,7 +47,7 @@ class Drains(Reclaim):
         self._scan(*(self._write_back(page, ("zswap",) if cram.to_zswap else ()) for page in self._coldest_cram()))
         drain.written_back = n_pages - len(self.cram)
         drain.pte_changed = self.count["pte_changed"] - before
-        for page in self._coldest_cram() if self._make_room() else ():  # what went to a pool costs DRAM
+        for page in self._coldest_cram() if self._fits() else ():
             if not self._make_room():
                 break
             state, mapped = self.state[page], len(self.mapped[page])
@@ -65,6 +65,10 @@ class Drains(Reclaim):
         # Whether the slot names data that is nowhere else: on the device itself, or without a layer anywhere.
         state = self._state(page)
         return state == State.SWAPFILE or (self.plan.holds_slots and state != State.RESIDENT)
+
+    def _fits(self) -> bool:
+        # What went on to a pool costs DRAM: if there is not that much, others must go.
+        return self._free_pages() >= 0 or self._make_room()
 
     def _make_room(self) -> bool:
         if self._free_pages() > self.plan.low:

@@ -122,7 +122,8 @@ def remove_cram(mem: Memory, *, maps: bool) -> Drain:
     write_back_all(mem, cram)
     drain.written_back = n_pages - mem.cram_pages
     drain.pte_changed = mem.count["pte_changed"] - before
-    n_left = mem.cram_pages if _make_room(mem) else 0  # what went to a pool costs DRAM
+    fits = mem.free_pages >= 0 or _make_room(mem)  # what went on to a pool costs DRAM
+    n_left = mem.cram_pages if fits else 0
     left, _ = mem.coldest(0, mem.log.length, n_left, in_cram=True)
 
     def load(pages: Pages) -> None:
