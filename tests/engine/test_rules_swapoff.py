@@ -440,11 +440,6 @@ def test_device_pages_that_find_no_room_come_to_dram(kit, method, changed):
     assert kit.tier(result, "CRAM") == (0, 0, 0)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="reclaim runs whenever DRAM is at its lower mark: even an empty device may end the run",
-)
 @pytest.mark.parametrize("swapfiles", [[], [swapfile(9)]], ids=["empty", "to the swapfile"])
 def test_removal_runs_no_reclaim_where_no_frame_is_missing(kit, swapfiles):
     # DRAM is full, which is no reason: nothing comes to it.
