@@ -142,7 +142,7 @@ def _where(row: dict[str, object]) -> str:
     place = "DRAM" if row["is_resident"] else str(row["mapping"] or row["backing"])
     copy = {"valid": "+copy", "stale": "+stale"}.get(str(row["copy"]), "")
     cache = "+cache" if row["is_cache_only"] else ""
-    return place + ("" if place in ("SWAPFILE", "ZRAM") else copy + cache)
+    return place + ("" if place in ("SWAPFILE", "ZRAM") else copy) + cache
 
 
 class Play:

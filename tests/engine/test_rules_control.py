@@ -106,26 +106,27 @@ FULL = """
     w0  first_touch
     w1  first_touch reclaim_runs cram_in(2048)
     w2  first_touch reclaim_runs cram_in(2048)
-    w3  first_touch reclaim_runs cram_in(2048)          # no report yet: 3 of 3 pages; 3 x 4096 / 8192 is 1500
+    w3  first_touch reclaim_runs cram_in(2048)          # no report yet
 """
 
 
 def test_balloon__writes_the_coldest_back_while_the_gate_is_closed(kit):
+    # 4 pages shown: 4 x (2000 - 1000) / 2000 = 2.
     result = kit.play(
         FULL
         + """
         w4  first_touch reclaim_runs gate_closed_intervals cram_writeback_swapfile cram_refused_gate pswpout*2
-        # report: 6144 = 0.75 of the media. 3 x (1500 - 1000) / 1500 = 1, no page is free: 0 goes. 3 goes on
-        w5  first_touch reclaim_runs cram_refused_gate pswpout      # one page is held: enough
+        # report: 6144 bytes, 0.75 of the media. The fourth page is free, 0 makes the second one so. 3 goes on
         """,
-        one(kit.cram(8192, 3, close_at=0.75, open_at=0.5, **RESERVE)),
+        one(kit.cram(8192, 4, close_at=0.75, open_at=0.5, **RESERVE)),
         sizes=2048,
-        ends="SWAPFILE softleaf softleaf SWAPFILE SWAPFILE DRAM",
+        ends="SWAPFILE softleaf softleaf SWAPFILE DRAM",
     )
-    assert column(result, "balloon_pages") == 1
+    assert column(result, "balloon_pages") == 2
 
 
 def test_balloon__waits_for_free_pages_while_the_gate_is_open(kit):
+    # 3 pages shown over the media of 2, a ratio of 1500: 3 x (1500 - 1000) / 1500 = 1.
     result = kit.play(
         FULL
         + """
@@ -155,19 +156,50 @@ def test_balloon__after_three_looks_in_vain_memory_is_out(kit):
     )
 
 
-def test_balloon__a_look_that_frees_a_page_starts_the_count_again(kit):
-    kit.play(
-        FULL
+def test_balloon__a_look_that_has_enough_starts_the_count_again(kit):
+    # Reports before 4, 8 and 12; writes at 9 and 10 draw 4096 bytes. Pages 3 and on are all zero.
+    result = kit.play(
+        FULL.replace("w", "r")
         + """
-        w4  first_touch reclaim_runs gate_closed_intervals reclaim_fail swpout_zero     # in vain
-        w5  first_touch reclaim_runs reclaim_fail swpout_zero                           # in vain
+        r4  first_touch reclaim_runs gate_closed_intervals reclaim_fail swpout_zero     # wants 1: in vain
+        r5  first_touch reclaim_runs reclaim_fail swpout_zero                           # in vain
         f0
-        w6  first_touch reclaim_runs swpout_zero                                        # takes the page of 0
-        w7  first_touch reclaim_runs swpout_zero                                        # wants no more
+        r6  first_touch reclaim_runs swpout_zero        # takes the page of 0
+        r7  first_touch reclaim_runs swpout_zero        # 2 pages in 4096 bytes: still 1, and it has 1
+        w1  cram_made_writable
+        w2  cram_made_writable                          # 8192 bytes
+        r7  dram_hit
+        r8  first_touch reclaim_runs reclaim_fail swpout_zero       # 500: 3 x (1500 - 500) / 1500 = 2: in vain, once
+        r9  first_touch reclaim_runs reclaim_fail swpout_zero       # twice
         """,
-        one(kit.cram(8192, 3, close_at=0.75, open_at=0.5, **RESERVE), slots=0),
-        sizes=[2048, 2048, 2048, ZERO, ZERO, ZERO, ZERO, ZERO],
-        ends="NONE softleaf softleaf ZERO ZERO ZERO ZERO DRAM",
+        one(kit.cram(8192, 3, close_at=0.5, open_at=0.25, writable_budget_pages=2, **RESERVE), slots=0),
+        sizes=[2048, [2048, 4096], [2048, 4096], *[ZERO] * 7],
+        redraw=1.0,
+        seed=kit.seed_for({9: 1, 10: 1}),
+        ends="NONE writable writable ZERO ZERO ZERO ZERO ZERO ZERO DRAM",
+    )
+    assert column(result, "balloon_pages") == 1
+
+
+def test_balloon__a_look_that_moves_a_page_starts_the_count_again(kit):
+    # 3 pages shown over as much media; three quarters of it reserved: 4096 bytes a page, 1000, taken for 250:
+    # 3 x (1000 - 250) / 1000 = 2. Report before 5. The swapfile has one slot.
+    kit.play(
+        """
+        r0  first_touch
+        r1  first_touch reclaim_runs cram_in(4096)
+        r2  first_touch reclaim_runs cram_in(4096)
+        r3  first_touch reclaim_runs cram_in(4096)
+        r4  first_touch reclaim_runs cram_refused_full pswpout                              # 3 takes the slot
+        r5  first_touch reclaim_runs gate_closed_intervals reclaim_fail*2 swpout_zero       # 0 and 1: in vain
+        r6  first_touch reclaim_runs reclaim_fail*2 swpout_zero                             # 2 and 0: in vain
+        f3
+        r7  first_touch reclaim_runs cram_writeback_swapfile pswpout reclaim_fail swpout_zero   # 1 goes, 2 stays
+        r8  first_touch reclaim_runs reclaim_fail swpout_zero                               # wants one more: in vain
+        """,
+        one(kit.cram(12288, 3, balloon=True, balloon_reserve=0.75, report_lag=5), slots=1),
+        sizes=[4096] * 4 + [ZERO] * 5,
+        ends="softleaf SWAPFILE softleaf NONE ZERO ZERO ZERO ZERO DRAM",
     )
 
 
@@ -255,6 +287,20 @@ def test_proportional_pressure_closes_the_gate_at_1000_only_and_opens_it_at_once
         one(proportional(kit, 100, writable_budget_pages=1, reaper_period=99)),
         sizes=[2000, 999, 1000, 1000, 1000, 1000],
         ends="NONE SWAPFILE SWAPFILE SWAPFILE softleaf DRAM",
+    )
+
+
+def test_proportional_pressure_with_both_marks_in_one_place_is_a_step(kit):
+    kit.play(
+        """
+        w0  first_touch
+        w1  first_touch reclaim_runs cram_in(999)
+        w2  first_touch reclaim_runs cram_in(1)         # report 999: nothing
+        w3  first_touch reclaim_runs gate_closed_intervals cram_writeback_swapfile*2 cram_refused_gate pswpout*3
+        # report 1000: 1000, so all 9 pages should be free
+        """,
+        one(kit.cram(4000, 9, open_at=0.25, close_at=0.25, pressure_law="proportional")),
+        sizes=[999, 1, 1, 1],
     )
 
 
@@ -384,6 +430,13 @@ def test_a_flush_takes_a_trim_for_each_batch_of_pages(kit, batch, trims):
         f1
         w2  cram_promote reclaim_runs cram_in(1000)     # the third page that waits
         r2  flushes trims*{trims} dram_hit              # before access 7
+        f3                                              # one more
+        r2  dram_hit
+        r2  dram_hit
+        r2  dram_hit
+        r2  dram_hit
+        r2  dram_hit
+        r2  flushes trims dram_hit                      # before access 14, one page
         """,
         one(kit.cram(16384, 9, flush_period=7, trim_batch_pages=batch)),
     )

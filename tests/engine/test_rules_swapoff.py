@@ -82,11 +82,9 @@ def test_a_write_or_a_free_ends_the_swap_cache_too(kit):
         off:0
         w0  dram_hit swap_cache
         f1                                      # nothing is left behind
-        r1  first_touch
-        r1  dram_hit
         """,
         machine(4, swapfile(9)),
-        ends="DRAM DRAM DRAM DRAM NONE NONE",
+        ends="DRAM NONE DRAM DRAM NONE NONE",
     )
 
 
@@ -548,6 +546,41 @@ def test_a_tiers_zero_page_leaves_as_a_zero_page(kit):
         sizes=[ZERO, 1000],
         ends="ZERO NONE",
     )
+
+
+def test_a_device_that_is_gone_reports_and_flushes_nothing(kit):
+    # Reports and flushes before accesses 3 and 6. The last report, 1000 of 4000 bytes, would close the gate.
+    kit.play(
+        """
+        w0  first_touch
+        w1  first_touch reclaim_runs cram_in(1000)
+        f1
+        w1  first_touch
+        off:cram cram_writeback_swapfile pswpout        # its 1000 bytes wait for no flush
+        w2  first_touch reclaim_runs pswpout            # 1: the device's gate is no longer asked
+        r2  dram_hit
+        r2  dram_hit
+        """,
+        machine(1, swapfile(9), cram=kit.cram(4000, 9, report_lag=3, flush_period=3, close_at=0.25, open_at=0.25)),
+        ends="SWAPFILE SWAPFILE DRAM",
+    )
+
+
+def test_what_a_removal_moved_leaves_earlier_writeback_out(kit):
+    result = kit.play(
+        """
+        r0  first_touch
+        r1  first_touch reclaim_runs cram_in(1000)
+        r0  cram_soft_fault
+        r2  first_touch reclaim_runs cram_writeback_swapfile pswpout cram_in(1000)      # 1000 > 409: 0, unmapped
+        f2
+        off:cram cram_writeback_swapfile pswpout                                        # 1, never mapped
+        """,
+        machine(1, swapfile(9), cram=kit.cram(4096, 9, writeback_high=0.1, writeback_low=0.0)),
+        ends="SWAPFILE SWAPFILE NONE",
+    )
+    assert result.totals["pte_changed"] == 1
+    assert kit.moved(result) == {"written_back": 1}
 
 
 # What each way visits ---------------------------------------------------------------------------

@@ -103,6 +103,21 @@ def test_mem_limit__a_page_that_does_not_fit_stays_and_a_smaller_one_still_fits(
     assert kit.tier(result, "zram") == (2, 2 * HALF, 4096)
 
 
+@pytest.mark.parametrize("limit", [1, 4095, 4096])
+def test_mem_limit__counts_whole_pages_as_the_kernel_does(kit, limit):
+    # drivers/block/zram: the limit is rounded up to pages (PAGE_ALIGN).
+    kit.play(
+        f"""
+        w0  first_touch
+        w1  first_touch reclaim_runs {IN[HALF]}
+        w2  first_touch reclaim_runs {IN[HALF]}         # 2 x 2048: one page
+        !w3 reclaim_runs zram_failed_writes reclaim_fail oom
+        """,
+        machine(1, kit.zram(9, mem_limit_bytes=limit)),
+        sizes=HALF,
+    )
+
+
 def test_mem_limit__with_nothing_else_to_move_memory_is_out(kit):
     kit.play(
         f"""
@@ -382,6 +397,24 @@ def test_writeback__a_page_freed_on_the_backing_device_returns_its_slot(kit):
         machine(1, kit.zram(9, idle_period=1, backing_slots=1)),
         sizes=QUARTER,
         ends="NONE DRAM ZRAM",
+    )
+
+
+def test_writeback__goes_slot_by_slot_whatever_the_age(kit):
+    # Passes before accesses 3 and 6. 1 went to zram first, but the one backing slot is for 0.
+    kit.play(
+        f"""
+        w1  first_touch
+        w0  first_touch reclaim_runs {IN[QUARTER]}
+        w2  first_touch reclaim_runs {IN[QUARTER]}
+        r2  dram_hit
+        r2  dram_hit
+        r2  dram_hit
+        r0  zram_bd_writes pswpin zram_bd_reads reclaim_runs {IN[QUARTER]}
+        r1  pswpin zram_read reclaim_runs {IN[QUARTER]}
+        """,
+        machine(1, kit.zram(9, idle_period=3, backing_slots=1)),
+        sizes=QUARTER,
     )
 
 
