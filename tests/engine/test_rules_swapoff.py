@@ -438,14 +438,30 @@ def test_device_pages_that_find_no_room_come_to_dram(kit, method, changed):
     assert kit.tier(result, "CRAM") == (0, 0, 0)
 
 
-@pytest.mark.parametrize("swapfiles", [[], [swapfile(9)]], ids=["empty", "to the swapfile"])
-def test_removal_runs_no_reclaim_where_no_frame_is_missing(kit, swapfiles):
+def test_removal_runs_no_reclaim_where_no_frame_is_missing(kit):
     # DRAM is full, which is no reason: nothing comes to it.
-    gone = "w1 first_touch reclaim_runs cram_in(1000) \n off:cram cram_writeback_swapfile pswpout \n r1 dram_hit"
     kit.play(
-        f"w0 first_touch \n {gone if swapfiles else 'off:cram'} \n w{len(swapfiles)} dram_hit",
-        machine(1, *swapfiles, cram=kit.cram(4096, 9)),
+        """
+        w0  first_touch
+        w1  first_touch reclaim_runs cram_in(1000)
+        off:cram cram_writeback_swapfile pswpout
+        r1  dram_hit
+        """,
+        machine(1, swapfile(9), cram=kit.cram(4096, 9)),
+        ends="SWAPFILE DRAM",
     )
+
+
+def test_removing_an_empty_device_takes_nothing(kit):
+    result = kit.play(
+        """
+        w0  first_touch
+        off:cram                    # DRAM is full and there is nowhere else: no matter
+        r0  dram_hit
+        """,
+        machine(1, cram=kit.cram(4096, 9)),
+    )
+    assert kit.moved(result) == {}
 
 
 def test_a_pool_that_takes_the_device_in_pushes_dram_pages_out(kit):
