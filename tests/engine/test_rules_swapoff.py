@@ -701,3 +701,36 @@ def test_what_cannot_be_is_refused_in_one_line(call, value, remedy):
     assert value in str(caught.value)
     assert remedy in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_removal_without_a_layer_a_page_that_comes_to_dram_keeps_its_slot_under_the_half_full_rule(kit):
+    # No room in zswap and none asked of the swapfile: 0 comes back to DRAM; 1 of 9 slots is not more than half.
+    kit.play(
+        """
+        w0  first_touch
+        w1  first_touch reclaim_runs cram_in(1000)
+        f1
+        off:cram pool_limit_hit reclaim_fail
+        r0  dram_hit
+        """,
+        machine(
+            1, swapfile(9), cram=kit.cram(4096, 9), zswap=kit.zswap(max_pool_percent=0, writeback=False), layer="none"
+        ),
+        ends="DRAM+stale NONE",
+    )
+
+
+def test_minor_faults_left__are_those_of_pages_still_there(kit):
+    # One frame: 0 comes back, and goes to the other device to make room for 1.
+    result = kit.play(
+        """
+        w0  first_touch
+        w1  first_touch reclaim_runs pswpout
+        w2  first_touch reclaim_runs pswpout
+        off:0 reclaim_runs*2 pswpout*2
+        f2
+        """,
+        machine(1, swapfile(9), swapfile(9)),
+    )
+    event = result.events.row(0, named=True)
+    assert (event["pages_read"], event["cache_only"], event["minor_faults_left"]) == (2, 2, 1)

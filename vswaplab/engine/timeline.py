@@ -76,23 +76,26 @@ class Timeline:
             self.rows.append(self._take_away(runner, event, device, method))
 
     def _take_away(self, runner: Engine, event: Swapoff, device: int | None, method: Method) -> dict[str, object]:
-        row = self._survey(runner.page_table(is_ranked=False), device)
+        table = runner.page_table(is_ranked=False)
+        row = self._survey(table, device)
         before = runner.count["reclaim_runs"]
         maps = method == "page-table"
         drain = runner.remove_cram(maps=maps) if device is None else runner.swapoff(device, maps=maps)
         data_ns = self._data_ns(drain, device)
         scan_ns = row[f"scan_{method.replace('-', '_')}_ns"]
         name = event.device if isinstance(event.device, str) else f"swapfile {event.device}"
-        left = row.pop("virtual_slots_left") + drain.cache_only
+        after = runner.page_table(is_ranked=False)  # a reclaim meanwhile may have taken some out again
+        cache_only = int(np.count_nonzero(after.cache_only & ~table.cache_only))
+        left = row.pop("virtual_slots_left") + cache_only
         return {
             "at": event.at, "event": "swapoff", "device": name, "method": method, **row, **asdict(drain),
             "reclaim_runs": runner.count["reclaim_runs"] - before,
-            "minor_faults_left": drain.cache_only,
+            "minor_faults_left": cache_only,
             "virtual_slots_left": left,
             "metadata_left_bytes": self._metadata_bytes(left),
             "data_ns": data_ns,
             "time_ns": data_ns + scan_ns,
-            "later_ns": drain.cache_only * self.machine.costs.fault_ns,
+            "later_ns": cache_only * self.machine.costs.fault_ns,
             "oom": runner.count["oom"],
         }  # fmt: skip
 

@@ -361,14 +361,15 @@ class Zram:
     compressor : str or Profile
         A compressor profile (``vl.profiles()``).
     mem_limit_bytes : bytes
-        The most its pool may take, zsmalloc's footprint; 0: no limit. A page
-        that does not fit is a failed write: it stays where it was.
+        The most its pool may take, zsmalloc's footprint, rounded up to whole
+        pages; 0: no limit. A page that does not fit is a failed write: it stays
+        where it was.
     priority : int
         As a swapfile's; higher is filled first.
     idle_period : accesses
         How often a script of the administrator runs: what the pass before
-        marked idle and nobody loaded since is recompressed or written back,
-        then every page is marked. 0: never.
+        marked idle and nobody loaded since is recompressed, then written back
+        if there is a backing device; then every page is marked. 0: never.
     recompressor : str or Profile
         A second compressor for idle pages; None: no recompression.
     backing_slots : pages

@@ -41,8 +41,8 @@ def swapoff(*, at: int, device: int | str = 0, method: str | None = None) -> Swa
 
     Its pages are brought to DRAM in the order of their numbers, as if touched
     just before access ``at``; reclaim runs where a frame is missing. Pages of
-    a CRAM device go on through rule 2 instead, and only those that find no
-    room come to DRAM. With a layer, what is in zswap or all zero stays where
+    a CRAM device go on through rule 2 instead, coldest first, and only those
+    that find no room come to DRAM. With a layer, what is in zswap or all zero stays where
     it is; without one everything that holds a slot of the device is loaded.
 
     Parameters

@@ -47,8 +47,8 @@ class Result:
         ``address_space_pages``, ``mappers``; ``visits_`` and ``scan_..._ns`` of
         each method; what was moved (``pages_read``, ``pages_loaded``,
         ``zero_loaded``, ``cram_loaded``, ``copies_dropped``, ``written_back``,
-        ``pte_changed``, ``reclaim_runs``); ``minor_faults_left`` and
-        ``virtual_slots_left`` (names with only a folio behind them) with their
+        ``pte_changed``, ``reclaim_runs``); ``minor_faults_left`` (pages that
+        only the swap cache knows since) and ``virtual_slots_left`` (names with only a folio behind them) with their
         ``metadata_left_bytes``; ``data_ns`` (reading and decompressing),
         ``time_ns`` (with the scan), ``later_ns`` (of the faults left), ``oom``.
     provenance : dict

@@ -55,10 +55,10 @@ class Drains(Reclaim):
             drain.pte_changed += 0 if maps else mapped
             self.writable -= state == State.CRAM_WRITABLE
             self._leave_cram(page)
-            if self.plan.holds_slots:
-                self._release_slot(page)
+            if self.plan.holds_slots and not cram.is_tier:
+                self._swapped_in(page)
             self._drained(page, drain, maps)
-        self.unflushed = self.unflushed_pages = 0
+        self.unflushed = self.unflushed_pages = self.balloon = 0
         return drain
 
     def _is_behind_slot(self, page: int) -> bool:

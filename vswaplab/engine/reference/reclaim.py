@@ -82,14 +82,15 @@ class Reclaim(Tiers):
         if self.balloon >= target:
             self.balloon, self.fruitless = target, 0
             return
-        self.balloon += min(target - self.balloon, self._free_device_pages())
+        free = min(target - self.balloon, self._free_device_pages())
+        self.balloon += free
         if self.balloon == target or self.gate_open:
             return
         before = len(self.cram)
         self._scan(*(self._write_back(page, ("zswap",)) for page in self._coldest_cram()[: target - self.balloon]))
         moved = before - len(self.cram)
         self.balloon += moved
-        self.fruitless = 0 if moved else self.fruitless + 1
+        self.fruitless = 0 if free or moved else self.fruitless + 1
 
     def _cram_writeback(self) -> None:
         cram = self._cram_plan()

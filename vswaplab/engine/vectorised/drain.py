@@ -130,7 +130,7 @@ def remove_cram(mem: Memory, *, maps: bool) -> Drain:
         _bring_back(mem, cram, pages, drain, maps=maps)
 
     _drain(mem, left, lambda pages: mem.state.take(pages) >= CRAM_SOFTLEAF, load)
-    mem.unflushed = mem.unflushed_pages = 0
+    mem.unflushed = mem.unflushed_pages = mem.balloon = 0
     return drain
 
 
@@ -139,6 +139,7 @@ def _bring_back(mem: Memory, cram: CramPlan, pages: Pages, drain: Drain, *, maps
     if not maps:
         drain.pte_changed += int(np.bitwise_count(mem.mapped_by(pages)).sum())
     _leave_cram(mem, pages)
-    if mem.plan.holds_slots:
-        mem.release_slots(pages)
+    if mem.plan.holds_slots and not cram.is_tier:
+        goes = mem.half_full | (mem.slot.take(pages) == mem.plan.zram_device)
+        mem.release_slots(pages[goes])
     _arrive(mem, pages, drain, maps=maps)

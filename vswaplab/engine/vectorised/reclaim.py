@@ -56,14 +56,15 @@ def _inflate(mem: Memory, cram: CramPlan) -> None:
     if mem.balloon >= target:
         mem.balloon, mem.fruitless = target, 0
         return
-    mem.balloon += min(target - mem.balloon, mem.free_device_pages)
+    free = min(target - mem.balloon, mem.free_device_pages)
+    mem.balloon += free
     if mem.balloon == target or mem.gate_open:
         return
     before = mem.cram_pages
     _write_back_coldest(mem, cram, target - mem.balloon, until_free=_ALL, zswap=True)
     moved = before - mem.cram_pages
     mem.balloon += moved
-    mem.fruitless = 0 if moved else mem.fruitless + 1
+    mem.fruitless = 0 if free or moved else mem.fruitless + 1
 
 
 def _cram_writeback(mem: Memory, cram: CramPlan) -> None:
