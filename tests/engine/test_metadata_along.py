@@ -71,3 +71,12 @@ def test_metadata_along__refuses_what_is_not_there():
         vl.metadata_along(once(8), machine(), designs=["v7"])
     with pytest.raises(vl.InputError, match="epoch_accesses must be a whole number"):
         vl.metadata_along(once(8), machine(), epoch_accesses=0)
+
+
+def test_metadata_along__without_a_layer_cram_hangs_in_a_tree_as_zswap_does():
+    in_cram = machine(cram=vl.Cram(media_bytes=N * 4096, advertised_bytes=N * 4096, profile="none"))
+    row = last(vl.metadata_along(once(), in_cram, designs=["before-7.0"], epoch_accesses=N), "before-7.0")
+
+    assert row["cram"] > 1000 > row["zswap"] == 0
+    tables = 4 * 4096 + vl.metadata_bytes("before-7.0", capacity_slots=4 * N, disk=0)
+    assert row["cluster_bytes"] - tables >= -(-row["cram"] // 64) * 576

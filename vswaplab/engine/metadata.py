@@ -127,7 +127,7 @@ def _prices(design: LayerDesign, use: _Masks, capacity: int) -> tuple[int, ...]:
         design.name,
         everything,
         disk_slots_in_use=clusters["disk"] if has_layer else (),
-        zswap_slots_in_use=clusters["zswap"],
+        zswap_slots_in_use=clusters["zswap"] + clusters["cram"],  # without a layer CRAM needs such a tree too
     )
     by_slot = metadata_bytes(design.name, capacity_slots=capacity, **used)
     return (*used.values(), int(np.count_nonzero(everything)), by_slot, static + in_clusters)

@@ -160,8 +160,9 @@ def swapoff_work(
     work : polars.DataFrame
         Three rows for each element of the arguments' common shape: the
         arguments; ``method``; ``visits``; ``scan_ns``; ``later_faults`` (minor
-        faults left behind) and ``later_ns``; ``total_ns``; ``rmap_bytes`` that
-        the way needs for as long as the slots are in use.
+        faults left behind, at most: copies of resident pages leave none, and
+        not every page is touched again) and ``later_ns``; ``total_ns``;
+        ``rmap_bytes`` that the way needs for as long as the slots are in use.
 
     Raises
     ------
