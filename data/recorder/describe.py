@@ -11,7 +11,8 @@ from typing import Any
 
 import polars as pl
 
-TRACE_COLUMNS = ("page", "op", "repeat_reads", "repeat_writes")
+TRACE_COLUMNS = ("page", "op", "repeat_reads", "repeat_writes", "mapper")
+"""The last one only where a program forked."""
 CORPUS_COLUMNS = (
     "page", "moment", "region", "is_zero", "same_filled",
     "lz4_4k", "lzo_4k", "zstd1_4k", "zstd3_4k", "deflate1_4k", "deflate_fixed_4k",
@@ -31,7 +32,8 @@ def trace_row(path: Path) -> str:
     f = facts(path)
     return (
         f"| `traces/{path.name}` | {f['title']} | {f['n_pages']:,} | {f['n_pages_live_peak']:,} "
-        f"| {f['n_records']:,} | {f['n_accesses']:,} | {f['k']} | {f['redraw_probability']} |"
+        f"| {f['n_records']:,} | {f['n_accesses']:,} | {f['k']} | {f['redraw_probability']} "
+        f"| {f.get('n_processes', 1)} |"
     )
 
 
@@ -76,8 +78,8 @@ def tables(data: Path) -> str:
     traces = sorted((data / "traces").glob("*.parquet"))
     corpora = sorted((data / "corpus").glob("*.parquet"))
     lines = [
-        "| file | what | pages | live at most | records | accesses before | k | redraw |",
-        "|---|---|---|---|---|---|---|---|",
+        "| file | what | pages | live at most | records | accesses before | k | redraw | processes |",
+        "|---|---|---|---|---|---|---|---|---|",
         *map(trace_row, traces),
         "",
         "| file | rows | regions | moments | zero % | lz4 | lzo | zstd 3 | deflate 1 | 842 | BDI | FPC |",

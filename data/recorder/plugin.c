@@ -1,10 +1,15 @@
 /*
- * plugin.c: a TCG plugin for qemu-x86_64 (linux-user) that records one program's touches of its own
+ * plugin.c: a TCG plugin for qemu-x86_64 (linux-user) that records a program's touches of its own
  * anonymous memory, reduced by reduce.h, and copies out the contents of its pages at chosen moments.
+ * It follows fork: every process of the family records.
  *
  *   qemu-x86_64 -plugin plugin.so,out=FILE,k=N[,dump=PREFIX,stride=N,moments=A:B:C] PROGRAM ...
  *
- * FILE gets records (four uint32: page, op, repeat_reads, repeat_writes); FILE.json gets the totals.
+ * FILE gets records (uint64 time, four uint32: page, op, repeat_reads, repeat_writes), FILE.1 to FILE.7
+ * those of the children in order of fork; FILE.json gets the totals of all. Marks stand between the
+ * records: op 3, a fork (page: number of the child); 4, the end of the process; 5, contents were copied
+ * out (page: number of the moment). A page that was live at a fork has one number in parent and child;
+ * any other number means pages of their own. family.py makes one stream of the files.
  * PREFIX.0, PREFIX.1, ... get, once A, B, ... records are out, every live page whose address is a
  * multiple of `stride` pages: uint64 page number, uint64 guest address / 4096, 4096 bytes.
  *
@@ -14,7 +19,8 @@
  * them. mremap takes page numbers along to the new address. What read- and write-like system calls
  * do to their buffers is added as one touch per page, because the kernel does touch those pages.
  *
- * One process: a forked child writes nothing (every file belongs to the process that opened it).
+ * Time is a counter of touches in memory that the processes share; a lock there puts their touches in
+ * one order. vfork is a fork to the emulator. After exec the emulator is gone: that is an end, too.
  */
 #define _GNU_SOURCE
 #include "reduce.h"
@@ -22,6 +28,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -57,23 +64,73 @@ extern uintptr_t guest_base; /* host address = guest address + guest_base */
 EXPORT int qemu_plugin_version = 1;
 
 enum { PAGE_SHIFT = 12, PAGE = 1 << PAGE_SHIFT, LEAF_SHIFT = 18, MAX_CPUS = 256, MAX_MOMENTS = 16 };
+enum { MAX_CHILDREN = 7, SPINS = 200 };
+enum { MARK_FORK = 3, MARK_END = 4, MARK_MOMENT = 5 };
 /* Page table entry: two bits of kind, then page number + 1 (0: never touched). */
 enum { KIND_OTHER = 0, KIND_ANON = 1, KIND_COW = 2, KIND_MASK = 3, KIND_BITS = 2 };
 enum { TOP_SIZE = 1 << (47 - PAGE_SHIFT - LEAF_SHIFT), LEAF_SIZE = 1 << LEAF_SHIFT };
 
+/* One for all processes, in shared memory. */
+typedef struct {
+    red_family reduce;
+    int lock;
+    uint32_t n_running, n_children;
+    uint64_t n_before_fork; /* records before the first fork */
+} shared_state;
+
+static shared_state *shared;
+static uint32_t me, next_child; /* 0, or the number of the child; that of the child being made */
 static uint32_t *top[TOP_SIZE];
 static uint64_t *address_of; /* page number -> guest address / PAGE */
 static size_t address_room;
 static red_state reducer;
 static FILE *out;
 static const char *out_path, *dump_prefix;
-static uint64_t stride = 1, moments[MAX_MOMENTS], n_moments, next_moment, n_frees;
-static pid_t owner;
+static uint64_t stride = 1, moments[MAX_MOMENTS], n_moments, next_moment;
 static uint64_t brk_start, brk_now;
 static bool many_threads;
 static unsigned n_threads;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t syscall_args[MAX_CPUS][6];
+
+/* ---- the lock and the marks ------------------------------------------------------------------ */
+
+/* A spinning lock, for it is held for a few instructions and may be taken for every touch. */
+static void take_lock(void)
+{
+    for (unsigned i = 1; __atomic_exchange_n(&shared->lock, 1, __ATOMIC_ACQUIRE); i++)
+        if (i % SPINS == 0)
+            sched_yield();
+        else
+            __builtin_ia32_pause();
+}
+
+static void drop_lock(void)
+{
+    __atomic_store_n(&shared->lock, 0, __ATOMIC_RELEASE);
+}
+
+/* Whether the lock was needed and taken. A lone thread of a lone process needs none. */
+static inline bool enter(void)
+{
+    bool needed = many_threads || __atomic_load_n(&shared->n_running, __ATOMIC_ACQUIRE) > 1;
+    if (needed)
+        take_lock();
+    return needed;
+}
+
+static inline void leave(bool locked)
+{
+    if (locked)
+        drop_lock();
+}
+
+static void mark(uint32_t what, uint32_t number)
+{
+    red_record record = {++shared->reduce.clock, number, what, 0, 0};
+    shared->reduce.n_marks++;
+    if (out)
+        fwrite(&record, sizeof record, 1, out);
+}
 
 /* ---- the guest's page table ------------------------------------------------------------------ */
 
@@ -110,10 +167,8 @@ static void free_entry(uint32_t *entry, uint64_t page, int unused)
 {
     (void)page, (void)unused;
     uint32_t number = *entry >> KIND_BITS;
-    if (number && reducer.pages[number - 1].live) {
+    if (number)
         red_free(&reducer, number - 1);
-        n_frees++;
-    }
 }
 
 static void set_kind(uint32_t *entry, uint64_t page, int kind)
@@ -178,13 +233,11 @@ static void on_memory(unsigned cpu, mem_info info, uint64_t address, void *unuse
     int op = qemu_plugin_mem_is_store(info) ? RED_WRITE : RED_READ;
     uint64_t first = address >> PAGE_SHIFT;
     uint64_t last = (address + (1u << qemu_plugin_mem_size_shift(info)) - 1) >> PAGE_SHIFT;
-    if (many_threads)
-        pthread_mutex_lock(&lock);
+    bool locked = enter();
     touch(first, op);
     if (last != first)
         touch(last, op);
-    if (many_threads)
-        pthread_mutex_unlock(&lock);
+    leave(locked);
 }
 
 static void touch_buffer(uint64_t address, uint64_t bytes, int op)
@@ -257,19 +310,36 @@ static void on_mremap(uint64_t old, uint64_t old_bytes, uint64_t new_bytes, uint
         map_range(new + (both << PAGE_SHIFT), new_bytes - (both << PAGE_SHIFT), kind);
 }
 
+static bool is_exec(int64_t number)
+{
+    return number == SYS_execve || number == SYS_execveat;
+}
+
+/* The emulator may be gone after this; if not, another mark follows, and the last one counts. */
+static void end_records(void)
+{
+    red_end_block(&reducer);
+    mark(MARK_END, me);
+    if (out)
+        fflush(out);
+    __atomic_sub_fetch(&shared->n_running, 1, __ATOMIC_ACQ_REL);
+}
+
 static void on_syscall(plugin_id id, unsigned cpu, int64_t number, uint64_t a1, uint64_t a2,
                        uint64_t a3, uint64_t a4, uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8)
 {
     (void)id, (void)a7, (void)a8;
     uint64_t args[6] = {a1, a2, a3, a4, a5, a6};
-    pthread_mutex_lock(&lock);
+    bool locked = enter();
     memcpy(syscall_args[cpu % MAX_CPUS], args, sizeof args);
     /* Before the call: afterwards another thread may already own the range. */
     if (number == SYS_munmap)
         unmap_range(a1, a2);
     else if (number == SYS_madvise && (a3 == MADV_DONTNEED || a3 == MADV_FREE))
         free_range(a1, a2);
-    pthread_mutex_unlock(&lock);
+    else if (is_exec(number))
+        end_records();
+    leave(locked);
 }
 
 static void after_syscall(int64_t number, const uint64_t *a, int64_t result)
@@ -302,11 +372,13 @@ static void after_syscall(int64_t number, const uint64_t *a, int64_t result)
 static void on_syscall_return(plugin_id id, unsigned cpu, int64_t number, int64_t result)
 {
     (void)id;
+    if (is_exec(number)) /* it returns only if it failed */
+        __atomic_add_fetch(&shared->n_running, 1, __ATOMIC_ACQ_REL);
     if (result < 0 && result > -4096)
         return;
-    pthread_mutex_lock(&lock);
+    bool locked = enter();
     after_syscall(number, syscall_args[cpu % MAX_CPUS], result);
-    pthread_mutex_unlock(&lock);
+    leave(locked);
 }
 
 /* ---- contents -------------------------------------------------------------------------------- */
@@ -333,17 +405,62 @@ static void dump(uint64_t moment)
             dump_page(file, memory, i);
     close(memory);
     fclose(file);
-    moments[moment] = reducer.n_records;
+    mark(MARK_MOMENT, (uint32_t)moment);
 }
 
 static void on_records(void *context, const red_record *records, size_t n)
 {
     (void)context;
-    if (getpid() != owner)
+    if (!out)
         return;
     fwrite(records, sizeof *records, n, out);
-    if (next_moment < n_moments && reducer.n_records >= moments[next_moment])
+    if (next_moment < n_moments && shared->reduce.n_records >= moments[next_moment])
         dump(next_moment++);
+}
+
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+static void open_records(void)
+{
+    char path[4096];
+    snprintf(path, sizeof path, me ? "%s.%u" : "%s", out_path, me);
+    out = red_need(fopen(path, "wb"));
+    setvbuf(out, NULL, _IOFBF, 1 << 20);
+}
+
+/* The emulator forks with fork(): these three run around it, in parent, parent and child. What the
+ * child inherits is a whole state: no block under way, no bytes in the buffer, no thread in the lock.
+ */
+static void before_fork(void)
+{
+    take_lock();
+    red_fork(&reducer);
+    if (!shared->n_children++)
+        shared->n_before_fork = shared->reduce.n_records;
+    shared->n_running++;
+    next_child = shared->n_children;
+    mark(MARK_FORK, next_child);
+    if (out)
+        fflush(out);
+}
+
+static void after_fork_in_parent(void)
+{
+    drop_lock();
+}
+
+/* The parent drops the lock. A child beyond the last one that has a number records nothing. */
+static void after_fork_in_child(void)
+{
+    if (out)
+        fclose(out);
+    out = NULL;
+    many_threads = false;
+    n_threads = 1;
+    n_moments = 0;
+    me = next_child;
+    if (me <= MAX_CHILDREN)
+        open_records();
 }
 
 /* ---- start and end --------------------------------------------------------------------------- */
@@ -383,25 +500,32 @@ static void on_cpu(plugin_id id, unsigned cpu)
     many_threads = ++n_threads > 1;
 }
 
-static void on_exit_of_guest(plugin_id id, void *unused)
+static void write_totals(void)
 {
-    (void)id, (void)unused;
-    if (getpid() != owner)
-        return;
-    pthread_mutex_lock(&lock);
-    red_end_block(&reducer);
-    fclose(out);
     char path[4096];
     snprintf(path, sizeof path, "%s.json", out_path);
     FILE *totals = red_need(fopen(path, "w"));
-    fprintf(totals, "{\"n_accesses\": %" PRIu64 ", \"n_records\": %" PRIu64 ", \"n_pages\": %zu, "
-            "\"n_peak\": %" PRIu64 ", \"n_frees\": %" PRIu64 ", \"n_threads\": %u, \"moments\": [", reducer.now,
-            reducer.n_records, reducer.n_pages, reducer.n_live_peak, n_frees, n_threads);
-    for (uint64_t i = 0; i < next_moment; i++)
-        fprintf(totals, "%s%" PRIu64, i ? ", " : "", moments[i]);
-    fputs("]}\n", totals);
+    const red_family *all = &shared->reduce;
+    fprintf(totals, "{\"n_accesses\": %" PRIu64 ", \"n_records\": %" PRIu64 ", \"n_frees\": %" PRIu64
+            ", \"n_pages\": %zu, \"n_peak\": %" PRIu64 ", \"n_threads\": %u, \"n_children\": %u, "
+            "\"n_before_fork\": %" PRIu64 "}\n", all->clock - all->n_frees - all->n_marks, all->n_records,
+            all->n_frees, reducer.n_pages, reducer.n_live_peak, n_threads, shared->n_children,
+            shared->n_before_fork);
     fclose(totals);
-    owner = 0;
+}
+
+static void on_exit_of_guest(plugin_id id, void *unused)
+{
+    (void)id, (void)unused;
+    bool locked = enter();
+    if (out) {
+        end_records();
+        fclose(out);
+        out = NULL;
+        if (!me)
+            write_totals();
+    }
+    leave(locked);
 }
 
 static void read_moments(const char *text)
@@ -432,10 +556,12 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
     }
     if (!out_path || !k || !stride || (n_moments && !dump_prefix))
         return -1;
-    owner = getpid();
-    out = red_need(fopen(out_path, "wb"));
-    setvbuf(out, NULL, _IOFBF, 1 << 20);
-    red_init(&reducer, k, on_records, NULL);
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED || pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child))
+        return -1;
+    shared->n_running = 1;
+    open_records();
+    red_init(&reducer, &shared->reduce, k, on_records, NULL);
     qemu_plugin_register_vcpu_init_cb(id, on_cpu);
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
     qemu_plugin_register_vcpu_syscall_cb(id, on_syscall);

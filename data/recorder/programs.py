@@ -13,10 +13,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 
 GUESTS = Path(__file__).parent / "guests"
@@ -240,19 +240,19 @@ def redis_value(key: int, rng: random.Random) -> str:
     return f'{{"id": {key}, "token": "{rng.getrandbits(256):064x}", "tags": {{{tags}}}}}'
 
 
-def redis_load() -> Iterator[bytes]:
+def redis_load(n_keys: int = REDIS_KEYS) -> Iterator[bytes]:
     """Set every key once."""
     rng = random.Random(SEED)
-    for key in range(REDIS_KEYS):
+    for key in range(n_keys):
         yield redis_command("SET", f"user:{key:06d}", redis_value(key, rng))
 
 
-def redis_phase(n: int, shift: int, write_share: float) -> Iterator[bytes]:
+def redis_phase(n: int, shift: int, write_share: float, n_keys: int = REDIS_KEYS) -> Iterator[bytes]:
     """Be a Zipf(0.9) client whose hot keys are scattered over memory and move with `shift`."""
     rng = random.Random(SEED + shift)
-    ranks = zipf_ranks(REDIS_KEYS, 0.9, rng)
+    ranks = zipf_ranks(n_keys, 0.9, rng)
     for _ in range(n):
-        key = (next(ranks) * 7919 + shift) % REDIS_KEYS
+        key = (next(ranks) * 7919 + shift) % n_keys
         name = f"user:{key:06d}"
         if rng.random() < write_share:
             yield redis_command("SET", name, redis_value(key, rng))
@@ -307,6 +307,46 @@ def drive_redis(work: Path) -> None:
         while batch := [command for command, _ in zip(commands, range(16), strict=False)]:
             connection.sendall(b"".join(batch))
             skip_replies(replies, len(batch))  # type: ignore[arg-type]
+        with contextlib.suppress(OSError):
+            connection.sendall(redis_command("SHUTDOWN", "NOSAVE"))
+            connection.recv(1)
+
+
+# ---- redis, saving -------------------------------------------------------------------------------
+
+BGSAVE_KEYS = 80_000
+
+
+def prepare_bgsave(work: Path) -> list[str]:
+    """redis-server that saves when told to, by a forked child."""
+    return [*prepare_redis(work), "--dbfilename", "dump.rdb"]
+
+
+def talk(connection: socket.socket, replies: socket.SocketIO, commands: Iterable[bytes]) -> None:
+    """Send commands in pipelines of 16 and read their replies."""
+    waiting = iter(commands)
+    while batch := list(islice(waiting, 16)):
+        connection.sendall(b"".join(batch))
+        skip_replies(replies, len(batch))
+
+
+def is_saving(connection: socket.socket, replies: socket.SocketIO) -> bool:
+    """Ask whether the child is still there."""
+    connection.sendall(redis_command("INFO", "persistence"))
+    return b"rdb_bgsave_in_progress:1" in replies.read(int(replies.readline()[1:]) + 2)
+
+
+def drive_bgsave(work: Path) -> None:
+    """Load and serve, have the server fork a child that saves, serve while it does and afterwards."""
+    with connect(work / "redis.sock") as connection, connection.makefile("rb") as replies:
+        served = redis_phase(62_000, 0, 0.20, BGSAVE_KEYS)
+        talk(connection, replies, redis_load(BGSAVE_KEYS))
+        talk(connection, replies, islice(served, 12_000))
+        talk(connection, replies, [redis_command("BGSAVE")])
+        talk(connection, replies, served)
+        while is_saving(connection, replies):
+            time.sleep(0.05)
+        talk(connection, replies, redis_phase(12_000, 30_000, 0.10, BGSAVE_KEYS))
         with contextlib.suppress(OSError):
             connection.sendall(redis_command("SHUTDOWN", "NOSAVE"))
             connection.recv(1)
@@ -367,6 +407,15 @@ PROGRAMS = {
             prepare=prepare_redis,
             versions=lambda: {"redis-server": first_line("redis-server", "--version").split()[2][2:]},
             drive=drive_redis,
+        ),
+        Program(
+            name="bgsave",
+            title="Redis serving a client while a forked child saves the heap",
+            what="80,000 JSON values; Zipf(0.9), a fifth writes; BGSAVE, 50,000 commands on, 12,000 for other hot keys",
+            k=1024,
+            prepare=prepare_bgsave,
+            versions=lambda: {"redis-server": first_line("redis-server", "--version").split()[2][2:]},
+            drive=drive_bgsave,
         ),
     )
 }

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import describe
+import family
 import numpy as np
 import polars as pl
 from measure import lzo_library, measure
@@ -42,19 +43,22 @@ PIECE_PAGES = 64
 """Pages of one aligned 256 KiB piece of the address space."""
 ROWS_OF_A_REGION = 8
 DUMP = np.dtype([("page", "<u8"), ("address", "<u8"), ("bytes", "u1", PAGE)])
+PARENT = 0
+"""Mapper whose pages are copied out."""
 HOW = (
     "qemu-user with a TCG plugin; touches of anonymous memory by 4 KiB page; kept per block of at most "
     "k distinct pages: first touch, first write, last touch of each page (exact for LRU memories that "
     "keep at least k pages)"
 )
+HOW_A_FAMILY = "; every process of a family that forks, from the first fork on, in one order of touches"
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one run under the plugin left: totals, records and dumps still on disk."""
+    """What one run under the plugin left: totals, the trace, and dumps still on disk."""
 
     totals: dict[str, Any]
-    records: Path
+    trace: family.Recorded
     dumps: list[Path]
 
 
@@ -90,29 +94,20 @@ def run_once(program: Program, plugin: Path, work: Path, options: str = "") -> R
         raise SystemExit(f"recorder: {program.name} ended with status {guest.returncode}")
     shutil.rmtree(place)
     totals = json.loads(records.with_suffix(".json").read_text())
-    dumps = [work / f"dump.{moment}" for moment in range(len(totals["moments"]))]
-    return Run(totals, records, dumps)
+    if totals["n_children"] > family.MAX_CHILDREN:
+        raise SystemExit(f"recorder: {program.name} forked {totals['n_children']} times: at most {family.MAX_CHILDREN}")
+    trace = family.recorded(records)
+    dumps = [work / f"dump.{moment}" for moment in range(len(trace.moments))]
+    return Run(totals, trace, dumps)
 
 
 def second_run(program: Program, plugin: Path, work: Path, first: Run) -> Run:
     """Run again, copying out a sample of the pages at the chosen shares of the record stream."""
-    n_records, n_pages = first.totals["n_records"], first.totals["n_peak"]
+    n_before, n_pages = first.totals["n_before_fork"], first.totals["n_peak"]
+    n_records = first.totals["n_records"] - n_before
     stride = max(1, round(n_pages * len(program.moments) / ROWS_WANTED))
-    at = ":".join(str(int(share * n_records)) for share in program.moments)
+    at = ":".join(str(n_before + int(share * n_records)) for share in program.moments)
     return run_once(program, plugin, work, f",dump={work / 'dump'},stride={stride},moments={at}")
-
-
-def read_records(path: Path) -> pl.DataFrame:
-    """Read the plugin's records as the columns of a trace file."""
-    raw = np.fromfile(path, dtype="<u4").reshape(-1, 4)
-    return pl.DataFrame(
-        {
-            "page": raw[:, 0],
-            "op": raw[:, 1].astype(np.uint8),
-            "repeat_reads": raw[:, 2],
-            "repeat_writes": raw[:, 3],
-        }
-    )
 
 
 def measure_dump(path: Path, moment: int, step: int = 4096) -> pl.DataFrame:
@@ -142,9 +137,15 @@ def number_regions(pieces: NDArray[np.uint64]) -> NDArray[np.uint32]:
     return region_of[index]
 
 
-def make_corpus(dumps: list[Path]) -> pl.DataFrame:
+def make_corpus(dumps: list[Path], numbers: list[dict[int, int]] | None) -> pl.DataFrame:
     """Measure every dump; a page belongs to the region where it was first sampled."""
-    rows = pl.concat([measure_dump(path, moment) for moment, path in enumerate(dumps)])
+    parts = [measure_dump(path, moment) for moment, path in enumerate(dumps)]
+    if numbers is not None:
+        parts = [
+            part.with_columns(pl.col("page").replace_strict(number, return_dtype=pl.UInt32))
+            for part, number in zip(parts, numbers, strict=True)
+        ]
+    rows = pl.concat(parts)
     first = rows.group_by("page").agg(pl.col("address").sort_by("moment").first())
     rows = rows.drop("address").join(first, on="page", how="left")
     region = number_regions((rows["address"] // PIECE_PAGES).to_numpy())
@@ -157,16 +158,19 @@ def redraw_points(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Kept writes between two consecutive moments, and whether any size changed, per page pair.
 
-    Pages freed in between and pages without a kept write are left out.
+    Pages freed in between and pages without a kept write are left out. Of a family, the parent's
+    pages are sampled and so the parent's writes and frees count.
     """
     page, op = trace["page"].to_numpy(), trace["op"].to_numpy()
+    if "mapper" in trace.columns:
+        op = np.where(trace["mapper"].to_numpy() == PARENT, op, family.READ)
     n_pages = int(page.max()) + 1
     sizes = [name for name in describe.CORPUS_COLUMNS if name not in ("page", "moment", "region")]
     writes, changed = [], []
     for moment in range(len(moments) - 1):
         window = slice(moments[moment], moments[moment + 1])
-        n_writes = np.bincount(page[window][op[window] == 1], minlength=n_pages)
-        n_frees = np.bincount(page[window][op[window] == 2], minlength=n_pages)
+        n_writes = np.bincount(page[window][op[window] == family.WRITE], minlength=n_pages)
+        n_frees = np.bincount(page[window][op[window] == family.FREE], minlength=n_pages)
         before = corpus.filter(pl.col("moment") == moment)
         after = corpus.filter(pl.col("moment") == moment + 1)
         both = before.join(after, on="page", suffix="_after")
@@ -238,9 +242,8 @@ def record(program: Program, plugin: Path, out: Path, work: Path) -> None:
     """Record one program and write its two files."""
     first = run_once(program, plugin, work)
     run = second_run(program, plugin, work, first)
-    trace = read_records(run.records)
-    corpus = make_corpus(run.dumps)
-    moments = run.totals["moments"]
+    trace, moments = run.trace.table, run.trace.moments
+    corpus = make_corpus(run.dumps, run.trace.numbers)
     points = redraw_points(trace, corpus, moments)
     common = {
         "format": FORMAT,
@@ -262,7 +265,8 @@ def record(program: Program, plugin: Path, out: Path, work: Path) -> None:
         "program": program.what,
         "versions": program.versions(),
         "command": shown_command(program),
-        "how": HOW,
+        "how": HOW + HOW_A_FAMILY if run.trace.facts else HOW,
+        **run.trace.facts,
     }
     corpus_facts = common | {
         "kind": "corpus",

@@ -13,6 +13,7 @@ import pytest
 RECORDER = Path(__file__).parents[2] / "data" / "recorder"
 READ, WRITE, FREE = 0, 1, 2
 PAGE = 4096
+RECORD = np.dtype([("time", "<u8"), ("row", "<u4", 4)])
 DUMP = np.dtype([("page", "<u8"), ("address", "<u8"), ("bytes", "u1", PAGE)])
 
 GUEST = r"""
@@ -57,7 +58,9 @@ def recorded(tmp_path_factory):
     subprocess.run([compiler, *flags, "-o", "plugin.so", RECORDER / "plugin.c"], cwd=work, check=True)
     options = "out=records,k=512,dump=dump,stride=1,moments=1"
     subprocess.run([qemu, "-cpu", "max", "-plugin", f"./plugin.so,{options}", "./guest"], cwd=work, check=True)
-    records = np.fromfile(work / "records", "<u4").reshape(-1, 4)
+    records = np.fromfile(work / "records", RECORD)
+    assert (np.diff(records["time"].astype(np.int64)) > 0).all()
+    records = records["row"][records["row"][:, 1] <= FREE]  # without marks
     return records, json.loads((work / "records.json").read_text()), np.fromfile(work / "dump.0", DUMP)
 
 

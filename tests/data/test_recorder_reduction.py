@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 RECORDER = Path(__file__).parents[2] / "data" / "recorder"
-READ, WRITE, FREE = 0, 1, 2
+READ, WRITE, FREE, FORK = 0, 1, 2, 3
 
 Touch = tuple[int, int]
 Record = tuple[int, int, int, int]
@@ -141,6 +141,34 @@ def test_lru_cannot_tell_long_reduced_streams(seed):
             assert lru(stream, capacity) == lru(reduced, capacity)
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    turns=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6), st.sampled_from((READ, WRITE))), max_size=150),
+    k=st.integers(1, 6),
+    spare=st.integers(0, 3),
+)
+def test_lru_cannot_tell_the_reduced_stream_of_a_family(turns, k, spare):
+    """Common blocks of k: a page touched by two processes counts twice, and so do a page and its copy."""
+    full, pair_of, copied = [], [], set()
+    for process, page, op in turns:
+        if op == WRITE:
+            copied.add((process, page))
+        is_copy = (process, page) in copied
+        full.append((page if not is_copy else 10 + 10 * process + page, op))
+        pair_of.append((100 * is_copy + 10 * process + page, op))
+    page_of = dict(zip(pair_of, full, strict=True))
+    reduced = [page_of[pair, op] for pair, op, _, _ in reduce_stream(pair_of, k)]
+    assert lru(full, k + spare) == lru(reduced, k + spare)
+
+
+def test_blocks_of_each_process_alone_are_not_exact():
+    """One process stays on page 0 while another walks on: its dropped touches kept page 0 in memory."""
+    full = [(0, READ)] + [(page, READ) for step in range(1, 9) for page in (step, 0)]
+    apart = [(page, READ) for page in (*range(9), 0)]  # first and last touch, for a block of its own lasted so long
+    assert len(lru(full, 4)[0]) == 9
+    assert len(lru(apart, 4)[0]) == 10
+
+
 @given(stream=streams, k=st.integers(1, 5))
 def test_no_touch_is_lost(stream, k):
     records = reduce_stream(stream, k)
@@ -183,6 +211,23 @@ def test_the_c_reducer_equals_the_obvious_one(reducer, k):
     for seed in range(8):
         stream = random_stream(seed, 3000, 150)
         assert reducer(stream, k) == reduce_stream(stream, k)
+
+
+@pytest.mark.parametrize("k", [2, 5, 40])
+def test_the_c_reducer_parts_a_page_from_its_copy(reducer, k):
+    """After a fork the first write to a page begins another page, here one with 1000 added."""
+    for seed in range(8):
+        stream = random_stream(seed, 1000, 60)
+        before, after = stream[:500], stream[500:]
+        live = {page for page, op in dict(before).items() if op != FREE}
+        changed: set[int] = set()
+        apart = []
+        for page, op in after:
+            changed |= {page} & live if op != READ else set()
+            apart.append((page + 1000 * (page in changed), op))
+        expected = reduce_stream(before, k) + reduce_stream(apart, k)
+        found = reducer([*before, (0, FORK), *after], k)
+        assert found == [(page % 1000, *rest) for page, *rest in expected]
 
 
 def test_the_c_reducer_equals_the_obvious_one_on_short_streams(reducer):

@@ -12,6 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+import vswaplab as vl
+
 DATA = Path(__file__).parents[2] / "data"
 README = DATA / "README.md"
 TRACES = sorted((DATA / "traces").glob("*.parquet"))
@@ -25,10 +27,14 @@ SIZES = (
     "lz4_4k", "lzo_4k", "zstd1_4k", "zstd3_4k", "deflate1_4k", "deflate_fixed_4k",
     "lz4_1k", "deflate1_1k", "bdi_64", "fpc_64", "w842_4k",
 )  # fmt: skip
+FAMILY_SCHEMA = TRACE_SCHEMA | {"mapper": pl.UInt8}
 READ, WRITE, FREE = 0, 1, 2
 
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 every_trace = pytest.mark.parametrize("path", TRACES, ids=lambda p: p.stem)
+every_family = pytest.mark.parametrize(
+    "path", [path for path in TRACES if "mapper" in pl.read_parquet_schema(path)], ids=lambda p: p.stem
+)
 every_corpus = pytest.mark.parametrize("path", CORPORA, ids=lambda p: p.stem)
 
 
@@ -41,6 +47,12 @@ def frame(path: Path) -> pl.DataFrame:
 def facts(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(pl.read_parquet_metadata(path)["vswaplab"])
     return found
+
+
+def touches_and_frees(path: Path) -> pl.DataFrame:
+    """Make the trace's rows, with a mapper column whether the file has one or not."""
+    table = frame(path)
+    return table if "mapper" in table.columns else table.with_columns(mapper=pl.lit(0, pl.UInt8))
 
 
 def readme_row(path: Path) -> list[str]:
@@ -68,7 +80,7 @@ def test_every_trace_has_its_corpus():
 def test_files_are_small_enough():
     sizes = [path.stat().st_size for path in FILES]
     assert max(sizes) <= 4 * MB
-    assert sum(sizes) <= 24 * MB
+    assert sum(sizes) <= 28 * MB
 
 
 def test_working_sets_are_large_enough():
@@ -107,6 +119,7 @@ def test_the_readme_agrees_with_the_trace(path):
     f = facts(path)
     numbers = (f["n_pages"], f["n_pages_live_peak"], f["n_records"], f["n_accesses"])
     expected = [f["title"], *(f"{n:,}" for n in numbers), str(f["k"]), str(f["redraw_probability"])]
+    expected.append(str(f.get("n_processes", 1)))
     assert readme_row(path)[1:] == expected
     row = next(line for line in README.read_text().splitlines() if line.startswith(f"| {path.stem} |"))
     assert f["command"] in row
@@ -130,8 +143,8 @@ def test_the_readme_agrees_with_the_corpus(path):
 @every_trace
 def test_trace_columns_are_as_documented(path):
     schema = dict(frame(path).schema)
-    assert schema == TRACE_SCHEMA
-    assert documented_columns("Trace") == {name: str(kind()) for name, kind in TRACE_SCHEMA.items()}
+    assert schema == (FAMILY_SCHEMA if "mappers" in facts(path) else TRACE_SCHEMA)
+    assert documented_columns("Trace") == {name: str(kind()) for name, kind in FAMILY_SCHEMA.items()}
 
 
 @every_trace
@@ -154,11 +167,14 @@ def test_pages_are_numbered_by_first_appearance(path):
 
 @every_trace
 def test_only_live_pages_are_freed(path):
-    """Before a free, the same page's record must be a touch; a free carries no repeats."""
-    table = frame(path).with_columns(before=pl.col("op").shift(1).over("page"))
+    """Before a free, the same page's record must be a touch, or a fork's page that the child never touched."""
+    table = touches_and_frees(path).with_columns(
+        known=pl.col("op").shift(1).over("page"), before=pl.col("op").shift(1).over("page", "mapper")
+    )
     frees = table.filter(pl.col("op") == FREE)
-    assert frees["before"].null_count() == 0
-    assert (frees["before"] != FREE).all()
+    assert frees["known"].null_count() == 0
+    assert frees.filter(pl.col("mapper") == 0)["before"].null_count() == 0
+    assert (frees["before"].fill_null(READ) != FREE).all()
     assert frees["repeat_reads"].sum() == frees["repeat_writes"].sum() == 0
 
 
@@ -171,15 +187,76 @@ def test_repeat_writes_follow_a_kept_write(path):
 
 @every_trace
 def test_a_block_holds_at_most_three_records_of_a_page(path):
-    """First touches are kept, so cutting the reduced stream at k pages finds the recorder's blocks."""
-    k, seen = facts(path)["k"], {}
-    head = frame(path).head(200_000)
-    for page, op in zip(head["page"].to_list(), head["op"].to_list(), strict=True):
-        if op == FREE or (page not in seen and len(seen) == k):
+    """First touches are kept, so cutting the reduced stream at k pages finds the recorder's blocks.
+
+    In a family a process's page is another one from its first write since the fork on.
+    """
+    f, seen, changed = facts(path), {}, set()
+    head = touches_and_frees(path)[f.get("n_start_records", 0) :].head(200_000)
+    for page, mapper, op in head.select("page", "mapper", "op").iter_rows():
+        if op != READ and page < f.get("n_start_records", 0):
+            changed.add((page, mapper))
+        key = page, mapper, (page, mapper) in changed
+        if op == FREE or (key not in seen and len(seen) == f["k"]):
             seen = {}
         if op != FREE:
-            seen[page] = seen.get(page, 0) + 1
-            assert seen[page] <= 3
+            seen[key] = seen.get(key, 0) + 1
+            assert seen[key] <= 3
+
+
+# ---- families -----------------------------------------------------------------------------------
+
+
+def test_a_program_that_forks_is_shipped():
+    assert any("mappers" in facts(path) for path in TRACES)
+
+
+@every_family
+def test_a_family_loads_with_its_mappers(path):
+    f, trace = facts(path), vl.load_trace(path)
+    assert trace.recorder_k == f["k"]
+    assert trace.mappers.tolist() == f["mappers"]
+    assert np.array_equal(np.unique(trace.mapper), np.arange(f["n_processes"]))
+    assert 2 <= f["n_processes"] <= 8
+
+
+@every_family
+def test_a_family_copies_as_often_as_the_recorder_saw(path):
+    trace = vl.load_trace(path)
+    assert (trace.sharing.copied_from >= 0).sum() == facts(path)["n_copies"] > 1000
+
+
+@every_family
+def test_a_family_starts_with_the_pages_of_the_first_fork(path):
+    """One read by the parent of each page it shares; every other page belongs to one process."""
+    f = facts(path)
+    n_start, mappers = f["n_start_records"], np.array(f["mappers"])
+    start = frame(path).head(n_start)
+    assert start["page"].to_list() == list(range(n_start))
+    assert start["op"].max() == READ
+    assert start["mapper"].max() == 0
+    assert (np.bitwise_count(mappers[:n_start]) > 1).all()
+    assert f["n_renewed"] or (np.bitwise_count(mappers[n_start:]) == 1).all()
+
+
+@every_family
+def test_a_child_that_ends_frees_all_that_it_maps(path):
+    f, trace = facts(path), vl.load_trace(path)
+    for child in range(1, f["n_processes"]):
+        mine = trace.mapper == child
+        last = dict(zip(trace.page[mine].tolist(), trace.op[mine].tolist(), strict=True))
+        assert last.keys() == set(np.flatnonzero(trace.mappers >> child & 1).tolist())
+        assert set(last.values()) == {FREE}
+
+
+@every_family
+def test_processes_of_a_family_run_side_by_side(path):
+    """While the first child lives, parent and child take turns often, and both do much."""
+    table = frame(path).with_row_index()
+    alive = table.filter((pl.col("mapper") == 1) & (pl.col("op") != FREE))["index"]
+    window = table[alive.min() : alive.max()]["mapper"].to_numpy()
+    assert (np.diff(window.astype(int)) != 0).sum() > 100
+    assert 0.1 < (window == 1).mean() < 0.9
 
 
 # ---- corpora ------------------------------------------------------------------------------------
@@ -227,13 +304,13 @@ def test_regions_are_dense_and_have_neighbours(path):
 
 @every_corpus
 def test_sampled_pages_are_live_in_the_trace_at_their_moment(path):
-    trace, corpus = frame(DATA / "traces" / path.name), frame(path)
+    trace, corpus = touches_and_frees(DATA / "traces" / path.name), frame(path)
     moments = facts(path)["moments"]
     assert moments == sorted(moments)
     assert corpus["moment"].unique().to_list() == list(range(len(moments)))
     assert len(moments) >= 3
     for moment, record in enumerate(moments):
-        last = trace.head(record).group_by("page").agg(pl.col("op").last())
+        last = trace.head(record).filter(pl.col("mapper") == 0).group_by("page").agg(pl.col("op").last())
         pages = corpus.filter(pl.col("moment") == moment).select("page")
         found = pages.join(last, on="page", how="left")
         assert found["op"].null_count() == 0
