@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -386,40 +386,26 @@ def agree_under_stress(data: st.DataObject) -> None:
         )
 
 
+each_kind = pytest.mark.parametrize(
+    "agree",
+    [
+        pytest.param(agree_on_tiny, id="tiny machines"),
+        pytest.param(agree_on_roomy, id="many reclaims ahead"),
+        pytest.param(agree_under_stress, id="last resorts"),
+    ],
+)
+
+
+@each_kind
 @settings(quick, max_examples=150)
 @given(data=st.data())
-def test_engines_agree__where_last_resorts_are_needed(data: st.DataObject) -> None:
-    agree_under_stress(data)
+def test_engines_agree(agree: Callable[[st.DataObject], None], data: st.DataObject) -> None:
+    agree(data)
 
 
 @pytest.mark.slow
+@each_kind
 @settings(quick, max_examples=2000)
 @given(data=st.data())
-def test_engines_agree__where_last_resorts_are_needed_many_times(data: st.DataObject) -> None:
-    agree_under_stress(data)
-
-
-@settings(quick, max_examples=150)
-@given(data=st.data())
-def test_engines_agree__on_tiny_machines(data: st.DataObject) -> None:
-    agree_on_tiny(data)
-
-
-@settings(quick, max_examples=150)
-@given(data=st.data())
-def test_engines_agree__many_reclaims_ahead(data: st.DataObject) -> None:
-    agree_on_roomy(data)
-
-
-@pytest.mark.slow
-@settings(quick, max_examples=2000)
-@given(data=st.data())
-def test_engines_agree__on_many_tiny_machines(data: st.DataObject) -> None:
-    agree_on_tiny(data)
-
-
-@pytest.mark.slow
-@settings(quick, max_examples=2000)
-@given(data=st.data())
-def test_engines_agree__many_reclaims_ahead_many_times(data: st.DataObject) -> None:
-    agree_on_roomy(data)
+def test_engines_agree__many_times(agree: Callable[[st.DataObject], None], data: st.DataObject) -> None:
+    agree(data)
