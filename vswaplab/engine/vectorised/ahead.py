@@ -11,6 +11,7 @@ bring it back. The window stops before the first thing that is in doubt.
 from __future__ import annotations
 
 from bisect import bisect_left
+from typing import NamedTuple
 
 import numpy as np
 
@@ -120,7 +121,7 @@ def _slots_in_doubt(mem: Memory, window: Window, placed: Placement) -> Mask:
     return in_doubt
 
 
-def _first_touches(mem: Memory, window: Window, places: Pages) -> list[int]:
+def _first_touches(mem: Memory, window: Window, places: Pages) -> Pages:
     # Where in the window each victim is first touched; far away if it is not.
     first = np.full(places.size, _NEVER, np.int64)
     if places.size:
@@ -129,31 +130,62 @@ def _first_touches(mem: Memory, window: Window, places: Pages) -> list[int]:
         victim = places.searchsorted(stamps[touched])
         is_victim = places[np.minimum(victim, places.size - 1)] == stamps[touched]
         first[victim[is_victim][::-1]] = touched[is_victim][::-1]
-    return first.tolist()
+    return first
 
 
-def _reclaims(mem: Memory, window: Window, placed: Placement, first_touch: list[int]) -> int:
-    # Run the reclaims one after the other; return how many victims they took.
+class _Run(NamedTuple):
+    # Several reclaims: how many, the victims they take, and where the window stops.
+    n_runs: int
+    n_out: int
+    stop: int
+    wants_reclaim: bool
+
+
+def _reclaims(mem: Memory, window: Window, placed: Placement, first_touch: Pages) -> int:
+    # Find out how far the reclaims go; return how many victims they take.
+    page_charge = mem.plan.page_charge
+    freed = placed.freed_charge(mem, page_charge)
+    is_even = (freed == page_charge).all() and (np.diff(window.free_before) == -page_charge).all()
+    run = (_even_reclaims if is_even else _one_after_the_other)(mem, window, freed, first_touch)
+    if run.n_out:
+        mem.count["reclaim_runs"] += run.n_runs
+        window.stop, window.wants_reclaim = run.stop, run.wants_reclaim
+    return run.n_out
+
+
+def _even_reclaims(mem: Memory, window: Window, freed: Pages, first_touch: Pages) -> _Run:
+    # Every fault takes a page and every victim gives one, so reclaims come at even distances and are of one size.
+    low, high = mem.plan.low, mem.plan.high
+    free = int(window.free_before[0]) // mem.plan.page_charge
+    fault = np.arange(max(0, free - low), window.needs.size, high - low)
+    n_out = np.append(0, fault + high - free)  # victims gone before each reclaim, and after the last
+    n = int(n_out.searchsorted(freed.size, "right")) - 1  # reclaims that have enough of them
+    at = window.needs[fault[: n + 1]]
+    touched = np.minimum.reduceat(np.append(first_touch, _NEVER), n_out[: n + 1])[:n]
+    stop = np.minimum.accumulate(np.append(window.limit, touched))  # of the window, before each reclaim
+    is_over = at >= stop[: at.size]
+    ends = np.flatnonzero(is_over | (np.append(touched, -1)[: at.size] < at))
+    if not ends.size:
+        return _Run(n, int(n_out[n]), int(stop[n]), wants_reclaim=False)
+    end = int(ends[0])
+    return _Run(end, int(n_out[end]), int(stop[end] if is_over[end] else at[end]), wants_reclaim=not is_over[end])
+
+
+def _one_after_the_other(mem: Memory, window: Window, freed: Pages, first_touch: Pages) -> _Run:
     plan = mem.plan
     low_mark, high_mark = (plan.low + 1) * plan.page_charge, plan.high * plan.page_charge
-    freed = placed.freed_charge(mem, plan.page_charge).cumsum().data
+    given_by, touched = freed.cumsum().data, first_touch.tolist()
     # Free memory only falls between reclaims, but for frees: search in its running minimum, negated to ascend.
     lowest = (-np.minimum.accumulate(window.free_before)).data
     free_before, needs = window.free_before.data, window.needs.data
     given, n_out, n_runs, stop = 0, 0, 0, window.limit
-    wants_reclaim = False
     while True:
         i = bisect_left(lowest, given - low_mark + 1)
         if i == len(needs) or needs[i] >= stop:
-            break
+            return _Run(n_runs, n_out, stop, wants_reclaim=False)
         at = needs[i]
-        n = bisect_left(freed, high_mark - free_before[i], lo=n_out) + 1
-        if n > len(freed) or min(first_touch[n_out:n]) < at:
-            stop, wants_reclaim = at, True
-            break
-        stop = min(stop, *first_touch[n_out:n])
-        n_out, given, n_runs = n, freed[n - 1], n_runs + 1
-    if n_out:
-        mem.count["reclaim_runs"] += n_runs
-        window.stop, window.wants_reclaim = stop, wants_reclaim
-    return n_out
+        n = bisect_left(given_by, high_mark - free_before[i], lo=n_out) + 1
+        if n > len(given_by) or min(touched[n_out:n]) < at:
+            return _Run(n_runs, n_out, at, wants_reclaim=True)
+        stop = min(stop, *touched[n_out:n])
+        n_out, given, n_runs = n, given_by[n - 1], n_runs + 1
