@@ -25,8 +25,10 @@ def risk(
 ) -> pl.DataFrame:
     """Run a trace over many seeds and write down how close each came to overrunning the CRAM media.
 
-    A seed decides what writes redraw; with ``redraw_probability`` 0 all runs
-    are the same.
+    A seed decides what writes redraw, and nothing else: with
+    ``redraw_probability`` 0 all runs are the same, and the accesses always are.
+    Runs of one trace say little about another (notebook 05): to speak of a
+    workload, join the tables of several traces.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def risk(
         ``min_headroom_bytes`` (media less what is on it, at the fullest);
         ``max_zombie_pages``, ``max_balloon_pages``; ``share_over_high`` (of
         the windows, those that ended above ``writeback_high``);
-        ``gate_closed_intervals``, ``oom``.
+        ``gate_closed_intervals``, ``oom``, ``cram_promote``, ``stall_ns``.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def risk(
 def _row(result: Result, cram: Cram, seed: int) -> dict[str, object]:
     tier = result.tiers.filter(pl.col("tier") == "CRAM")
     stored = tier["media_bytes"]
-    names = ("poison", "sigbus", "gate_closed_intervals", "oom")
+    names = ("poison", "sigbus", "gate_closed_intervals", "oom", "cram_promote", "stall_ns")
     return {"seed": seed} | {name: result.totals[name] for name in names} | {
         "min_headroom_bytes": cram.media_bytes - max(stored, default=0),
         "max_zombie_pages": max(tier["zombie_pages"], default=0),
