@@ -1,4 +1,7 @@
-"""The runs of real kernels, and the same runs in the model, from their configuration alone.
+"""The runs of real kernels, and the same runs in the model, from their configuration.
+
+Two numbers are readings and not settings: the 0.52 MiB of memory.max that go to page tables and slab, and the DRAM
+that a CRAM guest had free before the fill (``dram_free_pages_at_start``); ``whole_node`` does without the second.
 
 A trace is made of whole numbers only, so the same arguments give the same bits everywhere; ``runs.json`` and
 ``cram_runs.json`` hold the SHA-256 of what the kernel replayed. Before the trace, a kernel run writes every page once,
@@ -212,6 +215,11 @@ def node_marks(run: Run) -> tuple[int, int]:
     memory = (run["dram_mib"] + run["cram_mib"]) * 1024
     least = int((memory * 16) ** 0.5 / 4 * node * 4 / memory)
     return least * 5 // 4, least * 6 // 4
+
+
+def whole_node(run: Run) -> vl.Dram:
+    """Take the whole DRAM node for the workload, as if the guest's kernel needed none of it: a setting, no reading."""
+    return vl.Dram(int(run["dram_mib"] * 256), charge="host")
 
 
 def cram_machine(run: Run, **changes: object) -> vl.Machine:

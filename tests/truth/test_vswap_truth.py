@@ -1,4 +1,4 @@
-"""The model against kernels that have vswap and CRAM: what it says from a run's configuration alone.
+"""The model against kernels that have vswap and CRAM: what it says from a run's configuration.
 
 What is compared is what happens, not how often: which runs complete, what is accounted where, what never happens. The
 measurements and the words of their columns are in data/README.md.
@@ -368,7 +368,10 @@ def measured_kib(row: dict[str, int]) -> float:
     return row["d_slab_kib"]
 
 
-# The smallest growth is nine slabs of 8 KiB: there a whole slab is what can be told.
+# The two smallest growths are nine slabs of 8 KiB, of which 3 % cannot be told: there the model is within one slab.
+NINE_SLABS = [("no_meta_disk1200", "u25"), ("no_meta_zero", "u25")]
+
+
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("name", META_RUNS)
 def test_metadata__grows_from_swapon_as_measured_within_3_percent(name: str, step: str) -> None:
@@ -376,7 +379,8 @@ def test_metadata__grows_from_swapon_as_measured_within_3_percent(name: str, ste
 
     growth = measured_kib(rows[step]) - measured_kib(rows["u0"])
 
-    assert predicted_kib(rows[step], step) == pytest.approx(growth, rel=0.03, abs=8)
+    slab = 8 if (name, step) in NINE_SLABS else 0
+    assert predicted_kib(rows[step], step) == pytest.approx(growth, rel=0.03, abs=slab)
 
 
 # The share of each part at 100 %, each design by hand: tests/machine/test_layers.py
@@ -414,6 +418,20 @@ def demoted(name: str) -> int:
 @pytest.mark.parametrize("name", list(CRAM_RUNS))
 def test_cram__the_run_completes_or_ends_in_oom_as_the_kernel_did(name: str) -> None:
     assert truth.model(CRAM_RUNS[name]).is_oom == (CRAM_RUNS[name]["outcome"] != "completed")
+
+
+@pytest.mark.parametrize("name", [name for name, run in CRAM_RUNS.items() if run["memory_max"] is None])
+def test_cram__from_settings_alone_the_same_things_happen(name: str) -> None:
+    # With the whole node as DRAM fewer pages leave it, so the counts differ; what happens does not.
+    run = CRAM_RUNS[name]
+    modelled = truth.model(run, truth.cram_machine(run, dram=truth.whole_node(run)))
+
+    assert not modelled.is_oom
+    assert run["outcome"] == "completed"
+    assert modelled.totals["cram_soft_fault"] == 0
+    assert (modelled.totals["cram_in"] > 0) == bool(run["cram_mib"] and run["cram_pressure"] < 1000)
+    assert (modelled.after_fill("cram_promote") > 0) == (name in WITH_WRITES or name == "cram128_zipf384_swap")
+    assert (modelled.totals["cram_writeback_swapfile"] > 0) == (name in FULL)
 
 
 def test_cram__reads_alone_never_fault() -> None:
