@@ -18,7 +18,7 @@ from bisect import bisect_left, bisect_right, insort
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan
+from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
 from vswaplab.engine.vectorised.memory import Mask, Memory, Pages
 from vswaplab.engine.vectorised.placement import STAYS, Placement, keep_in_cram, second_choice
 from vswaplab.engine.vectorised.states import SWAPFILE, UNMAP, WRITE, ZSWAP
@@ -49,7 +49,8 @@ def look_ahead(mem: Memory, window: Window) -> Walk | None:
     walk.go()
     if not walk.n_runs:
         return None
-    mem.victims_per_frame = min(4.0, max(1.0, 1.1 * walk.hand / short if walk.is_cut else 1.5 * mem.victims_per_frame))
+    aim = 1.5 * mem.victims_per_frame if walk.is_short else 1.1 * walk.hand / short
+    mem.victims_per_frame = min(4.0, max(1.0, aim))
     mem.count["reclaim_runs"] += walk.n_runs
     mem.dram_hand = int(places[walk.hand - 1]) + 1
     window.stop, window.wants_reclaim = walk.stop, walk.wants_reclaim
@@ -61,12 +62,19 @@ def _is_steady(mem: Memory, window: Window) -> bool:
     plan = mem.plan
     if plan.cram is not None and not mem.is_removed and not _is_device_steady(mem, plan.cram):
         return False
-    if plan.zswap is not None and (mem.pool_full or (plan.holds_slots and not plan.zswap.writeback)):
+    if plan.zswap is not None and not _is_pool_steady(mem, plan.zswap):
         return False
     in_use, leaving = sum(mem.slots_used), window.ids.size
     if mem.half_full:
         return 2 * (in_use - leaving) > mem.all_slots
     return 2 * in_use <= mem.all_slots
+
+
+def _is_pool_steady(mem: Memory, zswap: ZswapPlan) -> bool:
+    # A pool that is still called full is so only until the next store, if it is small enough to admit that one.
+    if mem.pool_full and mem.pool_pages > zswap.accept_pages:
+        return False
+    return zswap.writeback or not mem.plan.holds_slots
 
 
 def _is_device_steady(mem: Memory, cram: CramPlan) -> bool:
@@ -93,12 +101,13 @@ class Victims:
         plan = mem.plan
         self.places = places
         self.placed = second_choice(mem, pages)
-        doubtful = np.flatnonzero(_slots_in_doubt(mem, window, self.placed))
+        doubtful = _NONE if _are_slots_ample(mem, pages.size) else np.flatnonzero(_slots_in_doubt(mem, window, self.placed))
         self.n = int(doubtful[0]) if doubtful.size else pages.size
         freed = self.placed.freed_charge(mem, plan.page_charge)
-        self.charge = plan.page_charge - freed
+        self.charge = (plan.page_charge - freed).data
         self.freed = _prefix(freed)
-        self.stuck = _prefix(self.placed.target == STAYS)
+        is_stuck = self.placed.target == STAYS
+        self.stuck = _prefix(is_stuck) if is_stuck.any() else None
         self.has_cram = plan.cram is not None and not mem.is_removed
         self.may_enter = self._may_enter(mem)
         if self.has_cram and mem.gate_open:
@@ -141,6 +150,15 @@ def _prefix(values: NDArray[np.generic]) -> memoryview:
     sums = np.zeros(values.size + 1, np.int64)
     np.cumsum(values, out=sums[1:])
     return sums.data
+
+
+def _are_slots_ample(mem: Memory, n: int) -> bool:
+    # Whether n pages can take slots without any of them running out or swap becoming half full.
+    plan, in_use, top = mem.plan, sum(mem.slots_used), mem.top_device if mem.slots_used else 0
+    if mem.half_full or not mem.slots_used:
+        return False
+    room = min(mem.capacity[top] - mem.slots_used[top], plan.max_slots - in_use)
+    return n <= room and 2 * (in_use + n) <= mem.all_slots
 
 
 def _slots_in_doubt(mem: Memory, window: Window, placed: Placement) -> Mask:
@@ -193,7 +211,7 @@ class Walk:
         self.came_back: list[int] = []
         self.n_runs = 0
         self.searched = 0
-        self.stop, self.wants_reclaim, self.is_cut = window.limit, False, True
+        self.stop, self.wants_reclaim, self.is_short = window.limit, False, False
 
     def _room_on_media(self, mem: Memory) -> int:
         cram = mem.plan.cram
@@ -283,6 +301,11 @@ class Walk:
         self.searched = bisect_left(self.needs, at)
         return True
 
+    def _end_of_victims(self, at: int) -> bool:
+        # If there may be more of them, the next window can go on from here.
+        self.is_short = self.victims.n == self.victims.places.size
+        return self._end(at, wants_reclaim=not (self.is_short and at))
+
     def _end(self, at: int, *, wants_reclaim: bool) -> bool:
         self.stop, self.wants_reclaim = at, wants_reclaim
         return False
@@ -292,20 +315,22 @@ class Walk:
     def _reclaim(self, at: int, free: int) -> bool:
         # Victims go to CRAM while it has device pages, then where they go without it.
         victims, start, owed = self.victims, self.hand, self.high_mark - free
-        cram_end = start
+        cram_end, given = start, 0
         if self.gate_open:
             room = self.device_room + bisect_left(self.leaves, at)
-            if self.node_low and room <= self.node_low:
+            if room <= self.node_low and self.node_low:
                 return self._end(at, wants_reclaim=True)
-            cram_end, owed, n_entered = self._fill_cram(start, owed, room)
+            cram_end, given, n_entered = self._fill_cram(start, owed, room)
             self.device_room -= n_entered
-        end = cram_end if owed <= 0 else self._advance(victims.freed, cram_end, owed)
-        if end > victims.n or not self._is_certain(start, cram_end, end):
-            self.is_cut = end <= victims.n
+        end = cram_end
+        if given < owed:
+            end, more = self._advance(victims.freed, cram_end, owed - given)
+            given += more
+        if end > victims.n:
+            return self._end_of_victims(at)
+        if not self._is_certain(start, cram_end, end):
             return self._end(at, wants_reclaim=True)
-        given = self._sum(victims.freed, cram_end, end)
         if cram_end > start:
-            given += self._sum(victims.freed_in_cram, start, cram_end)
             self._note_cram(start, cram_end)
         self.given += given
         self.hand = end
@@ -313,22 +338,23 @@ class Walk:
         return True
 
     def _fill_cram(self, start: int, owed: int, room: int) -> tuple[int, int, int]:
-        # How far victims go to CRAM, what is still owed then, and how many it took.
-        victims = self.victims
-        end = min(self._advance(victims.freed_in_cram, start, owed), victims.n)
-        entered = victims.entering[end] - victims.entering[start]
-        if entered > room:
-            end = min(end, self._advance(victims.entering, start, room)) if room > 0 else start
-        return (
-            end,
-            owed - self._sum(victims.freed_in_cram, start, end),
-            self._sum(victims.entering, start, end),
-        )
+        # How far victims go to CRAM, what they free, and how many it took.
+        if room <= 0:
+            return start, 0, 0
+        victims, n = self.victims, self.victims.n
+        end, given = self._advance(victims.freed_in_cram, start, owed)
+        if victims.entering[min(end, n)] - victims.entering[start] > room:
+            full, _ = self._advance(victims.entering, start, room)
+            if full < end:
+                return full, self._sum(victims.freed_in_cram, start, full), room
+        if end > n:
+            end, given = n, self._sum(victims.freed_in_cram, start, n)
+        return end, given, self._sum(victims.entering, start, end)
 
     def _is_certain(self, start: int, cram_end: int, end: int) -> bool:
         # What leaves the pool or the device meanwhile only makes room, so it may be left out.
         victims = self.victims
-        if victims.stuck[end] != victims.stuck[cram_end]:
+        if victims.stuck is not None and victims.stuck[end] != victims.stuck[cram_end]:
             return False
         if cram_end > start:
             self.cram_room -= victims.cram_bytes[cram_end] - victims.cram_bytes[start]
@@ -342,24 +368,25 @@ class Walk:
             start, _ = self.to_cram.pop()
         self.to_cram.append((start, end))
 
-    def _advance(self, sums: memoryview, start: int, owed: int) -> int:
-        # The first place where victims from start on, holes left out, give what is owed; beyond the last: too few.
+    def _advance(self, sums: memoryview, start: int, owed: int) -> tuple[int, int]:
+        # The first place where victims from start on, holes left out, give what is owed, and what they give;
+        # beyond the last: too few.
         goal = sums[start] + owed
         end = bisect_left(sums, goal, start)
-        i, holes = bisect_left(self.holes, start), self.holes
+        holes = self.holes
+        i = bisect_left(holes, start)
         while i < len(holes) and holes[i] < end:
             hole = holes[i]
             goal += sums[hole + 1] - sums[hole]
             end = bisect_left(sums, goal, end)
             i += 1
-        return end
+        return end, owed if end >= len(sums) else owed + sums[end] - goal
 
     def _sum(self, sums: memoryview, start: int, end: int) -> int:
         total: int = sums[end] - sums[start]
-        i, holes = bisect_left(self.holes, start), self.holes
-        while i < len(holes) and holes[i] < end:
-            total -= sums[holes[i] + 1] - sums[holes[i]]
-            i += 1
+        holes = self.holes
+        for hole in holes[bisect_left(holes, start) : bisect_left(holes, end)]:
+            total -= sums[hole + 1] - sums[hole]
         return total
 
     # What came out ----------------------------------------------------------------------------
@@ -421,11 +448,8 @@ class EvenWalk(Walk):
             self._go_to(max(fit, self.n_runs))
             fault = self.slack + self.n_runs * self.step
             is_last = last_at is not None and fault == n_faults - 1
-            self.is_cut = False
-            return self._end(
-                last_at if is_last and last_at is not None else self.needs[fault - self.n_back + (last_at is not None)],
-                wants_reclaim=True,
-            )
+            n_back = self.n_back - (last_at is not None)
+            return self._end_of_victims(last_at if is_last and last_at is not None else self.needs[fault - n_back])
         self.n_runs, self.hand = runs, hand
         return True
 

@@ -52,7 +52,9 @@ class Vectorised:
     def _step(self, at: int, stop: int) -> int:
         self._tick(at)
         self.mem.shorten_logs()
-        end = min(stop, at + self._window, self._next_tick(at))
+        end = min(stop, self._next_tick(at))
+        if end - at > self._window + self._window // 2:
+            end = at + self._window
         has_reclaimed = self._reclaimed == at
         if has_reclaimed and self.mem.is_out_of_memory:
             self.count["oom"] = 1
@@ -77,7 +79,7 @@ class Vectorised:
 
     def _choose_window(self, size: int, stop: int, n_doubtful: int) -> None:
         # A speed setting. What lies behind the stop is classified twice; touches in doubt grow with the square.
-        aim = stop * 3 // 2 if stop < size else 2 * size
+        aim = max(stop * 3 // 2, size * 3 // 4) if stop < size else max(2 * size, self._window)
         if n_doubtful > _MANY_DOUBTS:
             aim = min(aim, int(size * (_MANY_DOUBTS / n_doubtful) ** 0.5))
         self._window = min(_MAX_WINDOW, max(_MIN_WINDOW, aim))

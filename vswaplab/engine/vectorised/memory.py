@@ -88,7 +88,7 @@ class Memory:
         self.clean = np.zeros(n, np.bool_)
         self.zero_pages = 0
         self.swapped_pages = 0  # on a swapfile or zram
-        self.log = Log(min(max(1 << 16, 8 * n), max(1 << 24, n // 2)))
+        self.log = Log(log_room(n))
         self.dram_hand = 0
         self.victims_per_frame = 1.5  # a guess that only costs time
         self.cram_hand = 0
@@ -108,7 +108,7 @@ class Memory:
         self.zram_footprint = 0
         self.zram_backed = 0
 
-        self.queue = Log(1 << 16)  # zswap entries, oldest first
+        self.queue = Log(log_room(n))  # zswap entries, oldest first
         self.queue_hand = 0
         self.referenced = np.zeros(n, np.bool_)  # of a zswap page: it still has its second chance
         self.pool_entries = 0
@@ -304,15 +304,20 @@ class Memory:
 
     # Pages come and go ----------------------------------------------------------------------
 
-    def pool_remove(self, pages: Pages) -> None:
-        """Drop zswap entries and give their DRAM back."""
+    def pool_add(self, lengths: NDArray[np.integer], sign: int) -> int:
+        """Add entries to the zswap pool, or take them out (sign -1), at DRAM's cost; return their bytes."""
         zswap = self.plan.zswap
         assert zswap is not None
-        lengths = self.stored.take(pages)
-        self.pool_entries -= pages.size
-        self.pool_bytes -= int(lengths.sum())
-        self.pool_footprint -= int(zswap.footprint_of_length.take(lengths).sum())
-        self.free_charge += int(zswap.charge_of_length.take(lengths).sum())
+        n_bytes, footprint = int(lengths.sum()), int(zswap.footprint_of_length.take(lengths).sum())
+        self.pool_entries += sign * lengths.size
+        self.pool_bytes += sign * n_bytes
+        self.pool_footprint += sign * footprint
+        self.free_charge -= sign * (footprint if self.plan.is_host_charge else n_bytes)
+        return n_bytes
+
+    def pool_remove(self, pages: Pages) -> None:
+        """Drop zswap entries and give their DRAM back."""
+        self.pool_add(self.stored.take(pages), -1)
 
     def cram_release(self, pages: Pages) -> None:
         """Free the device pages of live CRAM pages; their bytes return at the next flush."""
@@ -372,6 +377,8 @@ class Memory:
 
     def release_slots(self, pages: Pages) -> None:
         """Free the swap slots that distinct pages hold, if any, and what zram holds in them."""
+        if not any(self.slots_used):
+            return
         if self.plan.zram is not None:
             on_zram = pages[self.is_on_zram(pages)]
             if on_zram.size:
@@ -478,6 +485,11 @@ class Memory:
         places = np.arange(hand, hand + entries.size, dtype=np.int32)
         is_live: Mask = (self.place.take(entries) == places) & (self.word.take(entries) == ~ZSWAP)
         return is_live
+
+
+def log_room(n_pages: int) -> int:
+    """Say how many entries a log may hold before it is shortened: seldom, but in little memory."""
+    return min(max(1 << 16, 8 * n_pages), max(1 << 24, n_pages // 2))
 
 
 def state_of_word(word: NDArray[np.int32]) -> NDArray[np.uint8]:

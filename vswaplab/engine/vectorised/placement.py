@@ -328,24 +328,26 @@ def commit(mem: Memory, placed: Placement) -> None:
     """
     pages, target = placed.pages, placed.target
     _count_refusals(mem, placed)
-    moved, to_cram = target != STAYS, target >= CRAM_SOFTLEAF
-    if to_cram.any():
-        _cram_store(mem, pages[to_cram], placed.cram_bytes[to_cram])
-    mem.move(pages[moved], target[moved])
-    to_zero = pages[target == ZERO]
-    mem.zero_pages += to_zero.size
-    mem.swapped_pages += int(np.count_nonzero(target == SWAPFILE))
-    mem.count["swpout_zero"] += to_zero.size
+    to_cram = np.flatnonzero(target >= CRAM_SOFTLEAF)
+    if to_cram.size:
+        _cram_store(mem, pages.take(to_cram), placed.cram_bytes.take(to_cram))
+    moved = np.flatnonzero(target != STAYS)
+    mem.move(pages.take(moved), target.take(moved))
+    is_zero, is_zswap, is_swap = target == ZERO, target == ZSWAP, target == SWAPFILE
+    n_zero = int(np.count_nonzero(is_zero))
+    mem.zero_pages += n_zero
+    mem.swapped_pages += int(np.count_nonzero(is_swap))
+    mem.count["swpout_zero"] += n_zero
     mem.count["clean_drop"] += int(np.count_nonzero(placed.is_clean_drop))
-    to_zswap = target == ZSWAP
     if mem.plan.holds_slots:
-        named = (target == ZERO) | to_zswap | (target == CRAM_SOFTLEAF)
+        named = is_zero | is_zswap | (target == CRAM_SOFTLEAF)
         take_slots(mem, pages[named], placed.device[named])
     else:
-        mem.release_slots(np.concatenate((to_zero, pages[to_zswap])))
-    zswap_store(mem, pages[to_zswap], placed.length[to_zswap])
-    to_swap = (target == SWAPFILE) & ~placed.is_clean_drop
-    swapfile_store(mem, pages[to_swap], placed.device[to_swap])
+        mem.release_slots(pages.take(np.flatnonzero(is_zero | is_zswap)))
+    to_zswap = np.flatnonzero(is_zswap)
+    zswap_store(mem, pages.take(to_zswap), placed.length.take(to_zswap))
+    to_swap = np.flatnonzero(is_swap & ~placed.is_clean_drop)
+    swapfile_store(mem, pages.take(to_swap), placed.device.take(to_swap))
 
 
 def _count_refusals(mem: Memory, placed: Placement) -> None:
@@ -354,27 +356,23 @@ def _count_refusals(mem: Memory, placed: Placement) -> None:
         for name, n in zip(_CRAM_REFUSALS, np.bincount(placed.cram_refusal).tolist(), strict=False):
             if name:
                 mem.count[name] += n
-    tried = placed.zswap_refusal[placed.zswap_refusal != _NOT_TRIED]
-    if tried.size:
+    tried = placed.zswap_refusal.take(np.flatnonzero(placed.zswap_refusal != _NOT_TRIED))
+    if not tried.size:
+        return
+    mem.pool_full = bool(tried[-1] in (_LIMIT, _ACCEPT))
+    if tried.any():
         for name, n in zip(_ZSWAP_REFUSALS, np.bincount(tried).tolist(), strict=False):
             if name:
                 mem.count[name] += n
-        mem.pool_full = bool(tried[-1] in (_LIMIT, _ACCEPT))
 
 
 def zswap_store(mem: Memory, pages: Pages, length: NDArray[np.int64]) -> None:
     """Store compressed copies at the young end of the queue; DRAM pays for them."""
-    zswap = mem.plan.zswap
-    if zswap is None or not pages.size:
+    if not pages.size:
         return
-    total = int(length.sum())
     mem.count["zswpout"] += pages.size
-    mem.count["zswpout_bytes"] += total
+    mem.count["zswpout_bytes"] += mem.pool_add(length, 1)
     mem.stored[pages] = length
-    mem.pool_entries += pages.size
-    mem.pool_bytes += total
-    mem.pool_footprint += int(zswap.footprint_of_length.take(length).sum())
-    mem.free_charge -= int(zswap.charge_of_length.take(length).sum())
     mem.place[pages] = mem.queue.append(pages)
     mem.referenced[pages] = True
 

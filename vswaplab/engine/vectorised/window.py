@@ -119,7 +119,7 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     order, page = _by_page(ids, times)
     at = times.take(order)
     row = _drawn_rows(mem, ids, op, start)
-    special, runs = _outcomes(mem, at, page, state_of_word(word.take(at)), op.take(at), start)
+    special, runs = _outcomes(mem, at, page, state_of_word(word.take(at)), op.take(at), start, has_free=freed.size > 0)
     size_after = _sizes_in_place(mem, special, runs, row)
     change, need = np.empty(times.size, np.int64), np.empty(times.size, np.bool_)
     change[order] = _frame_changes(mem, special)
@@ -151,7 +151,7 @@ def classify_again(mem: Memory, window: Window, times: Pages) -> Special:
     """
     order, page = _by_page(window.ids, times)
     at = times.take(order)
-    return _outcomes(mem, at, page, mem.states(page), window.op.take(at), window.start)[0]
+    return _outcomes(mem, at, page, mem.states(page), window.op.take(at), window.start, has_free=False)[0]
 
 
 def _special_times(mem: Memory, ids: Pages, op: NDArray[np.uint8], word: NDArray[np.int32], freed: Pages) -> Pages:
@@ -187,23 +187,31 @@ def _drawn_rows(mem: Memory, ids: Pages, op: NDArray[np.uint8], start: int) -> N
 
 
 def _outcomes(
-    mem: Memory, at: Pages, page: Pages, state: NDArray[np.uint8], op: NDArray[np.uint8], start: int
+    mem: Memory,
+    at: Pages,
+    page: Pages,
+    state: NDArray[np.uint8],
+    op: NDArray[np.uint8],
+    start: int,
+    *,
+    has_free: bool,
 ) -> tuple[Special, Mask]:
     # A run is a page's accesses up to and including a free; what follows a free starts at NONE.
     is_first = np.ones(page.size, np.bool_)
     np.not_equal(page[1:], page[:-1], out=is_first[1:])
     is_free = op == FREE
-    if is_free.any():
+    if has_free:
         state = np.where(_earlier(is_free, is_first) > 0, NONE, state).astype(np.uint8)
         is_first[1:] |= is_free[:-1]
-    outcome = np.where(is_first, FAULT_OF_STATE.take(state), DRAM_HIT).astype(np.uint8)
-    was = np.where(is_first, state, RESIDENT).astype(np.uint8)
+    outcome = np.where(is_first, FAULT_OF_STATE.take(state), np.uint8(DRAM_HIT))
+    was = np.where(is_first, state, np.uint8(RESIDENT))
     in_cram = np.flatnonzero(state >= CRAM_SOFTLEAF)
     if in_cram.size:
         outcome[in_cram], was[in_cram] = _cram_outcomes(
             mem, at.take(in_cram), op.take(in_cram), state.take(in_cram), is_first.take(in_cram)
         )
-    outcome[is_free] = FREED
+    if has_free:
+        outcome[is_free] = FREED
     special = Special(at, page, outcome, was)
     shares = mem.trace.shares
     if shares is not None:
@@ -232,11 +240,11 @@ def _cram_outcomes(
     asks = is_write & (state != CRAM_POISONED)
     is_in_place = _within_budget(mem, at, asks, state, is_first)
     is_refused = asks & ~is_in_place
-    was = np.where(is_first, state, np.maximum(state, CRAM_READONLY)).astype(np.uint8)
+    was = np.where(is_first, state, np.maximum(state, np.uint8(CRAM_READONLY)))
     if is_in_place.any():
         was[_earlier(is_in_place, is_first) > 0] = CRAM_WRITABLE
     was[_earlier(is_refused, is_first) > 0] = RESIDENT
-    outcome = np.where(is_write, CRAM_WRITE, CRAM_READ).astype(np.uint8)
+    outcome = np.where(is_write, np.uint8(CRAM_WRITE), np.uint8(CRAM_READ))
     outcome[(was == CRAM_SOFTLEAF) & ~is_write] = SOFT_FAULT
     outcome[is_in_place & (was < CRAM_WRITABLE)] = MADE_WRITABLE
     outcome[is_refused] = PROMOTE
