@@ -14,6 +14,7 @@ window stops before the first reclaim of which that is not certain.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,7 @@ def _is_device_steady(mem: Memory, cram: CramPlan) -> bool:
     if cram.balloon_ratio and (cram.report_lag == 0 or mem.balloon != cram.balloon_pages(*mem.report)):
         return False
     if cram.report_lag == 0:
-        return mem.gate_open and mem.media_bytes <= cram.high_bytes
+        return mem.gate_open and mem.media_bytes < cram.close_bytes and mem.media_bytes <= cram.high_bytes
     stored = mem.report[0]
     if stored > cram.high_bytes and not mem.report_used:
         return False
@@ -195,11 +196,11 @@ class Walk:
         self.node_low = 0 if plan.cram is None else plan.cram.node_low
         self.device_room = mem.free_device_pages if victims.has_cram else 0
         self.cram_room = self._room_on_media(mem)
+        self.leaves, self.cram_left = self._departures(mem) if self.gate_open else ([], [0])
         self.pool_room = 0
         if plan.zswap is not None:
             self.pool_room = (plan.zswap.max_pages - 1) * FOOTPRINT_PAGE - mem.pool_footprint
-        leaving = leaves_cram(window.special) if self.gate_open else np.zeros(0, np.bool_)
-        self.leaves = np.sort(window.special.at[leaving]).data if leaving.any() else []
+            self.pool_left = self._pool_departures(mem, plan.zswap)
         self.settles_returns = mem.settles_returns
         self._find_doubtful(mem)
 
@@ -211,6 +212,7 @@ class Walk:
         self.came_back: list[int] = []
         self.n_runs = 0
         self.searched = 0
+        self.next_at = -1  # before it no reclaim is due; -1: not known
         self.stop, self.wants_reclaim, self.is_short = window.limit, False, False
 
     def _room_on_media(self, mem: Memory) -> int:
@@ -221,6 +223,27 @@ class Walk:
         if cram.report_lag == 0:
             room = min(room, cram.close_bytes - 1, cram.high_bytes)
         return room - mem.media_bytes
+
+    def _departures(self, mem: Memory) -> tuple[Sequence[int], Sequence[int]]:
+        # When pages leave the device, and the bytes that the first k of them give back at once.
+        special, cram = self.window.special, mem.plan.cram
+        index = np.flatnonzero(leaves_cram(special))
+        at = special.at.take(index)
+        order = at.argsort()
+        gives = mem.stored.take(special.page.take(index.take(order)))
+        if cram is not None and cram.flush_period:
+            gives[:] = 0
+        return at.take(order).tolist(), _prefix(gives)
+
+    def _pool_departures(self, mem: Memory, zswap: ZswapPlan) -> memoryview:
+        # The footprint that the first k special accesses take out of the pool, in time order.
+        special = self.window.special
+        index = np.flatnonzero(special.was == ZSWAP)
+        left = np.zeros(special.at.size, np.int64)
+        left[self.window.times.searchsorted(special.at.take(index))] = zswap.footprint_of_length.take(
+            mem.stored.take(special.page.take(index))
+        )
+        return _prefix(left)
 
     def _find_doubtful(self, mem: Memory) -> None:
         # As unsigned numbers, words of pages that are not resident are beyond every place.
@@ -239,12 +262,16 @@ class Walk:
 
     def go(self) -> None:
         """Reclaim and touch until the window's end, or until something is not certain."""
-        is_write = (self.window.op.take(self.touches) == WRITE).tolist()
-        hard = self.is_hard.tolist()
-        for at, victim, writes, is_hard in zip(
-            self.touches.tolist(), self.touched.tolist(), is_write, hard, strict=True
-        ):
-            if not (self._reclaim_before(at) and self._touch(at, victim, writes, is_hard)):
+        writes = (self.window.op.take(self.touches) == WRITE).tolist()
+        fate, holes = self.fate, self.holes
+        for i, (at, victim) in enumerate(zip(self.touches.tolist(), self.touched.tolist(), strict=True)):
+            if at > self.next_at and not self._reclaim_before(at):
+                return
+            if victim >= self.hand:
+                if victim not in fate:
+                    fate[victim] = _HIT
+                    insort(holes, victim)
+            elif not self._come_back(at, victim, writes[i], bool(self.is_hard[i])):
                 return
         self._reclaim_before(self.stop)
 
@@ -252,10 +279,11 @@ class Walk:
         # Every reclaim that accesses before this one start.
         while True:
             short = self._next_short()
-            if short == len(self.needs) or self.needs[short] >= at:
+            self.next_at = self.needs[short] if short < len(self.needs) else self.stop
+            if self.next_at >= at:
                 return True
             self.searched = short
-            if not self._reclaim(self.needs[short], self.given - self.falling[short]):
+            if not self._reclaim(self.next_at, self.given - self.falling[short]):
                 return False
 
     def _next_short(self) -> int:
@@ -267,12 +295,8 @@ class Walk:
         first = int(is_short.argmax()) if is_short.size else 0
         return self.searched + first if is_short.size and is_short[first] else len(self.needs)
 
-    def _touch(self, at: int, victim: int, writes: bool, is_hard: bool) -> bool:
+    def _come_back(self, at: int, victim: int, writes: bool, is_hard: bool) -> bool:
         fate = self.fate.get(victim)
-        if fate is None and victim >= self.hand:
-            insort(self.holes, victim)
-            self.fate[victim] = _HIT
-            return True
         if fate is None:
             if is_hard or not self.settles_returns:
                 return self._end(at, wants_reclaim=False)
@@ -299,6 +323,7 @@ class Walk:
             return False
         self.given -= self.page_charge - comes_free
         self.searched = bisect_left(self.needs, at)
+        self.next_at = -1
         return True
 
     def _end_of_victims(self, at: int) -> bool:
@@ -328,7 +353,7 @@ class Walk:
             given += more
         if end > victims.n:
             return self._end_of_victims(at)
-        if not self._is_certain(start, cram_end, end):
+        if not self._is_certain(at, start, cram_end, end):
             return self._end(at, wants_reclaim=True)
         if cram_end > start:
             self._note_cram(start, cram_end)
@@ -351,17 +376,20 @@ class Walk:
             end, given = n, self._sum(victims.freed_in_cram, start, n)
         return end, given, self._sum(victims.entering, start, end)
 
-    def _is_certain(self, start: int, cram_end: int, end: int) -> bool:
-        # What leaves the pool or the device meanwhile only makes room, so it may be left out.
+    def _is_certain(self, at: int, start: int, cram_end: int, end: int) -> bool:
+        # Whether all find room where they go. Victims that were touched again in time are counted too: they only
+        # make the answer careful, as does what comes back without being a special access.
         victims = self.victims
         if victims.stuck is not None and victims.stuck[end] != victims.stuck[cram_end]:
             return False
         if cram_end > start:
             self.cram_room -= victims.cram_bytes[cram_end] - victims.cram_bytes[start]
+            if self.cram_room + self.cram_left[bisect_left(self.leaves, at)] < 0:
+                return False
         if victims.footprint is not None:
             self.pool_room -= victims.footprint[end] - victims.footprint[cram_end]
-            return self.pool_room >= 0 and self.cram_room >= 0
-        return self.cram_room >= 0
+            return bool(self.pool_room + self.pool_left[bisect_left(self.times, at)] >= 0)
+        return True
 
     def _note_cram(self, start: int, end: int) -> None:
         if self.to_cram and self.to_cram[-1][1] == start:
@@ -431,10 +459,16 @@ class EvenWalk(Walk):
         self.n_passed = 0  # holes behind the hand
 
     def _reclaim_before(self, at: int) -> bool:
-        return self._after(bisect_left(self.needs, at) + self.n_back, None)
+        n_faults = bisect_left(self.needs, at) + self.n_back
+        if not self._after(n_faults, None):
+            return False
+        due = self.slack + self.n_runs * self.step - self.n_back  # the fault that starts the next reclaim
+        self.next_at = self.needs[due] if due < len(self.needs) else self.stop
+        return True
 
     def _fault(self, at: int, comes_free: int) -> bool:
         self.n_back += 1
+        self.next_at = -1
         return self._after(bisect_left(self.needs, at) + self.n_back, at)
 
     def _after(self, n_faults: int, last_at: int | None) -> bool:

@@ -18,7 +18,7 @@ from vswaplab.engine.vectorised.zram import zram_pass
 from vswaplab.trace.trace import Trace
 
 _MIN_WINDOW, _MAX_WINDOW = 256, 1 << 16
-_MANY_DOUBTS = 200
+_MANY_DOUBTS = 500
 
 
 class Vectorised:
