@@ -19,12 +19,14 @@ from vswaplab.results.statistics import runs_needed, wilson_interval
 from vswaplab.trace import (
     Corpus,
     Trace,
+    TraceFile,
     collapse,
     drift,
     fork,
     load_trace,
     loop,
     mixture,
+    open_trace,
     phases,
     prefork,
     save_trace,
@@ -32,6 +34,7 @@ from vswaplab.trace import (
     shipped_traces,
     synthetic_corpus,
     uniform,
+    write_trace,
     zipf,
 )
 
@@ -50,6 +53,7 @@ __all__ = [
     "Result",
     "Swapfile",
     "Trace",
+    "TraceFile",
     "Zram",
     "Zswap",
     "backend_work",
@@ -67,6 +71,7 @@ __all__ = [
     "metadata_along",
     "metadata_bytes",
     "mixture",
+    "open_trace",
     "phases",
     "poison_probability",
     "prefork",
@@ -84,5 +89,6 @@ __all__ = [
     "transitions",
     "uniform",
     "wilson_interval",
+    "write_trace",
     "zipf",
 ]
