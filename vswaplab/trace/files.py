@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import polars as pl
@@ -81,21 +81,21 @@ class TraceFile(Workload):
         for start, frame in self._frames(self.columns):
             yield Piece(start, **{name: self._checked(frame[name], start) for name in self.columns})  # type: ignore[arg-type]
 
-    def head(self, n_accesses: int) -> TraceFile:
+    def head(self, n_accesses: int) -> Self:
         """Cut the trace after its first accesses; pages and contents stay as they are."""
         return self._with(n_accesses=min(count("n_accesses", n_accesses), len(self)))
 
-    def like(self, **changes: object) -> TraceFile:
+    def like(self, **changes: object) -> Self:
         """Make a trace of the same accesses that differs in the facts given, and in nothing else."""
         return self._with(**changes)
 
-    def _with(self, **changes: object) -> TraceFile:
+    def _with(self, **changes: object) -> Self:
         names = (
             "columns", "piece_accesses", "n_pages", "content", "corpus", "redraw_probability", "content_shifts",
             "recorder_k", "name", "title",
         )  # fmt: skip
         arguments = {name: getattr(self, name) for name in names} | {"n_accesses": len(self)}
-        return TraceFile(self.path, **arguments | changes)
+        return type(self)(self.path, **arguments | changes)
 
     def _arrays(self, name: str) -> Iterable[NDArray[np.generic]]:
         if name not in _COLUMNS:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Self, cast
 
 import numpy as np
 import polars as pl
@@ -90,6 +90,14 @@ class Workload:
         return in_range("content", rows, len(self.corpus), "the corpus has too few rows", np.int32)
 
     def __len__(self) -> int:
+        raise NotImplementedError
+
+    def pieces(self) -> Iterator[Piece]:
+        """Give the accesses, a piece at a time."""
+        raise NotImplementedError
+
+    def like(self, **changes: object) -> Self:
+        """Make a trace that differs from this one in the arguments given, and in nothing else."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -233,7 +241,7 @@ class Trace(Workload):
         """(pages, own copies included) row of the corpus that each holds when first touched."""
         return self.content if self.sharing is None else frozen(self.content[self.sharing.root])
 
-    def head(self, n_accesses: int) -> Trace:
+    def head(self, n_accesses: int) -> Self:
         """Cut the trace after its first accesses; pages and contents stay as they are.
 
         Examples
@@ -250,7 +258,7 @@ class Trace(Workload):
             mapper=None if self.mapper is None else self.mapper[stop],
         )
 
-    def like(self, **changes: object) -> Trace:
+    def like(self, **changes: object) -> Self:
         """Make a trace that differs from this one in the arguments given, and in nothing else.
 
         Examples
@@ -259,7 +267,7 @@ class Trace(Workload):
         Trace('same accesses', 2 accesses, 2 pages)
         """
         arguments = {name: getattr(self, name) for name in _ARGUMENTS}
-        return Trace(**arguments | changes)
+        return type(self)(**arguments | changes)
 
 
 _ARGUMENTS = (
