@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.engine.outcome import Occupancy, PageTable
+from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, RESIDENT, SWAPFILE, ZERO
 from vswaplab.engine.vectorised.stream import Stream
@@ -358,22 +358,24 @@ class Memory:
         return int(np.count_nonzero(self.state == state))
 
     def page_table(self, *, is_ranked: bool) -> PageTable:
-        """Lay the final state out as arrays."""
-        rank = np.full(self.state.size, -1, np.int64)
-        if is_ranked:
-            self._rank(rank)
+        """Lay the state out as arrays: the engine's own, where it has them."""
+        n = self.state.size
         return PageTable(
-            self.state.copy(), self.content.copy(), self.stored.copy(), self.slot.copy(), self.clean.copy(),
-            self.referenced.copy(), self.mappers.copy(), self.mapped_by(np.arange(rank.size)), self.cache_only.copy(),
-            self.zram_level.copy() if self.plan.zram else np.zeros(rank.size, np.uint8), rank,
+            self.state, self.content, self.stored, self.slot, self.clean, self.referenced, self.mappers,
+            self.mapped_by(np.arange(n)), self.cache_only,
+            self.zram_level if self.plan.zram else constant(0, n, np.uint8),
+            self.ranks() if is_ranked else constant(-1, n, np.int32),
         )  # fmt: skip
 
-    def _rank(self, rank: NDArray[np.int64]) -> None:
+    def ranks(self) -> NDArray[np.int32]:
+        """Give every page's place in the reclaim order of its tier; -1: in none."""
+        rank = np.full(self.state.size, -1, np.int32)
         for in_cram in (False, True):
             pages, _ = self.coldest(0, self.log.length, self.state.size, in_cram=in_cram)
             rank[pages] = np.arange(pages.size)
         pages = self.live_queue(0)
         rank[pages] = np.arange(pages.size)
+        return rank
 
     def mapped_by(self, pages: Pages) -> NDArray[np.uint8]:
         """Give the mappers that have each CRAM page mapped, one bit each."""

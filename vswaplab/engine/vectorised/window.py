@@ -116,8 +116,9 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     has_reclaimed : bool
         The first access has had its reclaim already.
     """
-    ids = mem.trace.page[start:stop].astype(np.int64)
-    op = mem.trace.op[start:stop]
+    stretch = slice(start - mem.trace.start, stop - mem.trace.start)
+    ids = mem.trace.page[stretch].astype(np.int64)
+    op = mem.trace.op[stretch]
     special = _special(mem, ids, op)
     at, page = _by_page_then_time(ids, special)
     row = _drawn_rows(mem, ids, op, start)
@@ -535,7 +536,8 @@ def _count_repeats(mem: Memory, window: Window, at: Pages, outcome: NDArray[np.u
     # Priced where the page lies after the record: DRAM unless the record was served in CRAM or was a free.
     in_cram = at[(outcome == _SOFT) | (outcome == _READ) | (outcome == _WRITE) | (outcome == _MADE)]
     unserved = np.flatnonzero(window.op[: window.stop] >= FREE)
-    stretch = slice(window.start, window.start + window.stop)
+    first = window.start - mem.trace.start
+    stretch = slice(first, first + window.stop)
     for repeats, cram_name in (
         (mem.trace.repeat_reads, "repeat_cram_read"),
         (mem.trace.repeat_writes, "repeat_cram_write"),
