@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -33,14 +34,21 @@ def write_frames(
     metadata
         Key to text, kept in the file.
     """
-    # polars takes the frames in a thread of its own and answers Ctrl-C itself: Python must not raise it once more.
-    with Interrupts() as interrupts:
 
-        def source(*_: object) -> Iterator[pl.DataFrame]:
-            for frame in frames:
-                if interrupts.noted:
-                    raise KeyboardInterrupt
-                yield frame
+    def source(*_: object) -> Iterator[pl.DataFrame]:
+        for frame in frames:
+            if interrupts.noted:
+                raise KeyboardInterrupt
+            yield frame
 
+    def write() -> None:
         table = register_io_source(source, schema=dict(schema))
         table.sink_parquet(path, row_group_size=ROW_GROUP, metadata=None if metadata is None else dict(metadata))
+
+    # In a thread of its own, because polars is deaf to Ctrl-C while it writes: this one stays free to hear it.
+    with Interrupts() as interrupts, ThreadPoolExecutor(1) as pool:
+        try:
+            pool.submit(write).result()
+        except BaseException:
+            interrupts.noted = True
+            raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,7 +108,7 @@ def mapper_sets(
 
 
 def shifts(
-    values: Sequence[tuple[int, int]], content: NDArray[np.int32], corpus: Corpus
+    values: Sequence[tuple[int, int]], corpus: Corpus, content: Callable[[], NDArray[np.int32]]
 ) -> tuple[tuple[int, int], ...]:
     """Check when contents shift, and by how many rows."""
     checked = tuple((at_least_zero("content_shifts", at), at_least_zero("content_shifts", by)) for at, by in values)
@@ -117,7 +117,7 @@ def shifts(
     if not checked:
         return checked
     used = np.zeros(len(corpus), np.bool_)
-    used[content] = True
+    used[content()] = True
     last = int((corpus.region_start[used] + corpus.region_rows[used]).max())
     worst = max(by for _, by in checked)
     if last + worst > len(corpus):

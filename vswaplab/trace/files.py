@@ -23,6 +23,9 @@ from vswaplab.trace.trace import EMPTY, Piece, Trace, Workload, n_pages_of
 PIECE_ACCESSES = 1 << 20
 """Accesses of a trace file that lie in memory at once: about 30 MB."""
 
+LARGE_ACCESSES = 1 << 24
+"""Accesses from which on the command line leaves a trace in its file."""
+
 _KEY = "vswaplab"
 _FORMAT = 1
 _COLUMNS: dict[str, type[pl.DataType]] = {
@@ -222,6 +225,13 @@ def open_trace(path: str | Path, *, piece_accesses: int = PIECE_ACCESSES) -> Tra
         trace = TraceFile(source, columns=columns, n_accesses=n_accesses, piece_accesses=piece, **facts)
     trace.digest  # noqa: B018 - reads and checks every access
     return trace
+
+
+def load_or_open(path: str | Path) -> Trace | TraceFile:
+    """Read a trace as ``load_trace`` does, or a large one as ``open_trace`` does: the numbers are the same."""
+    source = find_trace(path)
+    schema, n_accesses = _polars(source, "trace", lambda: _shape(source))
+    return open_trace(source) if n_accesses > LARGE_ACCESSES and "mapper" not in schema else load_trace(source)
 
 
 def save_trace(trace: Trace | TraceFile, path: str | Path) -> Path:

@@ -76,18 +76,22 @@ class Workload:
         self.n_pages = n_pages
         self.name, self.title = str(name), str(title) or str(name)
         self.corpus = corpus if isinstance(corpus, Corpus) else synthetic_corpus() if corpus is None else Corpus(corpus)
-        self.content = self._content(content)
+        if content is not None:
+            self.content = self._given(content)
         self.redraw_probability = probability(redraw_probability)
-        self.content_shifts = shifts(content_shifts, self.content, self.corpus)
+        self.content_shifts = shifts(content_shifts, self.corpus, lambda: self.content)
         self.recorder_k = at_least_zero("recorder_k", recorder_k)
 
-    def _content(self, content: ArrayLike | None) -> NDArray[np.int32]:
-        if content is None:
-            return frozen(default_content(self.n_pages, self.corpus))
+    def _given(self, content: ArrayLike) -> NDArray[np.int32]:
         rows = whole_numbers("content", content)
         if rows.size != self.n_pages:
             raise InputError(f"content has {rows.size} entries for {self.n_pages} pages: give one corpus row per page")
         return in_range("content", rows, len(self.corpus), "the corpus has too few rows", np.int32)
+
+    @cached_property
+    def content(self) -> NDArray[np.int32]:
+        """(n_pages,) row of the corpus that each page holds when first touched."""
+        return frozen(default_content(self.n_pages, self.corpus))
 
     def __len__(self) -> int:
         raise NotImplementedError
