@@ -1,4 +1,4 @@
-"""vswaplab: a laboratory for Linux virtual swap with compressed-RAM tiers."""
+"""The public names of vswaplab; ``import vswaplab as vl`` gives them."""
 
 from importlib.metadata import version as _version
 
