@@ -362,7 +362,7 @@ class Memory:
         n = self.state.size
         return PageTable(
             self.state, self.content, self.stored, self.slot, self.clean, self.referenced, self.mappers,
-            self.mapped_by(np.arange(n)), self.cache_only,
+            self._mapped(), self.cache_only,
             self.zram_level if self.plan.zram else constant(0, n, np.uint8),
             self.ranks() if is_ranked else constant(-1, n, np.int32),
         )  # fmt: skip
@@ -376,6 +376,14 @@ class Memory:
         pages = self.live_queue(0)
         rank[pages] = np.arange(pages.size)
         return rank
+
+    def _mapped(self) -> NDArray[np.uint8]:
+        if self.plan.cram is None:
+            return constant(0, self.state.size, np.uint8)
+        readonly = self.mappers if self.trace.shares is None else self.readonly
+        mapped: NDArray[np.uint8] = (self.state == CRAM_WRITABLE) * self.mappers
+        mapped += (self.state == CRAM_READONLY) * readonly
+        return mapped
 
     def mapped_by(self, pages: Pages) -> NDArray[np.uint8]:
         """Give the mappers that have each CRAM page mapped, one bit each."""
