@@ -10,7 +10,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -33,12 +32,12 @@ def test_pages__are_one_table(result):
     assert result.pages["page"].to_list() == list(range(500))
 
 
-def test_pages__places_in_the_reclaim_order_are_not_worked_out_before(monkeypatch):
-    def ranks(_: object) -> np.ndarray:
+def test_pages__are_not_laid_out_before_somebody_asks(monkeypatch):
+    def page_table(*_: object, **__: object) -> None:
         raise AssertionError("nobody asked")
 
     for engine in (Reference, Vectorised):
-        monkeypatch.setattr(engine, "ranks", ranks)
+        monkeypatch.setattr(engine, "page_table", page_table)
     results = [vl.simulate(vl.Trace([0, 1]), MACHINE, engine=name) for name in ("reference", "vectorised")]
 
     assert [r.totals["first_touch"] for r in results] == [2, 2]
@@ -81,9 +80,9 @@ print((peak() - before << 20) / n)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 def test_save__takes_a_few_bytes_a_page(tmp_path):
-    # The whole table is 34 bytes a page and as many again while it is written: 8 Mi pages, 570 MB.
+    # The whole table is 34 bytes a page and as many again while it is written. Here: the compact one, and some slices.
     environment = os.environ | {"POLARS_MAX_THREADS": "2"}
     words = [sys.executable, "-c", MEASURE, str(tmp_path / "r")]
     done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
 
-    assert float(done.stdout) < 20
+    assert float(done.stdout) < 50

@@ -63,7 +63,7 @@ class PageTable:
 
     state: NDArray[np.uint8]
     content: NDArray[np.int32]
-    stored_bytes: NDArray[np.int32]
+    stored_bytes: NDArray[np.integer]
     slot: NDArray[np.int8]
     """Swap device that holds the page's slot, -1: none."""
     clean: NDArray[np.bool_]
@@ -153,10 +153,6 @@ class Engine(Protocol):
 
     def page_table(self, *, is_ranked: bool = True) -> PageTable:
         """Lay the state out as arrays, copying as little as can be; places in the reclaim order only if asked for."""
-        ...
-
-    def ranks(self) -> NDArray[np.int32]:
-        """Give every page's place in the reclaim order of its tier, 0 is next; -1: in none."""
         ...
 
     def swapoff(self, device: int, *, maps: bool) -> Drain:

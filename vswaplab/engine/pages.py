@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -19,35 +19,33 @@ class FinalPages:
     Parameters
     ----------
     runner : Engine
+        Kept until the table is first asked for, then only its arrays.
     machine : Machine
     """
 
     def __init__(self, runner: Engine, machine: Machine) -> None:
-        self._table = runner.page_table(is_ranked=False)
+        self._runner: Engine | None = runner
         self._zram_device = -1 if machine.zram is None else len(machine.swapfiles)
-        self._ranks: Callable[[], NDArray[np.int32]] = runner.ranks
-        self._rank: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return int(self._table.state.size)
 
     def __getstate__(self) -> dict[str, object]:
         # Copied or sent to another process: without the engine.
-        return self.__dict__ | {"_ranks": None, "_rank": self._places()}
+        return {"_table": self._table, "_runner": None, "_zram_device": self._zram_device}
 
     def frame(self, start: int, stop: int) -> pl.DataFrame:
         """Lay out pages start..stop-1 as a table; see ``Result.state``."""
-        part = slice(start, stop)
-        return _frame(self._table, part, self._places()[part], self._zram_device)
+        return _frame(self._table, slice(start, stop), self._zram_device)
 
-    def _places(self) -> NDArray[np.int32]:
-        if self._rank is None:
-            self._rank = self._ranks()
-            del self._ranks  # and with it the engine
-        return self._rank
+    @cached_property
+    def _table(self) -> PageTable:
+        assert self._runner is not None
+        table, self._runner = self._runner.page_table(), None
+        return table
 
 
-def _frame(table: PageTable, part: slice, rank: NDArray[np.int32], zram_device: int) -> pl.DataFrame:
+def _frame(table: PageTable, part: slice, zram_device: int) -> pl.DataFrame:
     state, slot, clean = table.state[part], table.slot[part], table.clean[part]
     is_resident = state == State.RESIDENT
     backing = np.array([BACKING_OF_STATE.get(s, Backing.NONE) for s in State], np.uint8)[state]
@@ -67,7 +65,7 @@ def _frame(table: PageTable, part: slice, rank: NDArray[np.int32], zram_device: 
             "mapped": table.mapped[part],
             "has_second_chance": table.referenced[part],
             "is_cache_only": table.cache_only[part],
-            "reclaim_rank": _null_below_zero(rank.astype(np.int64)),
+            "reclaim_rank": _null_below_zero(table.rank[part].astype(np.int64)),
         }
     )
 

@@ -150,6 +150,11 @@ class Plan:
     seed: int
 
     @property
+    def is_host_charge(self) -> bool:
+        """Whether pools are charged by their footprint, not by compressed lengths."""
+        return self.page_charge == FOOTPRINT_PAGE
+
+    @property
     def zram_device(self) -> int:
         """Number of the zram device, -1: none."""
         return -1 if self.zram is None else self.zram.device

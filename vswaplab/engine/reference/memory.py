@@ -239,10 +239,9 @@ class Memory:
         table.cache_only[list(self.cache_only)] = True
         poisoned = [page for page in self.cram if self.state[page] == State.CRAM_POISONED]
         assert not any(table.stored_bytes[page] for page in poisoned)
-        return replace(table, rank=self.ranks()) if is_ranked else table
+        return replace(table, rank=self._ranks()) if is_ranked else table
 
-    def ranks(self) -> NDArray[np.int32]:
-        """Give every page's place in the reclaim order of its tier; -1: in none."""
+    def _ranks(self) -> NDArray[np.int32]:
         rank = np.full(self.trace.first_content.size, -1, np.int32)
         for queue in (self.resident, self._coldest_cram(), self.pool):
             rank[list(queue)] = np.arange(len(queue))

@@ -1,58 +1,60 @@
-"""Look ahead: several reclaims inside one window, while nothing can go wrong.
+"""Look ahead: many reclaims inside one window.
 
-The victims of the next reclaims are the coldest resident pages, in order.
-Where each of them goes can be decided now if nothing that happens in between
-can change it: the device stays below its marks, the pool below its limit, the
-swapfile below half full, and no victim is touched before it leaves. Then a
-reclaim is two bisections: when free memory runs out, and how many victims
-bring it back. The window stops before the first thing that is in doubt.
+The victims of the next reclaims are the coldest resident pages, in order, but
+for those that are touched before they leave. So only touches of those pages
+are in doubt. They are taken one after the other in time, in plain Python, and
+everything between two of them is a bisection in a prefix sum: when free memory
+runs out, and how many victims bring it back.
+
+This holds while no reclaim changes how the next one works: the device stays
+below its marks, the pool below its limit, swap on its side of half full. The
+window stops before the first reclaim of which that is not certain.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from typing import NamedTuple
+from bisect import bisect_left, bisect_right, insort
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan
+from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
 from vswaplab.engine.vectorised.memory import Mask, Memory, Pages
-from vswaplab.engine.vectorised.placement import STAYS, Placement, decide
-from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, SWAPFILE, ZSWAP
-from vswaplab.engine.vectorised.window import Window
+from vswaplab.engine.vectorised.placement import STAYS, Placement, keep_in_cram, second_choice
+from vswaplab.engine.vectorised.states import SWAPFILE, UNMAP, WRITE, ZSWAP
+from vswaplab.engine.vectorised.window import Window, leaves_cram
 
-_NEVER = 1 << 62
+_HIT, _IN_CRAM, _CAME_BACK = range(3)
+"""What became of a victim-to-be that was touched: stayed, was read in place, came back to DRAM."""
 
 
-def run_ahead(mem: Memory, window: Window, most: int) -> Placement | None:
+def look_ahead(mem: Memory, window: Window) -> Walk | None:
     """Move a window's stop past as many reclaims as are certain.
-
-    Parameters
-    ----------
-    mem : Memory
-    window : Window
-    most : int
-        Victims worth looking for: a speed setting, it changes no number.
 
     Returns
     -------
-    placed : Placement or None
-        The victims of those reclaims, to be let go once the window is
-        settled. None: no reclaim is certain, and the window is unchanged.
+    walk : Walk or None
+        Which pages those reclaims let go, and which of them came back. None:
+        no reclaim is certain, and the window is unchanged.
     """
     if not _is_steady(mem, window):
         return None
-    wanted = min(window.needs.size, most) + mem.plan.high
+    short = mem.plan.high - int(window.free_before.min()) // mem.plan.page_charge
+    wanted = int(short * mem.victims_per_frame) + 64
     pages, places = mem.coldest(mem.dram_hand, mem.log.length, wanted, in_cram=False)
     if not pages.size:
         return None
-    placed = decide(mem, pages, cram=True, zswap=True)
-    n = _n_certain(mem, window, placed)
-    n_out = _reclaims(mem, window, placed.cut(n), _first_touches(mem, window, places[:n]))
-    if not n_out:
+    victims = Victims(mem, window, pages, places)
+    walk = (EvenWalk if victims.is_even(mem, window) else Walk)(mem, window, victims)
+    walk.go()
+    if not walk.n_runs:
         return None
-    mem.dram_hand = int(places[n_out - 1]) + 1
-    return placed.cut(n_out)
+    aim = 1.5 * mem.victims_per_frame if walk.is_short else 1.1 * walk.hand / short
+    mem.victims_per_frame = min(4.0, max(1.0, aim))
+    mem.count["reclaim_runs"] += walk.n_runs
+    mem.dram_hand = int(places[walk.hand - 1]) + 1
+    window.stop, window.wants_reclaim = walk.stop, walk.wants_reclaim
+    return walk
 
 
 def _is_steady(mem: Memory, window: Window) -> bool:
@@ -60,12 +62,19 @@ def _is_steady(mem: Memory, window: Window) -> bool:
     plan = mem.plan
     if plan.cram is not None and not mem.is_removed and not _is_device_steady(mem, plan.cram):
         return False
-    if plan.zswap is not None and (mem.pool_full or (plan.holds_slots and not plan.zswap.writeback)):
+    if plan.zswap is not None and not _is_pool_steady(mem, plan.zswap):
         return False
-    in_use, leaving = sum(mem.slots_used), window.at.size
+    in_use, leaving = sum(mem.slots_used), window.ids.size
     if mem.half_full:
         return 2 * (in_use - leaving) > mem.all_slots
     return 2 * in_use <= mem.all_slots
+
+
+def _is_pool_steady(mem: Memory, zswap: ZswapPlan) -> bool:
+    # A pool that is still called full is so only until the next store, if it is small enough to admit that one.
+    if mem.pool_full and mem.pool_pages > zswap.accept_pages:
+        return False
+    return zswap.writeback or not mem.plan.holds_slots
 
 
 def _is_device_steady(mem: Memory, cram: CramPlan) -> bool:
@@ -81,111 +90,381 @@ def _is_device_steady(mem: Memory, cram: CramPlan) -> bool:
     return not mem.gate_open if stored >= cram.close_bytes else mem.gate_open or stored > cram.open_bytes
 
 
-def _n_certain(mem: Memory, window: Window, placed: Placement) -> int:
-    # How many victims fit whatever else happens in the window. What leaves a tier meanwhile only makes room.
-    plan = mem.plan
-    ends = [placed.target == STAYS]
-    if plan.cram is not None and not mem.is_removed and mem.gate_open:
-        room = plan.cram.media_bytes
-        if plan.cram.report_lag == 0:
-            room = min(room, plan.cram.close_bytes - 1, plan.cram.high_bytes)
-        in_cram = (placed.target >= CRAM_SOFTLEAF).cumsum()
-        ends.append(placed.cram_refusal != 0)  # what leaves meanwhile may make room for it after all
-        ends.append(mem.media_bytes + placed.cram_bytes.cumsum() > room)
-        ends.append(mem.free_device_pages - in_cram <= plan.cram.node_low)
-    if plan.zswap is not None:
-        lengths = np.where(placed.target == ZSWAP, placed.length, 0)
-        footprint = np.where(lengths > 0, plan.zswap.footprint_of_length.take(lengths), 0).cumsum()
-        ends.append(mem.pool_footprint + footprint > (plan.zswap.max_pages - 1) * FOOTPRINT_PAGE)
-    if plan.slots_of_device:
-        ends.append(_slots_in_doubt(mem, window, placed))
-    doubtful = np.flatnonzero(np.logical_or.reduce(ends))
-    return int(doubtful[0]) if doubtful.size else placed.target.size
+class Victims:
+    """The pages that may leave DRAM in a window, coldest first, and prefix sums over them.
+
+    ``freed_in_cram[k]`` is what the first k pages free if CRAM takes all that
+    it may take, ``freed`` what they free without CRAM, and so on.
+    """
+
+    def __init__(self, mem: Memory, window: Window, pages: Pages, places: Pages) -> None:
+        plan = mem.plan
+        self.places = places
+        self.placed = second_choice(mem, pages)
+        doubtful = _NONE if _are_slots_ample(mem, pages.size) else np.flatnonzero(_slots_in_doubt(mem, window, self.placed))
+        self.n = int(doubtful[0]) if doubtful.size else pages.size
+        freed = self.placed.freed_charge(mem, plan.page_charge)
+        self.charge = (plan.page_charge - freed).data
+        self.freed = _prefix(freed)
+        is_stuck = self.placed.target == STAYS
+        self.stuck = _prefix(is_stuck) if is_stuck.any() else None
+        self.has_cram = plan.cram is not None and not mem.is_removed
+        self.may_enter = self._may_enter(mem)
+        if self.has_cram and mem.gate_open:
+            self._add_cram(mem)
+        self.footprint = None
+        if plan.zswap is not None:
+            to_zswap = self.placed.target == ZSWAP
+            self.footprint = _prefix(
+                np.where(to_zswap, plan.zswap.footprint_of_length.take(self.placed.length), 0)
+            )
+
+    def _may_enter(self, mem: Memory) -> Mask:
+        # In swap mode zero pages and clean copies have a better place than CRAM.
+        if mem.is_tier:
+            return np.ones(self.placed.pages.size, np.bool_)
+        return ~(self.placed.is_clean_drop | self.placed.is_zero)
+
+    def _add_cram(self, mem: Memory) -> None:
+        cram = mem.plan.cram
+        assert cram is not None
+        size = cram.bytes_of_row.take(mem.content.take(self.placed.pages)).astype(np.int64)
+        self.cram_size = np.where(self.may_enter, size, 0)
+        self.cram_bytes = _prefix(self.cram_size)
+        self.entering = _prefix(self.may_enter)
+        self.freed_in_cram = _prefix(np.full(size.size, mem.plan.page_charge - cram.charge))
+
+    def is_even(self, mem: Memory, window: Window) -> bool:
+        """Say whether every victim gives just the page that every fault takes, and no device counts them."""
+        page_charge = mem.plan.page_charge
+        return (
+            not (self.has_cram and mem.gate_open)
+            and self.footprint is None
+            and self.freed[self.n] == self.n * page_charge
+            and bool((np.diff(window.free_before) == -page_charge).all())
+        )
+
+
+def _prefix(values: NDArray[np.generic]) -> memoryview:
+    # A memoryview bisects several times faster than an array.
+    sums = np.zeros(values.size + 1, np.int64)
+    np.cumsum(values, out=sums[1:])
+    return sums.data
+
+
+def _are_slots_ample(mem: Memory, n: int) -> bool:
+    # Whether n pages can take slots without any of them running out or swap becoming half full.
+    plan, in_use, top = mem.plan, sum(mem.slots_used), mem.top_device if mem.slots_used else 0
+    if mem.half_full or not mem.slots_used:
+        return False
+    room = min(mem.capacity[top] - mem.slots_used[top], plan.max_slots - in_use)
+    return n <= room and 2 * (in_use + n) <= mem.all_slots
 
 
 def _slots_in_doubt(mem: Memory, window: Window, placed: Placement) -> Mask:
     # True from the victim on whose slot, or whose effect on the half-full mark, is not certain.
     plan, in_use = mem.plan, sum(mem.slots_used)
+    if not plan.slots_of_device:
+        return np.full(placed.pages.size, plan.holds_slots)
     held = mem.slot.take(placed.pages) >= 0
     to_swap = (placed.target == SWAPFILE) & ~placed.is_clean_drop
     if plan.holds_slots:
-        to_swap = (placed.target != STAYS) & (placed.target != CRAM_READONLY) & ~placed.is_clean_drop
+        to_swap = ~placed.is_clean_drop
     takes = (to_swap & ~held).cumsum()
     top = mem.top_device
     no_room = takes > min(mem.capacity[top] - mem.slots_used[top], plan.max_slots - in_use)
     if mem.half_full:
         gives = 0 if plan.holds_slots else (~to_swap & held).cumsum()
-        in_doubt: Mask = no_room | (2 * (in_use - window.at.size - gives) <= mem.all_slots)
+        in_doubt: Mask = no_room | (2 * (in_use - window.ids.size - gives) <= mem.all_slots)
     else:
         in_doubt = no_room | (2 * (in_use + takes) > mem.all_slots)
     return in_doubt
 
 
-def _first_touches(mem: Memory, window: Window, places: Pages) -> Pages:
-    # Where in the window each victim is first touched; far away if it is not.
-    first = np.full(places.size, _NEVER, np.int64)
-    if places.size:
-        stamps = mem.stamp.take(window.ids)
-        touched = np.flatnonzero((stamps <= places[-1]) & (stamps >= places[0]))
-        victim = places.searchsorted(stamps[touched])
-        is_victim = places[np.minimum(victim, places.size - 1)] == stamps[touched]
-        first[victim[is_victim][::-1]] = touched[is_victim][::-1]
-    return first
+class Walk:
+    """One pass in time over a window's reclaims and doubtful touches."""
+
+    def __init__(self, mem: Memory, window: Window, victims: Victims) -> None:
+        plan = mem.plan
+        self.victims, self.window = victims, window
+        self.page_charge = plan.page_charge
+        self.low_mark, self.high_mark = (plan.low + 1) * plan.page_charge, plan.high * plan.page_charge
+        self.needs, self.times, self.free_at = window.needs.data, window.times.data, window.free_at.data
+        self.falling = (-window.free_before).data
+        self.gate_open = victims.has_cram and mem.gate_open
+        self.node_low = 0 if plan.cram is None else plan.cram.node_low
+        self.device_room = mem.free_device_pages if victims.has_cram else 0
+        self.cram_room = self._room_on_media(mem)
+        self.pool_room = 0
+        if plan.zswap is not None:
+            self.pool_room = (plan.zswap.max_pages - 1) * FOOTPRINT_PAGE - mem.pool_footprint
+        leaving = leaves_cram(window.special) if self.gate_open else np.zeros(0, np.bool_)
+        self.leaves = np.sort(window.special.at[leaving]).data if leaving.any() else []
+        self.settles_returns = mem.settles_returns
+        self._find_doubtful(mem)
+
+        self.given = 0  # by reclaims, less what pages that came back take
+        self.hand = 0
+        self.holes: list[int] = []  # victims-to-be that were touched in time
+        self.fate: dict[int, int] = {}
+        self.to_cram: list[tuple[int, int]] = []  # stretches of victims that CRAM may take
+        self.came_back: list[int] = []
+        self.n_runs = 0
+        self.searched = 0
+        self.stop, self.wants_reclaim, self.is_short = window.limit, False, False
+
+    def _room_on_media(self, mem: Memory) -> int:
+        cram = mem.plan.cram
+        if cram is None or not self.gate_open:
+            return 0
+        room = cram.media_bytes
+        if cram.report_lag == 0:
+            room = min(room, cram.close_bytes - 1, cram.high_bytes)
+        return room - mem.media_bytes
+
+    def _find_doubtful(self, mem: Memory) -> None:
+        # As unsigned numbers, words of pages that are not resident are beyond every place.
+        window, victims = self.window, self.victims
+        reach = int(victims.places[victims.n - 1]) if victims.n else 0
+        is_touched = window.word[: window.limit].view(np.uint32) <= reach
+        if mem.trace.shares is not None:
+            is_touched &= window.op[: window.limit] != UNMAP
+        self.touches = np.flatnonzero(is_touched)
+        self.touched = victims.places.searchsorted(window.word.take(self.touches))
+        self.is_hard = np.zeros(self.touches.size, np.bool_)
+        if window.freed.size:
+            self.is_hard = np.isin(window.ids.take(self.touches), window.freed)
+
+    # In time ----------------------------------------------------------------------------------
+
+    def go(self) -> None:
+        """Reclaim and touch until the window's end, or until something is not certain."""
+        is_write = (self.window.op.take(self.touches) == WRITE).tolist()
+        hard = self.is_hard.tolist()
+        for at, victim, writes, is_hard in zip(
+            self.touches.tolist(), self.touched.tolist(), is_write, hard, strict=True
+        ):
+            if not (self._reclaim_before(at) and self._touch(at, victim, writes, is_hard)):
+                return
+        self._reclaim_before(self.stop)
+
+    def _reclaim_before(self, at: int) -> bool:
+        # Every reclaim that accesses before this one start.
+        while True:
+            short = self._next_short()
+            if short == len(self.needs) or self.needs[short] >= at:
+                return True
+            self.searched = short
+            if not self._reclaim(self.needs[short], self.given - self.falling[short]):
+                return False
+
+    def _next_short(self) -> int:
+        # The next access that finds no frame. Free memory only falls between reclaims, unless the program frees.
+        mark = self.given - self.low_mark + 1
+        if not self.window.freed.size:
+            return bisect_left(self.falling, mark, self.searched)
+        is_short = self.window.free_before[self.searched :] <= -mark
+        first = int(is_short.argmax()) if is_short.size else 0
+        return self.searched + first if is_short.size and is_short[first] else len(self.needs)
+
+    def _touch(self, at: int, victim: int, writes: bool, is_hard: bool) -> bool:
+        fate = self.fate.get(victim)
+        if fate is None and victim >= self.hand:
+            insort(self.holes, victim)
+            self.fate[victim] = _HIT
+            return True
+        if fate is None:
+            if is_hard or not self.settles_returns:
+                return self._end(at, wants_reclaim=False)
+            self.came_back.append(victim)
+            if not self._went_to_cram(victim):
+                self.fate[victim] = _CAME_BACK
+                return self._fault(at, self.victims.charge[victim])
+            self.fate[victim] = fate = _IN_CRAM
+        if fate == _IN_CRAM and writes:
+            self.fate[victim] = _CAME_BACK
+            if not self._fault(at, self.page_charge - self.victims.freed_in_cram[1]):
+                return False
+            self.device_room += 1
+        return True
+
+    def _went_to_cram(self, victim: int) -> bool:
+        i = bisect_right(self.to_cram, (victim, self.victims.n)) - 1
+        return i >= 0 and victim < self.to_cram[i][1] and bool(self.victims.may_enter[victim])
+
+    def _fault(self, at: int, comes_free: int) -> bool:
+        # A page that left comes back: it takes a frame, and its place in the pool comes free.
+        free = self.free_at[bisect_left(self.times, at)] + self.given
+        if free < self.low_mark and not self._reclaim(at, free):
+            return False
+        self.given -= self.page_charge - comes_free
+        self.searched = bisect_left(self.needs, at)
+        return True
+
+    def _end_of_victims(self, at: int) -> bool:
+        # If there may be more of them, the next window can go on from here.
+        self.is_short = self.victims.n == self.victims.places.size
+        return self._end(at, wants_reclaim=not (self.is_short and at))
+
+    def _end(self, at: int, *, wants_reclaim: bool) -> bool:
+        self.stop, self.wants_reclaim = at, wants_reclaim
+        return False
+
+    # One reclaim ------------------------------------------------------------------------------
+
+    def _reclaim(self, at: int, free: int) -> bool:
+        # Victims go to CRAM while it has device pages, then where they go without it.
+        victims, start, owed = self.victims, self.hand, self.high_mark - free
+        cram_end, given = start, 0
+        if self.gate_open:
+            room = self.device_room + bisect_left(self.leaves, at)
+            if room <= self.node_low and self.node_low:
+                return self._end(at, wants_reclaim=True)
+            cram_end, given, n_entered = self._fill_cram(start, owed, room)
+            self.device_room -= n_entered
+        end = cram_end
+        if given < owed:
+            end, more = self._advance(victims.freed, cram_end, owed - given)
+            given += more
+        if end > victims.n:
+            return self._end_of_victims(at)
+        if not self._is_certain(start, cram_end, end):
+            return self._end(at, wants_reclaim=True)
+        if cram_end > start:
+            self._note_cram(start, cram_end)
+        self.given += given
+        self.hand = end
+        self.n_runs += 1
+        return True
+
+    def _fill_cram(self, start: int, owed: int, room: int) -> tuple[int, int, int]:
+        # How far victims go to CRAM, what they free, and how many it took.
+        if room <= 0:
+            return start, 0, 0
+        victims, n = self.victims, self.victims.n
+        end, given = self._advance(victims.freed_in_cram, start, owed)
+        if victims.entering[min(end, n)] - victims.entering[start] > room:
+            full, _ = self._advance(victims.entering, start, room)
+            if full < end:
+                return full, self._sum(victims.freed_in_cram, start, full), room
+        if end > n:
+            end, given = n, self._sum(victims.freed_in_cram, start, n)
+        return end, given, self._sum(victims.entering, start, end)
+
+    def _is_certain(self, start: int, cram_end: int, end: int) -> bool:
+        # What leaves the pool or the device meanwhile only makes room, so it may be left out.
+        victims = self.victims
+        if victims.stuck is not None and victims.stuck[end] != victims.stuck[cram_end]:
+            return False
+        if cram_end > start:
+            self.cram_room -= victims.cram_bytes[cram_end] - victims.cram_bytes[start]
+        if victims.footprint is not None:
+            self.pool_room -= victims.footprint[end] - victims.footprint[cram_end]
+            return self.pool_room >= 0 and self.cram_room >= 0
+        return self.cram_room >= 0
+
+    def _note_cram(self, start: int, end: int) -> None:
+        if self.to_cram and self.to_cram[-1][1] == start:
+            start, _ = self.to_cram.pop()
+        self.to_cram.append((start, end))
+
+    def _advance(self, sums: memoryview, start: int, owed: int) -> tuple[int, int]:
+        # The first place where victims from start on, holes left out, give what is owed, and what they give;
+        # beyond the last: too few.
+        goal = sums[start] + owed
+        end = bisect_left(sums, goal, start)
+        holes = self.holes
+        i = bisect_left(holes, start)
+        while i < len(holes) and holes[i] < end:
+            hole = holes[i]
+            goal += sums[hole + 1] - sums[hole]
+            end = bisect_left(sums, goal, end)
+            i += 1
+        return end, owed if end >= len(sums) else owed + sums[end] - goal
+
+    def _sum(self, sums: memoryview, start: int, end: int) -> int:
+        total: int = sums[end] - sums[start]
+        holes = self.holes
+        for hole in holes[bisect_left(holes, start) : bisect_left(holes, end)]:
+            total -= sums[hole + 1] - sums[hole]
+        return total
+
+    # What came out ----------------------------------------------------------------------------
+
+    def released(self, mem: Memory) -> Placement:
+        """List the victims, each with the place it went to."""
+        keep = np.ones(self.hand, np.bool_)
+        keep[self.holes[: bisect_left(self.holes, self.hand)]] = False
+        placed = self.victims.placed.take(np.flatnonzero(keep))
+        if not self.victims.has_cram:
+            return placed
+        in_cram = np.zeros(self.hand, np.bool_)
+        for start, end in self.to_cram:
+            in_cram[start:end] = True
+        may_enter, size = self.victims.may_enter[: self.hand][keep], _NONE
+        if self.gate_open:
+            size = self.victims.cram_size[: self.hand][keep]
+        return keep_in_cram(mem, placed, may_enter, in_cram[keep] & may_enter, size)
+
+    def returns(self) -> Pages:
+        """List the places in the window, before its stop, at which pages that left are touched."""
+        is_back = np.zeros(self.victims.n, np.bool_)
+        is_back[self.came_back] = True
+        times: Pages = self.touches[is_back.take(self.touched) & (self.touches < self.stop)]
+        return times
 
 
-class _Run(NamedTuple):
-    # Several reclaims: how many, the victims they take, and where the window stops.
-    n_runs: int
-    n_out: int
-    stop: int
-    wants_reclaim: bool
+class EvenWalk(Walk):
+    """The same where every fault takes a page and every victim gives one.
+
+    Reclaims then come at even distances and are of one size, so how many
+    there were follows from the number of faults: plain LRU has one a fault.
+    """
+
+    def __init__(self, mem: Memory, window: Window, victims: Victims) -> None:
+        super().__init__(mem, window, victims)
+        plan = mem.plan
+        free = int(window.free_before[0]) // plan.page_charge
+        self.slack = max(0, free - plan.low)  # faults before the first reclaim
+        self.first, self.step = self.slack + plan.high - free, plan.high - plan.low
+        self.n_back = 0  # doubtful faults so far
+        self.n_passed = 0  # holes behind the hand
+
+    def _reclaim_before(self, at: int) -> bool:
+        return self._after(bisect_left(self.needs, at) + self.n_back, None)
+
+    def _fault(self, at: int, comes_free: int) -> bool:
+        self.n_back += 1
+        return self._after(bisect_left(self.needs, at) + self.n_back, at)
+
+    def _after(self, n_faults: int, last_at: int | None) -> bool:
+        # Catch up with the reclaims of so many faults; ``last_at`` is the last one's place if it is a doubtful one.
+        runs = -((self.slack - n_faults) // self.step) if n_faults > self.slack else 0
+        if runs == self.n_runs:
+            return True
+        hand = self._behind(self.first + (runs - 1) * self.step)
+        if hand > self.victims.n:
+            fit = (self.victims.n - len(self.holes) - self.first) // self.step + 1
+            self._go_to(max(fit, self.n_runs))
+            fault = self.slack + self.n_runs * self.step
+            is_last = last_at is not None and fault == n_faults - 1
+            n_back = self.n_back - (last_at is not None)
+            return self._end_of_victims(last_at if is_last and last_at is not None else self.needs[fault - n_back])
+        self.n_runs, self.hand = runs, hand
+        return True
+
+    def _go_to(self, runs: int) -> None:
+        if runs > self.n_runs:
+            self.n_runs, self.hand = runs, self._behind(self.first + (runs - 1) * self.step)
+
+    def _behind(self, n_victims: int) -> int:
+        # The place behind so many victims, holes left out.
+        passed, holes = self.n_passed, self.holes
+        while passed < len(holes) and holes[passed] < n_victims + passed:
+            passed += 1
+        if n_victims + passed <= self.victims.n:
+            self.n_passed = passed
+        return n_victims + passed
 
 
-def _reclaims(mem: Memory, window: Window, placed: Placement, first_touch: Pages) -> int:
-    # Find out how far the reclaims go; return how many victims they take.
-    page_charge = mem.plan.page_charge
-    freed = placed.freed_charge(mem, page_charge)
-    is_even = (freed == page_charge).all() and (np.diff(window.free_before) == -page_charge).all()
-    run = (_even_reclaims if is_even else _one_after_the_other)(mem, window, freed, first_touch)
-    if run.n_out:
-        mem.count["reclaim_runs"] += run.n_runs
-        window.stop, window.wants_reclaim = run.stop, run.wants_reclaim
-    return run.n_out
-
-
-def _even_reclaims(mem: Memory, window: Window, freed: Pages, first_touch: Pages) -> _Run:
-    # Every fault takes a page and every victim gives one, so reclaims come at even distances and are of one size.
-    low, high = mem.plan.low, mem.plan.high
-    free = int(window.free_before[0]) // mem.plan.page_charge
-    fault = np.arange(max(0, free - low), window.needs.size, high - low)
-    n_out = np.append(0, fault + high - free)  # victims gone before each reclaim, and after the last
-    n = int(n_out.searchsorted(freed.size, "right")) - 1  # reclaims that have enough of them
-    at = window.needs[fault[: n + 1]]
-    touched = np.minimum.reduceat(np.append(first_touch, _NEVER), n_out[: n + 1])[:n]
-    stop = np.minimum.accumulate(np.append(window.limit, touched))  # of the window, before each reclaim
-    is_over = at >= stop[: at.size]
-    ends = np.flatnonzero(is_over | (np.append(touched, -1)[: at.size] < at))
-    if not ends.size:
-        return _Run(n, int(n_out[n]), int(stop[n]), wants_reclaim=False)
-    end = int(ends[0])
-    return _Run(end, int(n_out[end]), int(stop[end] if is_over[end] else at[end]), wants_reclaim=not is_over[end])
-
-
-def _one_after_the_other(mem: Memory, window: Window, freed: Pages, first_touch: Pages) -> _Run:
-    plan = mem.plan
-    low_mark, high_mark = (plan.low + 1) * plan.page_charge, plan.high * plan.page_charge
-    given_by, touched = freed.cumsum().data, first_touch.tolist()
-    # Free memory only falls between reclaims, but for frees: search in its running minimum, negated to ascend.
-    lowest = (-np.minimum.accumulate(window.free_before)).data
-    free_before, needs = window.free_before.data, window.needs.data
-    given, n_out, n_runs, stop = 0, 0, 0, window.limit
-    while True:
-        i = bisect_left(lowest, given - low_mark + 1)
-        if i == len(needs) or needs[i] >= stop:
-            return _Run(n_runs, n_out, stop, wants_reclaim=False)
-        at = needs[i]
-        n = bisect_left(given_by, high_mark - free_before[i], lo=n_out) + 1
-        if n > len(given_by) or min(touched[n_out:n]) < at:
-            return _Run(n_runs, n_out, at, wants_reclaim=True)
-        stop = min(stop, *touched[n_out:n])
-        n_out, given, n_runs = n, given_by[n - 1], n_runs + 1
+_NONE: Pages = np.empty(0, np.int64)

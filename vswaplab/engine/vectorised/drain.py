@@ -18,7 +18,7 @@ def swapoff(mem: Memory, device: int, *, maps: bool) -> Drain:
     drain = Drain()
     mem.capacity[device] = 0
     held = np.flatnonzero(mem.slot == device)
-    state = mem.state.take(held)
+    state = mem.states(held)
     behind = state == SWAPFILE if not mem.plan.holds_slots else state != RESIDENT
     drain.copies_dropped = int(np.count_nonzero(~behind))
     mem.release_slots(held[~behind])
@@ -31,7 +31,7 @@ def swapoff(mem: Memory, device: int, *, maps: bool) -> Drain:
 
 
 def _swap_in(mem: Memory, pages: Pages, drain: Drain, *, maps: bool) -> None:
-    state = mem.state.take(pages)
+    state = mem.states(pages)
     is_read = state == SWAPFILE
     if mem.plan.zram is not None:
         is_read &= ~mem.is_on_zram(pages) | (mem.zram_level.take(pages) == BACKING)
@@ -39,7 +39,10 @@ def _swap_in(mem: Memory, pages: Pages, drain: Drain, *, maps: bool) -> None:
     in_cram = state >= CRAM_SOFTLEAF
     drain.pages_read += int(np.count_nonzero(is_read))
     drain.pages_loaded += int(np.count_nonzero(is_loaded))
-    drain.zero_loaded += int(np.count_nonzero(state == ZERO))
+    n_zero = int(np.count_nonzero(state == ZERO))
+    mem.zero_pages -= n_zero
+    mem.swapped_pages -= int(np.count_nonzero(state == SWAPFILE))
+    drain.zero_loaded += n_zero
     drain.cram_loaded += int(np.count_nonzero(in_cram))
     if (state == ZSWAP).any():
         mem.pool_remove(pages[state == ZSWAP])
@@ -51,14 +54,13 @@ def _swap_in(mem: Memory, pages: Pages, drain: Drain, *, maps: bool) -> None:
 
 def _leave_cram(mem: Memory, pages: Pages) -> None:
     assert mem.plan.cram is not None
-    mem.writable -= int(np.count_nonzero(mem.state.take(pages) == CRAM_WRITABLE))
+    mem.writable -= int(np.count_nonzero(mem.states(pages) == CRAM_WRITABLE))
     mem.free_charge += mem.plan.cram.charge * pages.size
     mem.cram_release(pages)
 
 
 def _arrive(mem: Memory, pages: Pages, drain: Drain, *, maps: bool) -> None:
     mem.free_charge -= mem.plan.page_charge * pages.size
-    mem.state[pages] = RESIDENT
     mem.touch(pages)
     if maps:
         drain.pte_changed += int(np.bitwise_count(mem.mappers.take(pages)).sum())
@@ -97,7 +99,7 @@ def _loadable(mem: Memory, pages: Pages) -> int:
     # How many pages in a row find more free frames than the lower watermark; the first one has its frame.
     plan = mem.plan
     gain = np.full(pages.size, -plan.page_charge)
-    state = mem.state.take(pages)
+    state = mem.states(pages)
     if plan.zswap is not None:
         gain[state == ZSWAP] += plan.zswap.charge_of_length.take(mem.stored.take(pages[state == ZSWAP]))
     if plan.zram is not None:
@@ -129,7 +131,7 @@ def remove_cram(mem: Memory, *, maps: bool) -> Drain:
     def load(pages: Pages) -> None:
         _bring_back(mem, cram, pages, drain, maps=maps)
 
-    _drain(mem, left, lambda pages: mem.state.take(pages) >= CRAM_SOFTLEAF, load)
+    _drain(mem, left, lambda pages: mem.states(pages) >= CRAM_SOFTLEAF, load)
     mem.unflushed = mem.unflushed_pages = mem.balloon = 0
     return drain
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vswaplab.engine.outcome import Drain, Occupancy, PageTable
 from vswaplab.engine.plan import Plan
-from vswaplab.engine.vectorised.ahead import run_ahead
+from vswaplab.engine.vectorised.ahead import look_ahead
 from vswaplab.engine.vectorised.drain import remove_cram, swapoff
-from vswaplab.engine.vectorised.memory import Memory
+from vswaplab.engine.vectorised.memory import Memory, Pages
 from vswaplab.engine.vectorised.reclaim import let_go, reclaim
+from vswaplab.engine.vectorised.settle import settle
 from vswaplab.engine.vectorised.states import CRAM_POISONED, CRAM_WRITABLE, FREE, NONE
 from vswaplab.engine.vectorised.stream import stream_of
-from vswaplab.engine.vectorised.window import Window, classify, settle
+from vswaplab.engine.vectorised.window import Window, classify, classify_again
 from vswaplab.engine.vectorised.zram import zram_pass
 from vswaplab.trace.trace import Piece, Workload
 
 _MIN_WINDOW, _MAX_WINDOW = 256, 1 << 16
+_MANY_DOUBTS = 200
 
 
 class Vectorised:
@@ -37,7 +38,6 @@ class Vectorised:
         self.count = self.mem.count
         self.device_in, self.device_out = self.mem.device_in, self.mem.device_out
         self._window = 1 << 12
-        self._victims = _MIN_WINDOW
         self._ticked = 0  # the access before which periodic events last ran
         self._reclaimed = -1  # the access that has had its reclaim
 
@@ -57,30 +57,38 @@ class Vectorised:
 
     def _step(self, at: int, stop: int) -> int:
         self._tick(at)
-        end = min(stop, at + self._window, self._next_tick(at))
+        self.mem.shorten_logs()
+        end = min(stop, self._next_tick(at))
+        if end - at > self._window + self._window // 2:
+            end = at + self._window
         has_reclaimed = self._reclaimed == at
         if has_reclaimed and self.mem.is_out_of_memory:
             self.count["oom"] = 1
             return at
         window = classify(self.mem, at, end, has_reclaimed=has_reclaimed)
-        victims = run_ahead(self.mem, window, self._victims) if window.wants_reclaim else None
-        if victims is not None:
-            self._victims = max(_MIN_WINDOW, 2 * victims.pages.size)
-        if window.stop:
-            settle(self.mem, window)
-        elif not window.wants_reclaim:
+        if not window.stop and not window.wants_reclaim:
             self._one(at, window)
             return at + 1
-        if victims is not None:
-            let_go(self.mem, victims)
+        walk = look_ahead(self.mem, window) if window.wants_reclaim else None
+        returned = None
+        if walk is not None:
+            let_go(self.mem, walk.released(self.mem))
+            if walk.came_back:
+                returned = classify_again(self.mem, window, walk.returns())
+        if window.stop:
+            settle(self.mem, window, returned)
         if window.wants_reclaim:
-            reclaim_at = at + window.stop
             reclaim(self.mem)
-            self._reclaimed = reclaim_at
-        # The next window should reach a little past its stop: what lies behind it is classified twice.
-        aim = window.stop * 3 // 2 if window.stop < end - at else 2 * (end - at)
-        self._window = min(_MAX_WINDOW, max(_MIN_WINDOW, aim))
+            self._reclaimed = at + window.stop
+        self._choose_window(end - at, window.stop, 0 if walk is None else walk.touches.size)
         return at + window.stop
+
+    def _choose_window(self, size: int, stop: int, n_doubtful: int) -> None:
+        # A speed setting. What lies behind the stop is classified twice; touches in doubt grow with the square.
+        aim = max(stop * 3 // 2, size * 3 // 4) if stop < size else max(2 * size, self._window)
+        if n_doubtful > _MANY_DOUBTS:
+            aim = min(aim, int(size * (_MANY_DOUBTS / n_doubtful) ** 0.5))
+        self._window = min(_MAX_WINDOW, max(_MIN_WINDOW, aim))
 
     # Periodic events ------------------------------------------------------------------------
 
@@ -114,44 +122,43 @@ class Vectorised:
         mem, place = self.mem, at - self.trace.start
         page, op = int(self.trace.page[place]), int(self.trace.op[place])
         pages = np.array([page])
-        was = int(mem.state[page])
+        was = int(mem.states(pages)[0])
         self.count["accesses"] += 1
         self.count[("reads", "writes", "frees")[op]] += 1
         if was == CRAM_POISONED:
             self.count["sigbus"] += op != FREE
-            self._forget(page)
+            self._forget(pages)
         elif op == FREE:
             mem.make_zombies(pages)
             mem.reap()
             mem.release_slots(pages)
-            mem.state[page] = NONE
+            mem.move(pages, NONE)
         else:
             assert window.row is not None  # only a write that draws can grow
-            self._overrun(page, was, int(window.row[0]))
-        mem.touch(pages)
+            self._overrun(pages, was, int(window.row[0]))
         for repeats in (self.trace.repeat_reads, self.trace.repeat_writes):
             self.count["repeat_unserved"] += 0 if repeats is None else int(repeats[place])
 
-    def _forget(self, page: int) -> None:
+    def _forget(self, pages: Pages) -> None:
         mem = self.mem
         mem.cram_pages -= 1
         mem.writable -= 1
-        mem.release_slots(np.array([page]))
-        mem.state[page] = NONE
+        mem.release_slots(pages)
+        mem.move(pages, NONE)
 
-    def _overrun(self, page: int, was: int, row: int) -> None:
+    def _overrun(self, pages: Pages, was: int, row: int) -> None:
         # The write that makes stored bytes exceed the media loses its page.
         mem = self.mem
-        mem.content[page] = row
+        mem.content[pages] = row
         self.count["cram_write" if was == CRAM_WRITABLE else "cram_made_writable"] += 1
         mem.writable += was != CRAM_WRITABLE
         self.count["poison"] += 1
-        mem.cram_bytes -= int(mem.stored[page])
-        mem.stored[page] = 0
-        mem.clean[page] = False
+        mem.cram_bytes -= int(mem.stored.take(pages).sum())
+        mem.stored[pages] = 0
+        mem.clean[pages] = False
         if self.plan.holds_slots:
-            mem.release_slots(np.array([page]))
-        mem.state[page] = CRAM_POISONED
+            mem.release_slots(pages)
+        mem.move(pages, CRAM_POISONED)
 
     # Events ---------------------------------------------------------------------------------
 
@@ -172,7 +179,3 @@ class Vectorised:
     def page_table(self, *, is_ranked: bool = True) -> PageTable:
         """Lay the state out as arrays: the engine's own, where it has them."""
         return self.mem.page_table(is_ranked=is_ranked)
-
-    def ranks(self) -> NDArray[np.int32]:
-        """Give every page's place in the reclaim order of its tier; -1: in none."""
-        return self.mem.ranks()

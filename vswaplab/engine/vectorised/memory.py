@@ -1,20 +1,26 @@
 """The state of a simulated machine: arrays over pages, logs and running sums.
 
-Recency is one log of page numbers: every touch appends its page, and
-``stamp[page]`` is the place of the page's last entry, so an entry is live
-only if its place is still the page's stamp. DRAM and CRAM share the log;
-each has a hand, a place before which it has no live entry. zswap's queue is
-a second log of the same kind.
+Recency is one log of page numbers: every touch appends its page, and an
+entry is live only if it is still its page's last one. DRAM and CRAM share the
+log; each has a hand, a place before which it has no live entry. zswap's queue
+is a second log of the same kind.
+
+``word`` answers the two questions of every access with one gather: of a
+resident page it is the place of its last entry (0 or more), of any other page
+the complement of its state (below 0).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
-from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, RESIDENT, SWAPFILE, ZERO
+from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, NONE, RESIDENT, ZSWAP
 from vswaplab.engine.vectorised.stream import Stream
 from vswaplab.results.counters import COUNTER_NAMES
 
@@ -24,6 +30,8 @@ LAST_RUNG = 3
 FIRST, SECOND, BACKING = range(3)
 """Where a zram page lies: under the first or second compressor, or on the backing device."""
 
+_BLOCK = 1 << 20  # pages or entries gone through at once where all of them are
+
 Pages = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -32,19 +40,31 @@ class Log:
     """A growing array of page numbers."""
 
     def __init__(self, room: int) -> None:
-        self.entries = np.empty(max(room, 1024), np.int64)
+        self.entries = np.empty(room, np.int32)
         self.length = 0
+        self.room = room
+        """Entries before the log is worth shortening."""
 
-    def append(self, pages: Pages) -> int:
-        """Append pages; return the place of the first."""
+    def append(self, pages: NDArray[np.integer]) -> NDArray[np.int32]:
+        """Append pages; return their places."""
         start, stop = self.length, self.length + pages.size
         if stop > self.entries.size:
-            grown = np.empty(max(stop, 2 * self.entries.size), np.int64)
+            grown = np.empty(max(stop, 2 * self.entries.size), np.int32)
             grown[:start] = self.entries[:start]
             self.entries = grown
         self.entries[start:stop] = pages
         self.length = stop
-        return start
+        return np.arange(start, stop, dtype=np.int32)
+
+    def shorten(self, pages: Pages, places: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Keep only the live entries, given by page and place in any order; return their pages in order."""
+        key = (places.astype(np.int64) << 32) | pages
+        key.sort()
+        kept: NDArray[np.int64] = key & ((1 << 32) - 1)
+        self.entries[: kept.size] = kept
+        self.length = kept.size
+        self.room = max(self.room, 2 * kept.size)
+        return kept
 
 
 class Memory:
@@ -63,14 +83,19 @@ class Memory:
         self.device_in = [0] * len(plan.slots_of_device)
         self.device_out = [0] * len(plan.slots_of_device)
 
-        self.state = np.zeros(n, np.uint8)
-        self.content = trace.content.copy()
-        self.stored = np.zeros(n, np.int32)  # bytes at rest: zswap length or bytes on the CRAM media
+        self.word = np.full(n, ~NONE, np.int32)
+        self.place = np.zeros(n, np.int32)  # last entry of a CRAM page in the log, of a zswap page in the queue
+        self._ids, self._words = np.empty(1 << 12, np.int64), np.empty(1 << 12, np.int32)
+        self.has_own_content = trace.changes_content(plan)
+        self.content = trace.content.copy() if self.has_own_content else trace.content
+        self.stored = np.zeros(n, np.int16)  # bytes at rest of a page on zswap, CRAM or zram; of others without meaning
         self.slot = np.full(n, -1, np.int8)
         self.clean = np.zeros(n, np.bool_)
-        self.stamp = np.full(n, -1, np.int64)
-        self.log = Log(1 << 16)
+        self.zero_pages = 0
+        self.swapped_pages = 0  # on a swapfile or zram
+        self.log = Log(log_room(n))
         self.dram_hand = 0
+        self.victims_per_frame = 1.5  # a guess that only costs time
         self.cram_hand = 0
 
         self.free_charge = plan.capacity_charge
@@ -88,10 +113,9 @@ class Memory:
         self.zram_footprint = 0
         self.zram_backed = 0
 
-        self.queue = Log(1 << 12)  # zswap entries, oldest first
+        self.queue = Log(log_room(n))  # zswap entries, oldest first
         self.queue_hand = 0
-        self.queue_stamp = np.full(n, -1, np.int64)
-        self.referenced = np.zeros(n, np.bool_)
+        self.referenced = np.zeros(n, np.bool_)  # of a zswap page: it still has its second chance
         self.pool_entries = 0
         self.pool_bytes = 0
         self.pool_footprint = 0
@@ -118,12 +142,37 @@ class Memory:
 
     # Recency --------------------------------------------------------------------------------
 
-    def touch(self, pages: Pages) -> None:
-        """Make pages the most recent, in the order given."""
-        start = self.log.append(pages)
-        self.stamp[pages] = np.arange(start, start + pages.size)
+    def look_up(self, start: int, stop: int) -> tuple[Pages, NDArray[np.uint8], NDArray[np.int32]]:
+        """Fetch accesses start..stop-1: their pages, what they do, and the pages' words. Valid until the next call."""
+        n = stop - start
+        if n > self._ids.size:
+            self._ids, self._words = np.empty(n, np.int64), np.empty(n, np.int32)
+        ids, word = self._ids[:n], self._words[:n]
+        stretch = slice(start - self.trace.start, stop - self.trace.start)
+        ids[:] = self.trace.page[stretch]
+        self.word.take(ids, out=word, mode="clip")
+        return ids, self.trace.op[stretch], word
 
-    def coldest(self, hand: int, stop: int, wanted: int, *, in_cram: bool) -> tuple[Pages, Pages]:
+    def touch(self, pages: NDArray[np.integer]) -> None:
+        """Make resident pages the most recent, in the order given."""
+        self.word[pages] = self.log.append(pages)
+
+    def states(self, pages: Pages) -> NDArray[np.uint8]:
+        """Say where pages are, as a ``State`` each."""
+        return state_of_word(self.word.take(pages))
+
+    def all_states(self) -> NDArray[np.uint8]:
+        """Say where every page is."""
+        state = np.empty(self.word.size, np.uint8)
+        for start in range(0, state.size, _BLOCK):
+            state[start : start + _BLOCK] = state_of_word(self.word[start : start + _BLOCK])
+        return state
+
+    def move(self, pages: Pages, state: NDArray[np.uint8] | int) -> None:
+        """Put pages in states other than resident."""
+        self.word[pages] = ~np.asarray(state, np.int32)
+
+    def coldest(self, hand: int, stop: int, wanted: int, *, in_cram: bool) -> tuple[Pages, NDArray[np.int64]]:
         """Find the coldest live pages of DRAM or CRAM from a place in the log on.
 
         Returns
@@ -131,23 +180,54 @@ class Memory:
         pages : (at most about ``wanted``,) coldest first
         places : their places in the log
         """
-        found: list[Pages] = []
-        total, step = 0, max(64, 2 * wanted)
+        found_pages: list[Pages] = []
+        found_places: list[Pages] = []
+        total, step = 0, max(64, wanted + wanted // 2)
         while hand < stop and total < wanted:
-            places = np.arange(hand, min(hand + step, stop))
-            entries = self.log.entries[places[0] : places[-1] + 1]
-            live = np.flatnonzero((self.stamp.take(entries) == places) & self._is_in(entries, in_cram))
-            found.append(places[live])
+            end = min(hand + step, stop)
+            entries = self.log.entries[hand:end].astype(np.int64)
+            live = np.flatnonzero(self._is_live(entries, hand, in_cram))
+            found_pages.append(entries.take(live))
+            found_places.append(live + hand)
             total += live.size
-            hand, step = int(places[-1]) + 1, 2 * step
-        all_places = np.concatenate(found) if found else np.empty(0, np.int64)
-        return self.log.entries[all_places], all_places
+            # As many more as are missing, at the share of live ones seen so far, and a little to spare.
+            step = max(64, min(4 * step, (wanted - total) * step * 9 // (8 * max(1, live.size))))
+            hand = end
+        if len(found_pages) == 1:
+            return found_pages[0], found_places[0]
+        return _joined(found_pages), _joined(found_places)
 
-    def _is_in(self, pages: Pages, in_cram: bool) -> Mask:
-        state = self.state.take(pages)
-        low, high = (CRAM_SOFTLEAF, CRAM_WRITABLE) if in_cram else (RESIDENT, RESIDENT)
-        is_in: Mask = (state >= low) & (state <= high)
-        return is_in
+    def _is_live(self, entries: Pages, hand: int, in_cram: bool) -> Mask:
+        places = np.arange(hand, hand + entries.size, dtype=np.int32)
+        word = self.word.take(entries)
+        is_live: Mask = word == places
+        if in_cram:
+            is_live = (word <= ~CRAM_SOFTLEAF) & (word >= ~CRAM_WRITABLE) & (self.place.take(entries) == places)
+        return is_live
+
+    def shorten_logs(self) -> None:
+        """Drop dead entries from logs that have grown long; places change, their order does not."""
+        if self.log.length > self.log.room:
+            self._shorten_log()
+        if self.queue.length > self.queue.room:
+            pages = np.flatnonzero(self.word == ~ZSWAP)
+            places = self.place.take(pages)
+            self.queue_hand = int(np.count_nonzero(places < self.queue_hand))
+            self.place[self.queue.shorten(pages, places)] = np.arange(pages.size, dtype=np.int32)
+
+    def _shorten_log(self) -> None:
+        resident = np.flatnonzero(self.word >= 0)
+        in_cram = np.flatnonzero((self.word <= ~CRAM_SOFTLEAF) & (self.word >= ~CRAM_WRITABLE))
+        pages = np.concatenate((resident, in_cram))
+        places = np.concatenate((self.word.take(resident), self.place.take(in_cram)))
+        self.dram_hand, self.cram_hand = (
+            int(np.count_nonzero(places < hand)) for hand in (self.dram_hand, self.cram_hand)
+        )
+        kept = self.log.shorten(pages, places)
+        place = np.arange(kept.size, dtype=np.int32)
+        is_resident = self.word.take(kept) >= 0
+        self.word[kept[is_resident]] = place[is_resident]
+        self.place[kept[~is_resident]] = place[~is_resident]
 
     # Running sums ---------------------------------------------------------------------------
 
@@ -155,6 +235,18 @@ class Memory:
     def free_pages(self) -> int:
         """Free DRAM, whole pages."""
         return self.free_charge // self.plan.page_charge
+
+    @property
+    def resident_pages(self) -> int:
+        """Pages in DRAM, from what they cost."""
+        plan, used = self.plan, self.plan.capacity_charge - self.free_charge
+        if plan.zswap is not None:
+            used -= self.pool_footprint if plan.is_host_charge else self.pool_bytes
+        if plan.zram is not None and plan.is_host_charge:
+            used -= self.zram_footprint
+        if plan.cram is not None:
+            used -= plan.cram.charge * self.cram_pages
+        return used // plan.page_charge
 
     @property
     def pool_pages(self) -> int:
@@ -189,6 +281,11 @@ class Memory:
         return self.cram_bytes + self.zombie_bytes + self.unflushed
 
     @property
+    def settles_returns(self) -> bool:
+        """Whether a page that leaves DRAM and comes back in one window is simple enough for it."""
+        return self.trace.shares is None and self.plan.zram is None and not self.has_cache_only
+
+    @property
     def is_tier(self) -> bool:
         """Whether CRAM is a memory tier, without swap entries."""
         return self.plan.cram is not None and self.plan.cram.is_tier
@@ -196,7 +293,7 @@ class Memory:
     @property
     def address_space(self) -> int:
         """Pages of one mapper's address space."""
-        return self.state.size if self.trace.shares is None else self.trace.shares.address_space
+        return self.word.size if self.trace.shares is None else self.trace.shares.address_space
 
     @property
     def device_pages(self) -> int:
@@ -216,18 +313,20 @@ class Memory:
 
     # Pages come and go ----------------------------------------------------------------------
 
-    def pool_remove(self, pages: Pages) -> None:
-        """Drop zswap entries and give their DRAM back."""
+    def pool_add(self, lengths: NDArray[np.integer], sign: int) -> int:
+        """Add entries to the zswap pool, or take them out (sign -1), at DRAM's cost; return their bytes."""
         zswap = self.plan.zswap
         assert zswap is not None
-        lengths = self.stored.take(pages)
-        self.pool_entries -= pages.size
-        self.pool_bytes -= int(lengths.sum())
-        self.pool_footprint -= int(zswap.footprint_of_length.take(lengths).sum())
-        self.free_charge += int(zswap.charge_of_length.take(lengths).sum())
-        self.queue_stamp[pages] = -1
-        self.referenced[pages] = False
-        self.stored[pages] = 0
+        n_bytes, footprint = int(lengths.sum()), int(zswap.footprint_of_length.take(lengths).sum())
+        self.pool_entries += sign * lengths.size
+        self.pool_bytes += sign * n_bytes
+        self.pool_footprint += sign * footprint
+        self.free_charge -= sign * (footprint if self.plan.is_host_charge else n_bytes)
+        return n_bytes
+
+    def pool_remove(self, pages: Pages) -> None:
+        """Drop zswap entries and give their DRAM back."""
+        self.pool_add(self.stored.take(pages), -1)
 
     def cram_release(self, pages: Pages) -> None:
         """Free the device pages of live CRAM pages; their bytes return at the next flush."""
@@ -235,7 +334,6 @@ class Memory:
         self.cram_pages -= pages.size
         self.cram_bytes -= stored
         self.give_back(stored, pages.size)
-        self.stored[pages] = 0
 
     def make_zombies(self, pages: Pages) -> None:
         """Free writable pages unseen: device page, bytes and budget stay held."""
@@ -245,7 +343,6 @@ class Memory:
         self.cram_bytes -= stored
         self.zombie_pages += pages.size
         self.zombie_bytes += stored
-        self.stored[pages] = 0
 
     def give_back(self, stored: int, n_pages: int) -> None:
         """Hand bytes back to the device: at once, or at the next periodic flush."""
@@ -289,6 +386,8 @@ class Memory:
 
     def release_slots(self, pages: Pages) -> None:
         """Free the swap slots that distinct pages hold, if any, and what zram holds in them."""
+        if not any(self.slots_used):
+            return
         if self.plan.zram is not None:
             on_zram = pages[self.is_on_zram(pages)]
             if on_zram.size:
@@ -325,8 +424,8 @@ class Memory:
     def occupancy(self) -> Occupancy:
         """Count what each tier holds now."""
         return Occupancy(
-            resident=self._count(RESIDENT),
-            zero=self._count(ZERO),
+            resident=self.resident_pages,
+            zero=self.zero_pages,
             cram=self.cram_pages,
             cram_bytes=self.cram_bytes,
             cram_media_bytes=self.media_bytes,
@@ -337,7 +436,7 @@ class Memory:
             zswap=self.pool_entries,
             zswap_bytes=self.pool_bytes,
             zswap_footprint=self.pool_footprint,
-            swapped=self._count(SWAPFILE) - self.zram_pages,
+            swapped=self.swapped_pages - self.zram_pages,
             zram=self.zram_pages,
             zram_bytes=self.zram_bytes,
             zram_footprint=self.zram_footprint,
@@ -352,49 +451,74 @@ class Memory:
         if self.trace.shares is None:
             return 0
         is_partly = (self.readonly != 0) & (self.readonly != self.mappers)
-        return int(np.count_nonzero(is_partly & (self.state == CRAM_READONLY)))
-
-    def _count(self, state: int) -> int:
-        return int(np.count_nonzero(self.state == state))
+        return int(np.count_nonzero(is_partly & (self.word == ~CRAM_READONLY)))
 
     def page_table(self, *, is_ranked: bool) -> PageTable:
         """Lay the state out as arrays: the engine's own, where it has them."""
-        n = self.state.size
+        state = self.all_states()
+        n = state.size
+        is_stored = (state == ZSWAP) | (state >= CRAM_SOFTLEAF)
+        if self.plan.zram:
+            is_stored |= (self.slot == self.plan.zram_device) & self.clean
         return PageTable(
-            self.state, self.content, self.stored, self.slot, self.clean, self.referenced, self.mappers,
-            self._mapped(), self.cache_only,
+            state, self.content, self.stored * is_stored, self.slot, self.clean, self.referenced & (state == ZSWAP),
+            self.mappers, self._mapped(state), self.cache_only,
             self.zram_level if self.plan.zram else constant(0, n, np.uint8),
-            self.ranks() if is_ranked else constant(-1, n, np.int32),
+            self._ranks() if is_ranked else constant(-1, n, np.int32),
         )  # fmt: skip
 
-    def ranks(self) -> NDArray[np.int32]:
-        """Give every page's place in the reclaim order of its tier; -1: in none."""
-        rank = np.full(self.state.size, -1, np.int32)
+    def _ranks(self) -> NDArray[np.int32]:
+        rank = np.full(self.word.size, -1, np.int32)
         for in_cram in (False, True):
-            pages, _ = self.coldest(0, self.log.length, self.state.size, in_cram=in_cram)
-            rank[pages] = np.arange(pages.size)
-        pages = self.live_queue(0)
-        rank[pages] = np.arange(pages.size)
+            _number(rank, self.log, partial(self._is_live, in_cram=in_cram))
+        _number(rank, self.queue, self.is_queued)
         return rank
 
-    def _mapped(self) -> NDArray[np.uint8]:
+    def _mapped(self, state: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.plan.cram is None:
-            return constant(0, self.state.size, np.uint8)
-        readonly = self.mappers if self.trace.shares is None else self.readonly
-        mapped: NDArray[np.uint8] = (self.state == CRAM_WRITABLE) * self.mappers
-        mapped += (self.state == CRAM_READONLY) * readonly
+            return constant(0, state.size, np.uint8)
+        mapped: NDArray[np.uint8] = (state == CRAM_WRITABLE) * self.mappers
+        mapped += (state == CRAM_READONLY) * (self.mappers if self.trace.shares is None else self.readonly)
         return mapped
 
     def mapped_by(self, pages: Pages) -> NDArray[np.uint8]:
         """Give the mappers that have each CRAM page mapped, one bit each."""
-        state, mappers = self.state.take(pages), self.mappers.take(pages)
+        state, mappers = self.states(pages), self.mappers.take(pages)
         readonly = mappers if self.trace.shares is None else self.readonly.take(pages)
         mapped = np.where(state == CRAM_READONLY, readonly, 0).astype(np.uint8)
         return np.where(state == CRAM_WRITABLE, mappers, mapped)
 
     def live_queue(self, hand: int) -> Pages:
         """List zswap's live entries from a place in its queue on, oldest first."""
-        places = np.arange(hand, self.queue.length)
-        entries = self.queue.entries[hand : self.queue.length]
-        live: Pages = entries[self.queue_stamp.take(entries) == places]
-        return live
+        entries = self.queue.entries[hand : self.queue.length].astype(np.int64)
+        return entries[self.is_queued(entries, hand)]
+
+    def is_queued(self, entries: Pages, hand: int) -> Mask:
+        """Say which entries of zswap's queue, from a place on, are live."""
+        places = np.arange(hand, hand + entries.size, dtype=np.int32)
+        is_live: Mask = (self.place.take(entries) == places) & (self.word.take(entries) == ~ZSWAP)
+        return is_live
+
+
+def _number(rank: NDArray[np.int32], log: Log, is_live: Callable[[Pages, int], Mask]) -> None:
+    # Give the live entries of a log their numbers, in order.
+    n = 0
+    for start in range(0, log.length, _BLOCK):
+        entries = log.entries[start : min(start + _BLOCK, log.length)].astype(np.int64)
+        pages = entries[is_live(entries, start)]
+        rank[pages] = np.arange(n, n + pages.size)
+        n += pages.size
+
+
+def log_room(n_pages: int) -> int:
+    """Say how many entries a log may hold before it is shortened: seldom, but in little memory."""
+    return min(max(1 << 16, 8 * n_pages), max(1 << 24, n_pages // 2))
+
+
+def state_of_word(word: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Read the states out of words."""
+    return np.where(word < 0, ~word, RESIDENT).astype(np.uint8)
+
+
+def _joined(parts: list[Pages]) -> Pages:
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)

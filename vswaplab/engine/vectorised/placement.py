@@ -7,7 +7,7 @@ cut.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,12 @@ class Placement:
     zram_refused: Mask
     """A write that zram's memory limit made fail."""
 
+    @property
+    def is_zero(self) -> Mask:
+        """Pages that become ZERO."""
+        is_zero: Mask = self.target == ZERO
+        return is_zero
+
     def freed_charge(self, mem: Memory, page_charge: int) -> NDArray[np.int64]:
         """DRAM each page frees when it leaves, if staying costs ``page_charge``."""
         freed = np.where(self.target != STAYS, page_charge, 0)
@@ -68,13 +74,44 @@ class Placement:
 
     def cut(self, n: int) -> Placement:
         """Keep the first n pages."""
-        return Placement(
-            self.pages[:n], self.target[:n], self.is_clean_drop[:n], self.cram_bytes[:n], self.length[:n],
-            self.cram_refusal[:n], self.zswap_refusal[:n], self.device[:n], self.zram_refused[:n],
-        )  # fmt: skip
+        return Placement(*(getattr(self, field.name)[:n] for field in fields(self)))
+
+    def take(self, index: Pages) -> Placement:
+        """Keep the pages at these places."""
+        return Placement(*(getattr(self, field.name).take(index) for field in fields(self)))
 
 
-def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool) -> Placement:
+def second_choice(mem: Memory, pages: Pages) -> Placement:
+    """Choose a backing for each page as if there were no CRAM and the zswap pool had no limit."""
+    return decide(mem, pages, cram=False, zswap=True, is_limited=False)
+
+
+def keep_in_cram(mem: Memory, placed: Placement, may_enter: Mask, in_cram: Mask, size: NDArray[np.int64]) -> Placement:
+    """Send pages to CRAM whose second choice was elsewhere.
+
+    Parameters
+    ----------
+    mem : Memory
+    placed : Placement
+        Where they would go without CRAM.
+    may_enter : (n,)
+        Pages that are offered to CRAM.
+    in_cram : (n,)
+        Those that it takes.
+    size : (n,) bytes on the media
+    """
+    if not in_cram.any():
+        placed.cram_refusal[may_enter] = _FULL if mem.gate_open else _GATE
+        return placed
+    placed.cram_refusal[may_enter & ~in_cram] = _FULL
+    placed.target[in_cram] = CRAM_READONLY if mem.is_tier else CRAM_SOFTLEAF
+    placed.cram_bytes = np.where(in_cram, size, 0)
+    placed.is_clean_drop &= ~in_cram
+    placed.zswap_refusal[in_cram] = _NOT_TRIED
+    return placed
+
+
+def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool, is_limited: bool = True) -> Placement:
     """Choose a backing for each page of a batch, in order.
 
     Parameters
@@ -83,6 +120,8 @@ def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool) -> Placement:
     pages : (n,) distinct pages, coldest first
     cram, zswap : bool
         Tiers that may be used; zero pages, clean copies and swapfiles always.
+    is_limited : bool
+        False: as if the zswap pool could not fill up.
     """
     n = pages.size
     rows = mem.content.take(pages)
@@ -111,7 +150,7 @@ def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool) -> Placement:
         _offer_cram(mem, node, placed, np.flatnonzero(left & (placed.target == STAYS)), rows)
     pool = mem.plan.zswap if zswap else None
     if pool is not None:
-        _offer_zswap(mem, pool, placed, np.flatnonzero(left & (placed.target == STAYS)), rows)
+        _offer_zswap(mem, pool, placed, np.flatnonzero(left & (placed.target == STAYS)), rows, is_limited)
     if pool is None or pool.writeback:
         _offer_swapfile(mem, placed, np.flatnonzero(left & (placed.target == STAYS)))
     return placed
@@ -185,23 +224,26 @@ def _fit(size: NDArray[np.int64], device_pages: int, room: int) -> NDArray[np.ui
     return refusal
 
 
-def _offer_zswap(mem: Memory, zswap: ZswapPlan, placed: Placement, index: Pages, rows: NDArray[np.int32]) -> None:
+def _offer_zswap(
+    mem: Memory, zswap: ZswapPlan, placed: Placement, index: Pages, rows: NDArray[np.int32], is_limited: bool
+) -> None:
     if not index.size:
         return
-    if mem.pool_pages >= zswap.max_pages:
+    if is_limited and mem.pool_pages >= zswap.max_pages:
         placed.zswap_refusal[index] = _LIMIT
         return
-    if mem.pool_full and mem.pool_pages > zswap.accept_pages:
+    if is_limited and mem.pool_full and mem.pool_pages > zswap.accept_pages:
         placed.zswap_refusal[index] = _ACCEPT
         return
     length = zswap.length_of_row.take(rows[index]).astype(np.int64)
     is_poor = length >= PAGE_SIZE if not zswap.stores_raw else np.zeros(index.size, np.bool_)
-    footprint = zswap.footprint_of_length.take(length)
-    footprint[is_poor] = 0
-    before = mem.pool_footprint + footprint.cumsum() - footprint
-    # The pool is at its limit once more than (max - 1) whole pages are in it.
     refusal = np.where(is_poor, _POOR, _TAKEN).astype(np.uint8)
-    refusal[before > (zswap.max_pages - 1) * FOOTPRINT_PAGE] = _LIMIT
+    if is_limited:
+        footprint = zswap.footprint_of_length.take(length)
+        footprint[is_poor] = 0
+        before = mem.pool_footprint + footprint.cumsum() - footprint
+        # The pool is at its limit once more than (max - 1) whole pages are in it.
+        refusal[before > (zswap.max_pages - 1) * FOOTPRINT_PAGE] = _LIMIT
     placed.zswap_refusal[index] = refusal
     taken = index[refusal == _TAKEN]
     placed.target[taken] = ZSWAP
@@ -286,22 +328,26 @@ def commit(mem: Memory, placed: Placement) -> None:
     """
     pages, target = placed.pages, placed.target
     _count_refusals(mem, placed)
-    moved = target != STAYS
-    mem.state[pages[moved]] = target[moved]
-    to_zero = pages[target == ZERO]
-    mem.count["swpout_zero"] += to_zero.size
+    to_cram = np.flatnonzero(target >= CRAM_SOFTLEAF)
+    if to_cram.size:
+        _cram_store(mem, pages.take(to_cram), placed.cram_bytes.take(to_cram))
+    moved = np.flatnonzero(target != STAYS)
+    mem.move(pages.take(moved), target.take(moved))
+    is_zero, is_zswap, is_swap = target == ZERO, target == ZSWAP, target == SWAPFILE
+    n_zero = int(np.count_nonzero(is_zero))
+    mem.zero_pages += n_zero
+    mem.swapped_pages += int(np.count_nonzero(is_swap))
+    mem.count["swpout_zero"] += n_zero
     mem.count["clean_drop"] += int(np.count_nonzero(placed.is_clean_drop))
-    to_zswap = target == ZSWAP
     if mem.plan.holds_slots:
-        named = (target == ZERO) | to_zswap | (target == CRAM_SOFTLEAF)
+        named = is_zero | is_zswap | (target == CRAM_SOFTLEAF)
         take_slots(mem, pages[named], placed.device[named])
     else:
-        mem.release_slots(np.concatenate((to_zero, pages[to_zswap])))
-    zswap_store(mem, pages[to_zswap], placed.length[to_zswap])
-    to_swap = (target == SWAPFILE) & ~placed.is_clean_drop
-    swapfile_store(mem, pages[to_swap], placed.device[to_swap])
-    to_cram = target >= CRAM_SOFTLEAF
-    _cram_store(mem, pages[to_cram], placed.cram_bytes[to_cram])
+        mem.release_slots(pages.take(np.flatnonzero(is_zero | is_zswap)))
+    to_zswap = np.flatnonzero(is_zswap)
+    zswap_store(mem, pages.take(to_zswap), placed.length.take(to_zswap))
+    to_swap = np.flatnonzero(is_swap & ~placed.is_clean_drop)
+    swapfile_store(mem, pages.take(to_swap), placed.device.take(to_swap))
 
 
 def _count_refusals(mem: Memory, placed: Placement) -> None:
@@ -310,29 +356,24 @@ def _count_refusals(mem: Memory, placed: Placement) -> None:
         for name, n in zip(_CRAM_REFUSALS, np.bincount(placed.cram_refusal).tolist(), strict=False):
             if name:
                 mem.count[name] += n
-    tried = placed.zswap_refusal[placed.zswap_refusal != _NOT_TRIED]
-    if tried.size:
+    tried = placed.zswap_refusal.take(np.flatnonzero(placed.zswap_refusal != _NOT_TRIED))
+    if not tried.size:
+        return
+    mem.pool_full = bool(tried[-1] in (_LIMIT, _ACCEPT))
+    if tried.any():
         for name, n in zip(_ZSWAP_REFUSALS, np.bincount(tried).tolist(), strict=False):
             if name:
                 mem.count[name] += n
-        mem.pool_full = bool(tried[-1] in (_LIMIT, _ACCEPT))
 
 
 def zswap_store(mem: Memory, pages: Pages, length: NDArray[np.int64]) -> None:
     """Store compressed copies at the young end of the queue; DRAM pays for them."""
-    zswap = mem.plan.zswap
-    if zswap is None or not pages.size:
+    if not pages.size:
         return
-    total = int(length.sum())
     mem.count["zswpout"] += pages.size
-    mem.count["zswpout_bytes"] += total
+    mem.count["zswpout_bytes"] += mem.pool_add(length, 1)
     mem.stored[pages] = length
-    mem.pool_entries += pages.size
-    mem.pool_bytes += total
-    mem.pool_footprint += int(zswap.footprint_of_length.take(length).sum())
-    mem.free_charge -= int(zswap.charge_of_length.take(length).sum())
-    start = mem.queue.append(pages)
-    mem.queue_stamp[pages] = np.arange(start, start + pages.size)
+    mem.place[pages] = mem.queue.append(pages)
     mem.referenced[pages] = True
 
 
@@ -358,8 +399,10 @@ def take_slots(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
 
 
 def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.int64]) -> None:
-    if not pages.size:
-        return
+    # Pages keep their place in the log, so the CRAM hand must not be past the coldest of them.
+    places = mem.word.take(pages)
+    mem.place[pages] = places
+    mem.cram_hand = min(mem.cram_hand, int(places.min()))
     total = int(size.sum())
     mem.count["cram_in"] += pages.size
     mem.count["cram_in_bytes"] += total
@@ -367,6 +410,5 @@ def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.int64]) -> None:
     mem.cram_pages += pages.size
     mem.cram_bytes += total
     is_tier = mem.plan.cram is not None and mem.plan.cram.is_tier
-    mem.readonly[pages] = mem.mappers.take(pages) if is_tier else 0
-    # Pages keep their place in the log, so the CRAM hand must not be past the coldest of them.
-    mem.cram_hand = min(mem.cram_hand, int(mem.stamp.take(pages).min()))
+    if mem.trace.shares is not None:
+        mem.readonly[pages] = mem.mappers.take(pages) if is_tier else 0

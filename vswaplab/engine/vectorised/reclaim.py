@@ -108,13 +108,15 @@ def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> in
     goes = placed.target != STAYS
     leaving = pages[goes]
     unmapped = _unmap(mem, leaving)
-    mem.writable -= int(np.count_nonzero(mem.state.take(leaving) == CRAM_WRITABLE))
+    mem.writable -= int(np.count_nonzero(mem.states(leaving) == CRAM_WRITABLE))
     mem.free_charge += cram.charge * leaving.size
     mem.cram_release(leaving)
     for name, state in (("zero", ZERO), ("zswap", ZSWAP), ("swapfile", SWAPFILE)):
         mem.count[f"cram_writeback_{name}"] += int(np.count_nonzero(placed.target == state))
     commit(mem, placed)
-    _put_back(mem, pages[~goes])
+    stays = pages[~goes]
+    mem.count["reclaim_fail"] += stays.size
+    mem.place[stays] = mem.log.append(stays)
     return unmapped
 
 
@@ -129,12 +131,6 @@ def _unmap(mem: Memory, pages: Pages) -> int:
     mem.count["pte_changed"] += int(n_mapped.sum())
     mem.count["pte_unchanged"] += int(np.bitwise_count(mappers & ~mapped).sum())
     return int(np.bitwise_or.reduce(mapped)) if mapped.size else 0
-
-
-def _put_back(mem: Memory, pages: Pages) -> None:
-    # No room anywhere: the page stays, ordered as if touched just before the current access.
-    mem.count["reclaim_fail"] += pages.size
-    mem.touch(pages)
 
 
 def _demote(mem: Memory) -> None:
@@ -164,7 +160,10 @@ def let_go(mem: Memory, placed: Placement) -> None:
     if mem.plan.cram is not None:
         mem.free_charge -= mem.plan.cram.charge * to_cram
     commit(mem, placed)
-    _put_back(mem, placed.pages[~goes])
+    stays = placed.pages[~goes]
+    if stays.size:  # no room anywhere: ordered as if touched just before the current access
+        mem.count["reclaim_fail"] += stays.size
+        mem.touch(stays)
 
 
 def _zswap_writeback(mem: Memory, zswap: ZswapPlan) -> None:
@@ -174,8 +173,8 @@ def _zswap_writeback(mem: Memory, zswap: ZswapPlan) -> None:
     while mem.pool_entries and mem.pool_pages > zswap.accept_pages and _room_for_writeback(mem):
         step = min(mem.queue_hand + max(256, mem.pool_entries // 4), mem.queue.length)
         places = np.arange(mem.queue_hand, step)
-        entries = mem.queue.entries[mem.queue_hand : step]
-        live = np.flatnonzero(mem.queue_stamp.take(entries) == places)
+        entries = mem.queue.entries[mem.queue_hand : step].astype(np.int64)
+        live = np.flatnonzero(mem.is_queued(entries, mem.queue_hand))
         pages = entries[live]
         is_out = ~mem.referenced.take(pages)
         n = _visits(mem, zswap, pages, is_out)
@@ -224,8 +223,7 @@ def _writeback_devices(mem: Memory, pages: Pages) -> np.ndarray:
 
 def _rotate(mem: Memory, pages: Pages) -> None:
     mem.referenced[pages] = False
-    start = mem.queue.append(pages)
-    mem.queue_stamp[pages] = np.arange(start, start + pages.size)
+    mem.place[pages] = mem.queue.append(pages)
 
 
 def _zswap_to_swapfile(mem: Memory, pages: Pages) -> None:
@@ -233,5 +231,6 @@ def _zswap_to_swapfile(mem: Memory, pages: Pages) -> None:
         return
     mem.count["zswpwb"] += pages.size
     mem.pool_remove(pages)
-    mem.state[pages] = SWAPFILE
+    mem.swapped_pages += pages.size
+    mem.move(pages, SWAPFILE)
     swapfile_store(mem, pages, _writeback_devices(mem, pages))

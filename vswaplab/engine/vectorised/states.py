@@ -1,6 +1,9 @@
-"""The states of a page as plain integers: looking up an enum member costs more than a small array operation."""
+"""States, operations and outcomes as plain integers: looking up an enum member costs more than a small array operation."""
+
+import numpy as np
 
 from vswaplab.base.backing import Op, State
+from vswaplab.results.counters import OUTCOMES
 from vswaplab.trace.sharing import UNMAP as _UNMAP
 
 NONE = int(State.NONE)
@@ -17,3 +20,32 @@ N_STATES = len(State)
 READ, WRITE, FREE = int(Op.READ), int(Op.WRITE), int(Op.FREE)
 UNMAP = _UNMAP
 N_OPS = UNMAP + 1
+
+# Outcomes: places in OUTCOMES, and one more for an access that frees its page.
+_OUTCOME = {name: i for i, name in enumerate(OUTCOMES)}
+DRAM_HIT = _OUTCOME["dram_hit"]
+FIRST_TOUCH, SWPIN_ZERO = _OUTCOME["first_touch"], _OUTCOME["swpin_zero"]
+ZSWPIN, PSWPIN = _OUTCOME["zswpin"], _OUTCOME["pswpin"]
+SOFT_FAULT, CRAM_READ, CRAM_WRITE = _OUTCOME["cram_soft_fault"], _OUTCOME["cram_read"], _OUTCOME["cram_write"]
+MADE_WRITABLE, PROMOTE = _OUTCOME["cram_made_writable"], _OUTCOME["cram_promote"]
+COPIED = _OUTCOME["copy_on_write"]
+FREED = len(OUTCOMES)
+
+FAULT_OF_STATE = np.full(N_STATES, DRAM_HIT, np.uint8)
+"""Outcome of the first access to a page that is not in CRAM, by state."""
+FAULT_OF_STATE[[NONE, ZERO, ZSWAP, SWAPFILE]] = [FIRST_TOUCH, SWPIN_ZERO, ZSWPIN, PSWPIN]
+
+STATE_AFTER = np.full(FREED + 1, RESIDENT, np.uint8)
+"""Where an access leaves its page, by outcome; but a read in place leaves a writable page writable."""
+STATE_AFTER[[SOFT_FAULT, CRAM_READ]] = CRAM_READONLY
+STATE_AFTER[[CRAM_WRITE, MADE_WRITABLE]] = CRAM_WRITABLE
+STATE_AFTER[FREED] = NONE
+
+IS_LOAD = np.zeros(FREED + 1, np.bool_)
+"""Outcomes that bring a page in from behind a swap entry, CRAM excepted."""
+IS_LOAD[[SWPIN_ZERO, ZSWPIN, PSWPIN]] = True
+IS_SWAP_IN = IS_LOAD.copy()
+IS_SWAP_IN[PROMOTE] = True
+NEEDS_FRAME = IS_SWAP_IN.copy()
+"""Outcomes that make a page resident."""
+NEEDS_FRAME[[FIRST_TOUCH, COPIED]] = True

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.engine.plan import Plan
 from vswaplab.trace.corpus import Corpus
 from vswaplab.trace.trace import Piece, Trace, Workload
 
@@ -65,6 +66,10 @@ class Stream:
         if not self.shift_at.size:
             return np.zeros(accesses.size, np.int32)
         return self.shift_by.take(self.shift_at.searchsorted(accesses, "right"))
+
+    def changes_content(self, plan: Plan) -> bool:
+        """Whether any page can come to hold another content than its first."""
+        return bool(plan.redraw_below or self.shift_at.size)
 
     @property
     def has_repeats(self) -> bool:

@@ -1,0 +1,1 @@
+"""The benchmark suite behind ``speed.py``: streams, peers, measurements, tables."""

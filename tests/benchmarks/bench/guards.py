@@ -1,0 +1,98 @@
+"""The cross: streams, shares of writes, watermarks and sizes where no speed may fall through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import vswaplab as vl
+from bench import peers
+from bench.measure import Measurement, alternate
+from bench.rows import LCS, Suite, engine_side, misses_and_work, same_misses
+from bench.streams import KI, MI, STREAMS, WRITE_SHARE, M, bare, chain, make, plain, size_text
+
+GAP = 32
+"""Pages a reclaim frees as memory.max of a cgroup does it."""
+SLOWEST = 10.0
+"""The most a touch may cost, over one of Zipf 1.0 at the same size on the same machine."""
+MUST = {"LRU": 1.0, "chain": 0.8, f"chain gap {GAP}": 0.8}
+"""The least ratio to libCacheSim's LRU, by machine."""
+
+
+def run_guards(suite: Suite) -> Iterator[Measurement]:
+    """Measure the cross: all of it at 1 Mi pages, Zipf and uniform at other sizes, the shipped traces as recorded."""
+    scale = suite.scale
+    for stream in STREAMS:
+        for share in (0.0, WRITE_SHARE, 1.0):
+            yield from _stream(suite, stream, scale.pages(MI), scale.touches(10 * M), share)
+    for n_pages in (256 * KI, 4 * MI, 16 * MI, 64 * MI):
+        touches = 10 * M if n_pages < MI else 30 * M
+        for stream in ("zipf-1.0", "uniform"):
+            yield from _stream(suite, stream, scale.pages(n_pages), scale.touches(touches), WRITE_SHARE)
+    for name in vl.shipped_traces()["name"]:
+        yield from _recorded(suite, name)
+
+
+def _stream(suite: Suite, stream: str, n_pages: int, n_touches: int, share: float) -> Iterator[Measurement]:
+    label = f"{stream}, {size_text(n_pages, n_touches)}, {share:.0%} writes"
+    if suite.wanted(label):
+        trace = make(stream, n_pages, n_touches, share)
+        yield from _beside(suite, label, stream, trace, trace, share)
+
+
+def _recorded(suite: Suite, name: str) -> Iterator[Measurement]:
+    # Beside each, Zipf with as many pages and records: what it is held against. Only reads and writes go to both
+    # LRUs; the chain has the whole record, with frees, repeats and mappers.
+    if not suite.wanted(f"{name}, recorded"):
+        return
+    whole = vl.load_trace(name)
+    whole = whole.head(suite.scale.touches(len(whole)))
+    like = make("zipf-1.0", whole.n_pages, len(whole))
+    size = size_text(whole.n_pages, len(whole))
+    yield from _beside(suite, f"zipf-1.0 as large as {name}, {size}", "zipf-1.0", like, like, name)
+    yield from _beside(suite, f"{name}, recorded, {size}", name, bare(whole), whole, name)
+
+
+def _beside(
+    suite: Suite, label: str, stream: str, plain_trace: vl.Trace, chain_trace: vl.Trace, group: float | str
+) -> Iterator[Measurement]:
+    n_pages = plain_trace.n_pages
+    sides = {
+        "LRU": engine_side(plain_trace, plain(n_pages), misses_and_work),
+        "chain": engine_side(chain_trace, chain(n_pages), misses_and_work),
+        f"chain gap {GAP}": engine_side(chain_trace, chain(n_pages, high=GAP), misses_and_work),
+    }
+    if peers.HAS_LIBCACHESIM:
+        sides[LCS] = suite.lcs.side(plain_trace, n_pages // 4)
+    rounds = alternate(sides, suite.rounds, _same_plain_misses)
+    for machine, must in MUST.items():
+        about = {"case": label, "stream": stream, "group": f"{n_pages} {group} {machine}"}
+        case = Measurement(
+            "guards", f"{label}, {machine}", "faster", ours=machine, peer=LCS, touches=len(plain_trace), must=must,
+            facts=about | rounds.answers[machine][1],
+        )  # fmt: skip
+        if not peers.HAS_LIBCACHESIM:
+            case.facts["missing"] = peers.NO_LIBCACHESIM
+        yield rounds.into(case)
+
+
+def _same_plain_misses(answers: Mapping[str, Any]) -> str:
+    return same_misses({name: answers[name] for name in ("LRU", LCS) if name in answers})
+
+
+def guard_verdict(case: Measurement, guards: Sequence[Measurement]) -> str:
+    """Hold a guard against its bounds, the ratio to libCacheSim and the cost over Zipf; empty: it holds."""
+    verdict, slower = case.verdict(), over_zipf(case, guards)
+    complaints = [verdict] * (verdict not in ("reached", ""))
+    if slower is not None and slower > SLOWEST:
+        complaints.append("too slow")
+    return f"{case.ours}: {' and '.join(complaints)}" if complaints else ""
+
+
+def over_zipf(case: Measurement, guards: Sequence[Measurement]) -> float | None:
+    """Give a touch's cost over one of Zipf 1.0 in the same group: same size, writes and machine."""
+    for other in guards:
+        if other.facts.get("stream") == "zipf-1.0" and other.facts.get("group") == case.facts.get("group"):
+            ours, theirs = case.ns(case.ours), other.ns(other.ours)
+            return ours / theirs if ours and theirs else None
+    return None

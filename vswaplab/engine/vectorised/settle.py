@@ -1,0 +1,256 @@
+"""Carry out a classified window: what its accesses do to pages, tiers and counters."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vswaplab.engine.vectorised.memory import Memory, Pages
+from vswaplab.engine.vectorised.states import (
+    COPIED,
+    CRAM_READ,
+    CRAM_READONLY,
+    CRAM_SOFTLEAF,
+    CRAM_WRITABLE,
+    CRAM_WRITE,
+    DRAM_HIT,
+    FIRST_TOUCH,
+    FREE,
+    FREED,
+    IS_LOAD,
+    IS_SWAP_IN,
+    MADE_WRITABLE,
+    NEEDS_FRAME,
+    PROMOTE,
+    PSWPIN,
+    RESIDENT,
+    SOFT_FAULT,
+    STATE_AFTER,
+    SWAPFILE,
+    UNMAP,
+    WRITE,
+    ZERO,
+    ZSWAP,
+)
+from vswaplab.engine.vectorised.stream import Shares
+from vswaplab.engine.vectorised.window import Special, Window, leaves_cram
+from vswaplab.engine.vectorised.zram import count_reads
+from vswaplab.results.counters import OUTCOMES
+
+
+def settle(mem: Memory, window: Window, returned: Special | None = None) -> None:
+    """Carry out the accesses of a window before its stop.
+
+    Parameters
+    ----------
+    mem : Memory
+        Pages that left DRAM in the window are where they went.
+    window : Window
+    returned : Special
+        Accesses to those of them that were touched again.
+    """
+    n = window.stop
+    ids, op = window.ids[:n], window.op[:n]
+    special = window.special.before(n)
+    size_after = None if window.size_after is None else window.size_after[window.special.at < n]
+    if returned is not None:
+        special = _both(special, returned)
+    _count(mem, op, special)
+    if size_after is not None:
+        _store_in_place(mem, special, size_after)
+    _charge(mem, special)
+    _leave(mem, special)
+    _release(mem, ids, op, special)
+    if mem.has_own_content:
+        _set_content(mem, window, special)
+    if mem.has_cache_only:
+        _map_cache_only(mem, window)
+    mem.touch(ids if mem.trace.shares is None else ids[op != UNMAP])
+    _move(mem, special)
+    if mem.trace.shares is not None:
+        _settle_mappers(mem, mem.trace.shares, window, special)
+    if mem.trace.has_repeats:
+        _count_repeats(mem, window, special)
+
+
+def _both(one: Special, other: Special) -> Special:
+    return Special(
+        np.concatenate((one.at, other.at)), np.concatenate((one.page, other.page)),
+        np.concatenate((one.outcome, other.outcome)), np.concatenate((one.was, other.was)),
+    )  # fmt: skip
+
+
+def _move(mem: Memory, special: Special) -> None:
+    # All pages were touched as if resident: those that are elsewhere after their last access go there.
+    last = np.ones(special.page.size, np.bool_)
+    np.not_equal(special.page[1:], special.page[:-1], out=last[:-1])
+    after = STATE_AFTER.take(special.outcome)
+    after[(special.outcome == CRAM_READ) & (special.was == CRAM_WRITABLE)] = CRAM_WRITABLE
+    last &= after != RESIDENT
+    index = np.flatnonzero(last)
+    pages, after = special.page.take(index), after.take(index)
+    mem.place[pages] = mem.word.take(pages)
+    mem.move(pages, after)
+
+
+def _map_cache_only(mem: Memory, window: Window) -> None:
+    # The first touch of a page that only the swap cache knows is a minor fault and maps it; a free just drops it.
+    ids, op = window.ids[: window.stop], window.op[: window.stop]
+    acts = np.flatnonzero(mem.cache_only.take(ids) & (op != UNMAP))
+    pages, first = np.unique(ids[acts], return_index=True)
+    touched = acts[first][op[acts[first]] != FREE]
+    mem.count["swap_cache"] += touched.size
+    if mem.trace.shares is not None:  # one fault, not two
+        further = mem.trace.shares.is_further[window.start + touched]
+        mem.count["minor_fault"] -= int(np.count_nonzero(further))
+    mem.cache_only[pages] = False
+    mem.has_cache_only = bool(mem.cache_only.any())
+
+
+def _count(mem: Memory, op: NDArray[np.uint8], special: Special) -> None:
+    n_frees = n_unmaps = 0
+    if op.max() >= FREE:
+        n_frees, n_unmaps = int(np.count_nonzero(op == FREE)), int(np.count_nonzero(op == UNMAP))
+    n_writes = int(np.count_nonzero(op == WRITE))
+    mem.count["accesses"] += op.size
+    mem.count["reads"] += op.size - n_writes - n_frees - n_unmaps
+    mem.count["writes"] += n_writes
+    mem.count["frees"] += n_frees + n_unmaps
+    for name, n in zip(OUTCOMES, np.bincount(special.outcome, minlength=FREED).tolist(), strict=False):
+        mem.count[name] += n
+    mem.count["dram_hit"] += op.size - n_unmaps - special.outcome.size
+
+
+def _store_in_place(mem: Memory, special: Special, size_after: NDArray[np.int64]) -> None:
+    written = np.flatnonzero(size_after >= 0)
+    pages = special.page[written]
+    is_last = np.ones(pages.size, np.bool_)
+    is_last[:-1] = pages[1:] != pages[:-1]
+    pages, size = pages[is_last], size_after[written[is_last]]
+    mem.cram_bytes += int((size - mem.stored.take(pages)).sum())
+    mem.stored[pages] = size
+    mem.writable += int(np.count_nonzero(special.outcome == MADE_WRITABLE))
+    if mem.plan.cram is not None and mem.plan.cram.is_device_budget:
+        mem.credits -= written.size
+
+
+def _charge(mem: Memory, special: Special) -> None:
+    # Frames of the pages that come and go; what leaves a pool or the device gives its own charge back.
+    taken = int(np.count_nonzero(NEEDS_FRAME.take(special.outcome)))
+    given = int(np.count_nonzero((special.outcome == FREED) & (special.was == RESIDENT)))
+    mem.free_charge += (given - taken) * mem.plan.page_charge
+
+
+def _leave(mem: Memory, special: Special) -> None:
+    page, outcome, was = special.page, special.outcome, special.was
+    mem.zero_pages -= int(np.count_nonzero(was == ZERO))
+    mem.swapped_pages -= int(np.count_nonzero(was == SWAPFILE))
+    from_zswap = np.flatnonzero(was == ZSWAP)
+    if from_zswap.size:
+        mem.pool_remove(page.take(from_zswap))
+    cram = mem.plan.cram
+    if cram is None:
+        return
+    from_cram = np.flatnonzero(leaves_cram(special))
+    if from_cram.size:
+        mem.writable -= int(np.count_nonzero((outcome == PROMOTE) & (was == CRAM_WRITABLE)))
+        mem.free_charge += cram.charge * from_cram.size
+        mem.cram_release(page.take(from_cram))
+    unseen = page[(outcome == FREED) & (was == CRAM_WRITABLE)]
+    if unseen.size:  # their swap slots were reaped: the kernel misses the free
+        mem.make_zombies(unseen)
+
+
+def _release(mem: Memory, ids: Pages, op: NDArray[np.uint8], special: Special) -> None:
+    # Slots that loads and frees give up, and copies that writes make stale.
+    if not any(mem.slots_used):
+        return
+    page, outcome = special.page, special.outcome
+    loaded = page[outcome == PSWPIN]
+    if loaded.size:
+        for device, n in enumerate(np.bincount(mem.slot.take(loaded)).tolist()):
+            mem.device_in[device] += n
+        if mem.plan.zram is not None:
+            count_reads(mem, loaded[mem.is_on_zram(loaded)])
+    if mem.plan.holds_slots:
+        mem.release_slots(page[outcome == MADE_WRITABLE])  # its swap entry is reaped, and with it the slot
+        loaded = page[IS_SWAP_IN.take(outcome)] if not mem.is_tier else page[IS_LOAD.take(outcome)]
+    if mem.half_full:
+        mem.release_slots(loaded)
+    elif mem.plan.zram is not None:  # its slots go at once
+        mem.release_slots(loaded[mem.slot.take(loaded) == mem.plan.zram.device])
+    freed = page[outcome == FREED]
+    if freed.size:
+        mem.release_slots(np.unique(freed))
+    mem.clean[ids.take(np.flatnonzero(op == WRITE))] = False
+
+
+def _set_content(mem: Memory, window: Window, special: Special) -> None:
+    # A first touch sets the page's first content, a copy its source's, a drawing write a new one; the last stays.
+    is_new = (special.outcome == FIRST_TOUCH) | (special.outcome == COPIED)
+    new_at, new_page = special.at[is_new], special.page[is_new]
+    first = mem.trace.first_rows(new_page, new_at + window.start)
+    if mem.trace.shares is not None and mem.trace.shift_at.size:
+        _copy_contents(mem, mem.trace.shares, window, new_at, new_page, first)
+    if window.row is None:
+        mem.content[new_page] = first
+        return
+    row = np.full(window.stop, -1, np.int32)
+    row[new_at] = first
+    drawn = window.row[: window.stop]
+    row[drawn >= 0] = drawn[drawn >= 0]
+    changed = np.flatnonzero(row >= 0)
+    mem.content[window.ids[changed]] = row[changed]
+
+
+def _copy_contents(
+    mem: Memory, shares: Shares, window: Window, at: Pages, page: Pages, first: NDArray[np.int32]
+) -> None:
+    # A shared page is never redrawn: a copy holds what its source was first touched with, in this window or before.
+    source = shares.copied_from[at + window.start].astype(np.int64)
+    copies = np.flatnonzero(source >= 0)
+    shift = int(window.stop).bit_length()
+    touched = (page << shift) | at  # ascending: pages are sorted, and times within them
+    before = touched.searchsorted((source[copies] << shift) | at[copies]) - 1
+    is_in_window = (before >= 0) & (page[before] == source[copies])
+    first[copies] = np.where(is_in_window, first[before], mem.content.take(source[copies]))
+
+
+def _settle_mappers(mem: Memory, shares: Shares, window: Window, special: Special) -> None:
+    # Who has which page mapped, after the window: soft faults map, then copies and unmaps take mappers away.
+    at, page, outcome = special.at, special.page, special.outcome
+    stretch = slice(window.start, window.start + window.stop)
+    is_further = shares.is_further[stretch]
+    mem.count["minor_fault"] += int(np.count_nonzero(is_further))
+    mem.count["minor_fault"] -= int(np.count_nonzero(is_further[at[outcome != DRAM_HIT]]))
+    bit = shares.bit[stretch]
+    mapped = np.flatnonzero((outcome == SOFT_FAULT) & (mem.states(page) == CRAM_READONLY))
+    np.bitwise_or.at(mem.readonly, page[mapped], bit[at[mapped]])
+    leaves = shares.leaves[stretch]
+    leaving = np.flatnonzero(leaves >= 0)
+    if leaving.size:
+        left = leaves[leaving].astype(np.int64)
+        for sets in (mem.mappers, mem.readonly):
+            np.bitwise_and.at(sets, left, ~bit[leaving])
+        still = left[(mem.states(left) == CRAM_READONLY) & (mem.readonly.take(left) == 0)]
+        mem.move(still, CRAM_SOFTLEAF)
+
+
+def _count_repeats(mem: Memory, window: Window, special: Special) -> None:
+    at, outcome = special.at, special.outcome
+    # Priced where the page lies after the record: DRAM unless the record was served in CRAM or was a free.
+    in_cram = at[(outcome == SOFT_FAULT) | (outcome == CRAM_READ) | (outcome == CRAM_WRITE) | (outcome == MADE_WRITABLE)]
+    unserved = np.flatnonzero(window.op[: window.stop] >= FREE)
+    first = window.start - mem.trace.start
+    stretch = slice(first, first + window.stop)
+    for repeats, cram_name in (
+        (mem.trace.repeat_reads, "repeat_cram_read"),
+        (mem.trace.repeat_writes, "repeat_cram_write"),
+    ):
+        if repeats is None:
+            continue
+        n = repeats[stretch]
+        cram, lost = int(n[in_cram].sum(dtype=np.int64)), int(n[unserved].sum(dtype=np.int64))
+        mem.count[cram_name] += cram
+        mem.count["repeat_unserved"] += lost
+        mem.count["repeat_dram"] += int(n.sum(dtype=np.int64)) - cram - lost
