@@ -12,7 +12,7 @@ import vswaplab as vl
 from bench import peers
 from bench.child import Child, run_child
 from bench.measure import Measurement, Side, Timed, alternate, timed
-from bench.streams import KI, MI, Device, M, Scale, chain, make, make_warm, plain, size_text
+from bench.streams import KI, MI, Device, M, Scale, chain, count_text, make, make_warm, plain, size_text
 
 LCS = "libCacheSim"
 Wanted = Callable[[str], bool]
@@ -75,7 +75,7 @@ class Suite:
         small, large, n_touches = self.scale.pages(MI), self.scale.pages(64 * MI), 10 * self.scale.pages(MI)
         machines = {"chain roomy": (chain, 3, 2), "LRU": (plain, None, None)}
         for name, (maker, must, aim) in machines.items():
-            label = f"{name}, warm, {size_text(large, n_touches)} over 1/{large // small} of the pages"
+            label = f"{name}, warm, {count_text(large)} over {size_text(small, n_touches)}"
             case = Measurement("4", label, "dearer", must=must, aim=aim, ours="large", peer="small", touches=n_touches)
             if self.wanted(label):
                 sides = {
@@ -249,14 +249,13 @@ def misses(result: vl.Result) -> int:
 
 def misses_and_work(result: vl.Result) -> tuple[int, dict[str, int]]:
     """Keep the misses, and the counters that show whether each tier worked."""
-    totals = result.totals
-    return misses(result), {
-        "misses": misses(result),
-        "CRAM reads": totals["cram_read"],
-        "gate closed": totals["gate_closed_intervals"],
-        "CRAM writeback": totals["cram_writeback_zswap"] + totals["cram_writeback_swapfile"],
-        "zswap writeback": totals["zswpwb"],
-    }
+    totals, found = result.totals, {"misses": misses(result)}
+    if totals["cram_in"]:
+        found["CRAM reads"] = totals["cram_read"]
+        found["gate closed"] = totals["gate_closed_intervals"]
+        found["CRAM writeback"] = totals["cram_writeback_zswap"] + totals["cram_writeback_swapfile"]
+        found["zswap writeback"] = totals["zswpwb"]
+    return found["misses"], found
 
 
 def tables(result: vl.Result) -> tuple[Any, ...]:

@@ -51,10 +51,11 @@ def size_text(n_pages: int, n_touches: int) -> str:
     >>> size_text(1 << 20, 10_000_000), size_text(20_479, 3_000)
     ('1 Mi pages, 10 M touches', '20,479 pages, 3,000 touches')
     """
-    return f"{_count_text(n_pages)} pages, {_count_text(n_touches)} touches"
+    return f"{count_text(n_pages)} pages, {count_text(n_touches)} touches"
 
 
-def _count_text(count: int) -> str:
+def count_text(count: int) -> str:
+    """Write a count in whole Mi, M or Ki, or in full."""
     units = {"Mi": MI, "M": M, "Ki": KI}
     return next((f"{count // unit} {name}" for name, unit in units.items() if count % unit == 0), f"{count:,}")
 
