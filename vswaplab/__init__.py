@@ -1,88 +1,25 @@
 """vswaplab: a laboratory for Linux virtual swap with compressed-RAM tiers."""
 
-from importlib.metadata import version as _version
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from vswaplab.base.backing import Backing, Op
-from vswaplab.base.errors import InputError
-from vswaplab.engine import simulate
-from vswaplab.engine.follow import follow
-from vswaplab.engine.metadata import metadata_along
-from vswaplab.engine.risk import poison_probability, risk
-from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
-from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
-from vswaplab.machine.presets import preset
-from vswaplab.machine.profiles import Profile, profiles
-from vswaplab.machine.swapoff import swapoff, swapoff_work
-from vswaplab.machine.transitions import backend_work, transitions
-from vswaplab.results.result import Result, load_result
-from vswaplab.results.statistics import runs_needed, wilson_interval
-from vswaplab.trace import (
-    Corpus,
-    Trace,
-    collapse,
-    drift,
-    fork,
-    load_trace,
-    loop,
-    mixture,
-    phases,
-    prefork,
-    save_trace,
-    scan,
-    shipped_traces,
-    synthetic_corpus,
-    uniform,
-    zipf,
-)
+if TYPE_CHECKING:
+    from vswaplab.api import *  # noqa: F403
+    from vswaplab.api import __all__ as __all__
+    from vswaplab.api import __version__ as __version__
+else:
 
-__version__ = _version("vswaplab")
+    def __getattr__(name: str) -> object:
+        # numpy and polars take half a second: loaded with the first name asked for, so that the command line is there
+        # at once to hear Ctrl-C.
+        if name.startswith("__") and name not in ("__all__", "__version__"):
+            raise AttributeError(f"module 'vswaplab' has no attribute {name!r}")
+        api = import_module("vswaplab.api")
+        if not hasattr(api, name):
+            raise AttributeError(f"module 'vswaplab' has no attribute {name!r}")
+        value: object = getattr(api, name)
+        globals()[name] = value
+        return value
 
-__all__ = [
-    "Backing",
-    "Corpus",
-    "Costs",
-    "Cram",
-    "Dram",
-    "InputError",
-    "Machine",
-    "Op",
-    "Profile",
-    "Result",
-    "Swapfile",
-    "Trace",
-    "Zram",
-    "Zswap",
-    "backend_work",
-    "break_even_share",
-    "cluster_metadata_bytes",
-    "collapse",
-    "drift",
-    "follow",
-    "fork",
-    "layer_designs",
-    "load_result",
-    "load_trace",
-    "loop",
-    "machine_from_dict",
-    "metadata_along",
-    "metadata_bytes",
-    "mixture",
-    "phases",
-    "poison_probability",
-    "prefork",
-    "preset",
-    "profiles",
-    "risk",
-    "runs_needed",
-    "save_trace",
-    "scan",
-    "shipped_traces",
-    "simulate",
-    "swapoff",
-    "swapoff_work",
-    "synthetic_corpus",
-    "transitions",
-    "uniform",
-    "wilson_interval",
-    "zipf",
-]
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *import_module("vswaplab.api").__all__})

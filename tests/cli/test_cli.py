@@ -5,20 +5,25 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import vswaplab as vl
 from vswaplab import cli
 from vswaplab.cli import lab as lab_module
 from vswaplab.cli import run as run_module
 from vswaplab.results import result as result_module
+from vswaplab.trace import files
 
 FILES = ["epochs.parquet", "events.parquet", "pages.parquet", "provenance.json", "tiers.parquet", "totals.json"]
 PROFILE = '[[profile]]\nname = "mine"\nkind = "cram"\ntitle = "Mine"\nalgorithm = "LZ4"\ngranule_bytes = 1024\n'
@@ -146,6 +151,18 @@ def test_run__machine_file_and_settings(capsys: Captured) -> None:
     machine = json.loads(capsys.readouterr().out)["provenance"]["machine"]
     assert (machine["dram"]["capacity_pages"], machine["zswap"]["compressor"]["name"]) == (256, "zstd")
     assert machine["cram"] is None
+
+
+def test_run__a_large_trace_stays_in_its_file(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    run("--json")
+    plain = json.loads(capsys.readouterr().out)
+    monkeypatch.setattr(files, "LARGE_ACCESSES", 10)
+    monkeypatch.setattr(run_module, "_introduce", lambda trace, *_: print(type(trace).__name__))
+
+    assert run("--head", "2000") == 0
+    assert capsys.readouterr().out.startswith("TraceFile\n")
+    assert run("--json") == 0
+    assert json.loads(capsys.readouterr().out) == plain
 
 
 def test_run__same_name_again_replaces_the_result() -> None:
@@ -383,16 +400,18 @@ def test_run__ctrl_c_while_drawing_keeps_the_tables(monkeypatch: pytest.MonkeyPa
     assert "without report.html" in capsys.readouterr().err
 
 
-def test_run__ctrl_c_before_the_first_window_keeps_the_earlier_result(
+def test_run__ctrl_c_before_the_first_step_keeps_the_earlier_result(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     run()
     before = contents(Path("vswaplab-results/zipf-1"))
 
-    def interrupted(*_: object) -> int:
+    def interrupted(trace: vl.TraceFile) -> Iterator[Any]:
         raise KeyboardInterrupt
+        yield trace
 
-    monkeypatch.setattr("vswaplab.engine.run._run_window", interrupted)
+    monkeypatch.setattr(files, "LARGE_ACCESSES", 0)
+    monkeypatch.setattr(vl.TraceFile, "pieces", interrupted)
 
     assert run() == 130
     assert "nothing is kept" in capsys.readouterr().err
@@ -403,10 +422,73 @@ def test_run__ctrl_c_during_setup_is_quiet(monkeypatch: pytest.MonkeyPatch, caps
     def interrupted(_: str) -> vl.Trace:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_module, "load_trace", interrupted)
+    monkeypatch.setattr(run_module, "load_or_open", interrupted)
 
     assert run() == 130
     assert capsys.readouterr().err == "vswaplab: interrupted\n"
+
+
+@pytest.mark.parametrize("engine", ["vectorised", "reference"])
+def test_main__a_real_ctrl_c_ends_within_half_a_second_and_keeps_what_is_finished(engine: str) -> None:
+    trace = vl.zipf(n_pages=20_000, n_accesses=400_000, redraw_probability=0.5, corpus=vl.synthetic_corpus())
+    vl.save_trace(trace, "long.parquet")  # on either engine far more windows than the test waits for
+    words = [
+        "run",
+        "long.parquet",
+        "--no-report",
+        "--engine",
+        engine,
+        "--batch-size",
+        "50",
+        "--epoch-accesses",
+        "400000",
+    ]
+    took = min(interrupted(*words) for _ in range(2))
+    kept = vl.load_result("vswaplab-results/zipf-1")
+    n = kept.totals["accesses"]
+
+    assert took < 0.5
+    assert kept.provenance["partial"] is True
+    assert 0 < n < 400_000
+    whole = vl.simulate(vl.load_trace("long.parquet").head(n), vl.preset("four-tiers", 20_000))
+    assert kept.totals == whole.totals
+    assert_frame_equal(kept.state(), whole.state())
+
+
+def interrupted(*words: str) -> float:
+    """Press Ctrl-C a moment after the run has begun; return the seconds until the process was gone."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "vswaplab.cli", *words]
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("  layer: "):
+            pass
+        time.sleep(0.5)
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        took = time.monotonic() - start
+    assert process.returncode == 130, err
+    assert "The run was interrupted: this is " in out
+    assert "Traceback" not in err
+    return took
+
+
+@pytest.mark.parametrize("library", ["numpy", "polars", "vswaplab.cli.entry"])
+def test_main__ctrl_c_while_libraries_are_loaded_is_silent(library: str) -> None:
+    code = f"""
+import signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {library!r}:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from vswaplab.cli import main
+sys.exit(main(["traces"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def in_a_process(*words: str, **settings: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401 - of subprocess.run

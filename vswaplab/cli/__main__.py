@@ -2,6 +2,6 @@
 
 import sys
 
-from vswaplab.cli.entry import main
+from vswaplab.cli import main
 
 sys.exit(main())

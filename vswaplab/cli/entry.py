@@ -8,9 +8,9 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from typing import NoReturn
 
-import vswaplab
 from vswaplab.base.errors import InputError
 from vswaplab.cli.lab import open_lab
 from vswaplab.cli.lists import list_profiles, list_traces
@@ -18,19 +18,8 @@ from vswaplab.cli.run import add_arguments
 from vswaplab.cli.text import BAD_INPUT, INTERRUPTED, OK
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Parameters
-    ----------
-    argv
-        The words after ``vswaplab``; default: those of this process.
-
-    Returns
-    -------
-    status
-        0 done, 2 bad input, 130 interrupted.
-    """
+def run_command(argv: Sequence[str] | None) -> int:
+    """Run one command; see ``vswaplab.cli.main``."""
     try:
         with _notes_in_one_line():
             status = _dispatch(argv)
@@ -95,7 +84,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="vswaplab", description="Linux virtual swap with compressed-RAM tiers, simulated.")
-    parser.add_argument("--version", action="version", version=f"vswaplab {vswaplab.__version__}")
+    parser.add_argument("--version", action="version", version=f"vswaplab {version('vswaplab')}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     add_arguments(verbs.add_parser("run", help="run a trace on a machine and save the result"))
     lister = verbs.add_parser("profiles", help="list the devices and compressors")

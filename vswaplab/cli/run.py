@@ -28,8 +28,8 @@ from vswaplab.machine.profiles import profiles
 from vswaplab.machine.swapoff import parse_swapoff
 from vswaplab.results.result import Result, check_folder
 from vswaplab.results.summary import effective_access_ns, readable, summarise, touches, verdict
-from vswaplab.trace.files import load_trace, shipped_traces
-from vswaplab.trace.trace import Trace
+from vswaplab.trace.files import load_or_open, shipped_traces
+from vswaplab.trace.trace import Workload
 
 DEFAULT_TRACE = "redis"
 """What ``vswaplab run`` alone shows; the first shipped trace if it is not there."""
@@ -72,7 +72,7 @@ def run_trace(arguments: argparse.Namespace) -> int:
     batch = _whole("--batch-size", arguments.batch_size, 1)
     head = _whole("--head", arguments.head, 1)
     name = arguments.trace or default_trace()
-    trace = load_trace(name) if head is None else load_trace(name).head(head)
+    trace = load_or_open(name) if head is None else load_or_open(name).head(head)
     machine = _machine(arguments, trace)
     events = [parse_swapoff(text) for text in arguments.swapoff]
     folder = Path(arguments.out) if arguments.out is not None else RESULTS / _folder_name(trace.name)
@@ -109,7 +109,7 @@ def default_trace() -> str:
     return DEFAULT_TRACE if DEFAULT_TRACE in names else str(names[0])
 
 
-def _machine(arguments: argparse.Namespace, trace: Trace) -> Machine:
+def _machine(arguments: argparse.Namespace, trace: Workload) -> Machine:
     asked = arguments.machine
     if arguments.profiles is not None:
         profiles(arguments.profiles)  # a bad file is refused even if nothing in it is named
@@ -178,7 +178,7 @@ def _document(result: Result, folder: Path) -> dict[str, object]:
     }
 
 
-def _introduce(trace: Trace, asked: str, machine: Machine) -> None:
+def _introduce(trace: Workload, asked: str, machine: Machine) -> None:
     title = "" if trace.title == trace.name else f": {trace.title}"
     size = format_bytes(trace.n_pages * PAGE_SIZE)
     print(f"Trace {trace.name}{title}")

@@ -91,6 +91,8 @@ def follow(trace: Trace, machine: Machine, *, seed: int = 0) -> pl.DataFrame:
 
 
 def _check_size(trace: Trace) -> None:
+    if not isinstance(trace, Trace):
+        raise InputError(f"follow needs a trace in memory, got {trace!r}: read it with vl.load_trace")
     rows = len(trace) * trace.n_pages
     if rows > MAX_ROWS:
         raise InputError(

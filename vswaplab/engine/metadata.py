@@ -29,6 +29,7 @@ from vswaplab.machine.layers import (
     find_design,
     metadata_bytes,
 )
+from vswaplab.trace.files import TraceFile
 from vswaplab.trace.trace import Trace
 
 _Masks = dict[str, NDArray[np.bool_]]
@@ -42,7 +43,7 @@ _SCHEMA: dict[str, type[pl.DataType]] = {
 
 
 def metadata_along(
-    trace: Trace,
+    trace: Trace | TraceFile,
     machine: Machine,
     *,
     designs: Sequence[str] | None = None,
@@ -91,7 +92,7 @@ def metadata_along(
 
 
 def _run(
-    trace: Trace, machine: Machine, designs: list[LayerDesign], seed: int, window: int
+    trace: Trace | TraceFile, machine: Machine, designs: list[LayerDesign], seed: int, window: int
 ) -> list[tuple[object, ...]]:
     runner = Vectorised(make_plan(trace, machine, seed), trace)
     capacity = sum(device.capacity_slots for device in machine.swap_devices)

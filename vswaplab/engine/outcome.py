@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import State
+from vswaplab.trace.trace import Piece
+
+_Number = TypeVar("_Number", np.int32, np.uint8, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,14 @@ class Occupancy:
 
 @dataclass(frozen=True)
 class PageTable:
-    """The final state, one element per page."""
+    """The state, one element per page.
+
+    The arrays may be the engine's own: they hold until it runs on.
+    """
 
     state: NDArray[np.uint8]
     content: NDArray[np.int32]
-    stored_bytes: NDArray[np.int32]
+    stored_bytes: NDArray[np.integer]
     slot: NDArray[np.int8]
     """Swap device that holds the page's slot, -1: none."""
     clean: NDArray[np.bool_]
@@ -72,8 +78,8 @@ class PageTable:
     """Resident, but only the swap cache knows it: its entry names a virtual slot without backing."""
     zram_level: NDArray[np.uint8]
     """Of a page on zram: 0 first compressor, 1 second, 2 on the backing device."""
-    rank: NDArray[np.int64]
-    """Place in the reclaim order of its tier, 0 is next; -1: in none."""
+    rank: NDArray[np.int32]
+    """Place in the reclaim order of its tier, 0 is next; -1: in none, or not asked for."""
 
     @classmethod
     def empty(cls, content: NDArray[np.int32]) -> PageTable:
@@ -90,7 +96,7 @@ class PageTable:
             mapped=np.zeros(n, np.uint8),
             cache_only=np.zeros(n, np.bool_),
             zram_level=np.zeros(n, np.uint8),
-            rank=np.full(n, -1, np.int64),
+            rank=constant(-1, n, np.int32),
         )
 
 
@@ -115,12 +121,27 @@ class Drain:
     """Page-table entries rewritten."""
 
 
-class Engine(Protocol):
-    """What a run asks of an engine."""
+def constant(value: int, n: int, dtype: type[_Number]) -> NDArray[_Number]:
+    """Give an array (n,) of one value that takes no memory; read-only."""
+    return np.broadcast_to(dtype(value), n)
 
+
+class Engine(Protocol):
+    """What a run asks of an engine made for a plan and a trace.
+
+    A ``Trace`` is in memory and the engine has it from the start; of a
+    ``TraceFile`` it has the piece that it was fed last.
+    """
+
+    most_accesses: int
+    """Accesses of one call at most, so that it lasts well below half a second and Ctrl-C is heard."""
     count: dict[str, int]
     device_in: list[int]
     device_out: list[int]
+
+    def feed(self, piece: Piece) -> None:
+        """Take the accesses that come next; none before ``piece.start`` will be asked for again."""
+        ...
 
     def run(self, start: int, stop: int) -> int:
         """Process accesses start..stop-1; return the index of the first one not processed."""
@@ -131,7 +152,7 @@ class Engine(Protocol):
         ...
 
     def page_table(self, *, is_ranked: bool = True) -> PageTable:
-        """Lay the state out as arrays; places in the reclaim order only if asked for."""
+        """Lay the state out as arrays, copying as little as can be; places in the reclaim order only if asked for."""
         ...
 
     def swapoff(self, device: int, *, maps: bool) -> Drain:

@@ -18,7 +18,7 @@ from vswaplab.base.draws import threshold
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
 from vswaplab.machine.config import Cram, Machine, Zram, Zswap
-from vswaplab.trace.trace import Trace
+from vswaplab.trace.trace import Workload
 
 FOOTPRINT_PAGE = PAGE_SIZE << SHARE_BITS
 """One page in footprint units."""
@@ -160,7 +160,7 @@ class Plan:
         return -1 if self.zram is None else self.zram.device
 
 
-def make_plan(trace: Trace, machine: Machine, seed: int) -> Plan:
+def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
     """Turn a machine and a trace into a plan.
 
     Raises
@@ -190,7 +190,7 @@ def make_plan(trace: Trace, machine: Machine, seed: int) -> Plan:
     )
 
 
-def _cram_plan(cram: Cram, trace: Trace, charge: str, page_charge: int) -> CramPlan:
+def _cram_plan(cram: Cram, trace: Workload, charge: str, page_charge: int) -> CramPlan:
     def share(value: float | Fraction) -> int:
         return int(Fraction(str(value)) * cram.media_bytes)  # the decimal the user wrote, not its float
 
@@ -221,7 +221,7 @@ def _cram_plan(cram: Cram, trace: Trace, charge: str, page_charge: int) -> CramP
     )
 
 
-def _zswap_plan(zswap: Zswap, trace: Trace, machine: Machine) -> ZswapPlan:
+def _zswap_plan(zswap: Zswap, trace: Workload, machine: Machine) -> ZswapPlan:
     max_pages = machine.dram.host_pages * zswap.max_pool_percent // 100
     footprint = footprint_table()
     by_length = np.arange(PAGE_SIZE + 1, dtype=np.int64)
@@ -236,7 +236,7 @@ def _zswap_plan(zswap: Zswap, trace: Trace, machine: Machine) -> ZswapPlan:
     )
 
 
-def _zram_plan(zram: Zram, trace: Trace, machine: Machine) -> ZramPlan:
+def _zram_plan(zram: Zram, trace: Workload, machine: Machine) -> ZramPlan:
     footprint = footprint_table()
 
     def stored(column: str) -> NDArray[np.int32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import polars as pl
@@ -12,11 +13,12 @@ from vswaplab.engine.run import Progress, simulate
 from vswaplab.machine.config import Cram, Machine
 from vswaplab.results.result import Result
 from vswaplab.results.statistics import wilson_interval
+from vswaplab.trace.files import TraceFile
 from vswaplab.trace.trace import Trace
 
 
 def risk(
-    trace: Trace,
+    trace: Trace | TraceFile,
     machine: Machine,
     *,
     seeds: int | Sequence[int] = 100,
@@ -49,6 +51,7 @@ def risk(
         ``max_zombie_pages``, ``max_balloon_pages``; ``share_over_high`` (of
         the windows, those that ended above ``writeback_high``);
         ``gate_closed_intervals``, ``oom``, ``cram_promote``, ``stall_ns``.
+        After Ctrl-C the runs that were finished.
 
     Raises
     ------
@@ -61,9 +64,15 @@ def risk(
     chosen = range(seeds) if isinstance(seeds, int) else seeds
     if not len(chosen):
         raise InputError(f"seeds must name at least one seed, got {seeds!r}")
-    rows = []
+    rows: list[dict[str, object]] = []
     for done, seed in enumerate(chosen):
-        rows.append(_row(simulate(trace, machine, seed=seed, epoch_accesses=epoch_accesses), cram, seed))
+        result = simulate(trace, machine, seed=seed, epoch_accesses=epoch_accesses)
+        if result.provenance["partial"]:  # Ctrl-C: half a run says nothing
+            if not rows:
+                raise KeyboardInterrupt
+            warnings.warn(f"interrupted: {done} of {len(chosen)} runs were finished", stacklevel=2)
+            break
+        rows.append(_row(result, cram, seed))
         if progress is not None:
             progress(done + 1, len(chosen))
     return pl.DataFrame(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -10,10 +11,11 @@ from dataclasses import asdict
 import numpy as np
 import polars as pl
 
-from vswaplab.base.backing import BACKING_OF_STATE, MAPPING_OF_STATE, Backing, State
 from vswaplab.base.errors import InputError
+from vswaplab.base.interrupts import Interrupts
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.engine.outcome import Engine, Occupancy, PageTable
+from vswaplab.engine.outcome import Engine, Occupancy
+from vswaplab.engine.pages import FinalPages
 from vswaplab.engine.plan import Plan, make_plan
 from vswaplab.engine.reference import Reference
 from vswaplab.engine.timeline import Timeline
@@ -24,19 +26,22 @@ from vswaplab.machine.swapoff import Swapoff
 from vswaplab.results.counters import COUNTER_NAMES, TIMES
 from vswaplab.results.prices import add_times
 from vswaplab.results.result import Result
-from vswaplab.trace.trace import Trace
+from vswaplab.trace.files import TraceFile
+from vswaplab.trace.trace import Trace, Workload
 
 Progress = Callable[[int, int], None]
 """Called with the accesses done and their total, after every window."""
 
 DEFAULT_EPOCHS = 200
 
+_SHORT = 0.1  # seconds that one call of an engine should not exceed, so that Ctrl-C is heard soon
 
-ENGINES: dict[str, Callable[[Plan, Trace], Engine]] = {"vectorised": Vectorised, "reference": Reference}
+
+ENGINES: dict[str, Callable[[Plan, Workload], Engine]] = {"vectorised": Vectorised, "reference": Reference}
 
 
 def simulate(
-    trace: Trace,
+    trace: Trace | TraceFile,
     machine: Machine,
     *,
     seed: int = 0,
@@ -50,15 +55,17 @@ def simulate(
 
     Parameters
     ----------
-    trace : Trace
+    trace : Trace or TraceFile
+        A trace larger than memory comes from ``vl.open_trace``: one piece of
+        it is in memory at a time, and the result is the same.
     machine : Machine
     seed : int
         Of the draws that writes make; results depend on nothing else random.
     engine : {"vectorised", "reference"}
         Both give the same result, bit for bit.
     batch_size : accesses
-        How many are handed to the engine at once. A speed setting: it changes
-        no number. Default: a whole window.
+        How many are handed to the engine at once, at most. A speed setting: it
+        changes no number. Default: what the engine does in a moment.
     epoch_accesses : accesses
         Length of a reporting window; default: 200 windows.
     events : sequence of ``vl.swapoff(...)``
@@ -71,8 +78,10 @@ def simulate(
     -------
     result : Result
         If memory ran out, ``totals["oom"]`` is 1 and the result ends before
-        the access (or the event) that found no frame. After Ctrl-C the finished windows are
-        kept and ``provenance["partial"]`` is true.
+        the access (or the event) that found no frame. After Ctrl-C, which is
+        heard between two steps of the engine, it ends where that step did,
+        its last window is shorter, and ``provenance["partial"]`` is true; a
+        second Ctrl-C goes through.
 
     Raises
     ------
@@ -80,8 +89,8 @@ def simulate(
         An unknown engine, a batch or window below 1, a trace whose corpus
         lacks the column a profile needs, an event that the machine cannot have.
     """
-    if not isinstance(trace, Trace):
-        raise InputError(f"trace must be a vl.Trace, got {trace!r}: read one with vl.load_trace")
+    if not isinstance(trace, Trace | TraceFile):
+        raise InputError(f"trace must be a vl.Trace, got {trace!r}: read one with vl.load_trace or vl.open_trace")
     if not isinstance(machine, Machine):
         raise InputError(f"machine must be a vl.Machine, got {machine!r}: make one, or take vl.preset(name, n_pages)")
     if engine not in ENGINES:
@@ -94,15 +103,14 @@ def simulate(
     notes = _notes(trace, machine)
     runner = ENGINES[engine](plan, trace)
     recorder = _Recorder(runner)
-    partial = False
-    try:
-        for start, _, done in windows(runner, trace, machine, window, batch, timeline):
+    with Interrupts() as interrupts:
+        for start, _, done in windows(runner, trace, machine, window, batch, timeline, interrupts):
             recorder.record(start, done)
             if progress is not None:
-                progress(done, total)
-    except KeyboardInterrupt:
-        partial = True
-        warnings.warn("interrupted: the result ends with the last finished window", stacklevel=2)
+                _report(progress, done, total, interrupts)
+        final = FinalPages(runner, machine)
+    if interrupts.noted:
+        warnings.warn(f"interrupted: the result ends before access {recorder.stop:,} of {total:,}", stacklevel=2)
     provenance: dict[str, object] = {
         "vswaplab": importlib.metadata.version("vswaplab"),
         "numpy": np.__version__,
@@ -116,47 +124,93 @@ def simulate(
         "seed": seed,
         "events": [asdict(event) for event in events],
         "engine": engine,
-        "partial": partial,
+        "partial": interrupts.noted,
         "notes": notes,
     }
-    return recorder.result(machine, provenance, timeline.table())
+    return recorder.result(machine, final, timeline.table(), provenance)
+
+
+def _report(progress: Progress, done: int, total: int, interrupts: Interrupts) -> None:
+    try:
+        progress(done, total)
+    except KeyboardInterrupt:  # between two windows nothing is half done
+        interrupts.noted = True
 
 
 def windows(
     runner: Engine,
-    trace: Trace,
+    trace: Workload,
     machine: Machine,
     window: int,
     batch: int | None = None,
     timeline: Timeline | None = None,
+    interrupts: Interrupts | None = None,
 ) -> Iterator[tuple[int, int, int]]:
     """Run a trace window by window.
 
     Yields
     ------
     start, stop, done : access index
-        ``done`` is the first access not processed; below ``stop`` the run is over.
+        ``done`` is the first access not processed; below ``stop`` the run is
+        over: memory ran out, or Ctrl-C was noted.
     """
+    interrupts = interrupts or Interrupts()
     timeline = timeline or Timeline((), machine, trace)
+    driver = _Driver(runner, trace, timeline, batch or window, interrupts)
     for start in range(0, len(trace), window):
         stop = min(start + window, len(trace))
-        done = _run_window(runner, timeline, start, stop, batch or window)
-        yield start, stop, done
+        done = driver.run_window(start, stop)
+        if done > start or not interrupts.noted:
+            yield start, stop, done
         if done < stop:
             return
 
 
-def _run_window(runner: Engine, timeline: Timeline, start: int, stop: int, batch: int) -> int:
-    at = start
-    while True:
-        timeline.apply(runner, at, stop)
-        if at == stop or runner.count["oom"]:
-            return at
-        end = min(at + batch, stop, timeline.next_at)
-        done = runner.run(at, end)
-        if done < end:
-            return done
-        at = end
+class _Driver:
+    # Calls an engine: up to the next event, the end of a piece, or as far as lasts a moment, so that Ctrl-C is heard.
+
+    def __init__(self, runner: Engine, trace: Workload, timeline: Timeline, batch: int, interrupts: Interrupts) -> None:
+        self.runner, self.timeline, self.batch, self.interrupts = runner, timeline, batch, interrupts
+        is_in_memory = isinstance(trace, Trace)  # then the engine has it already
+        self.pieces = iter(()) if is_in_memory else trace.pieces()
+        self.fed = len(trace) if is_in_memory else 0  # the first access that the engine lacks
+        self.step = min(1 << 10, runner.most_accesses)
+
+    def run_window(self, start: int, stop: int) -> int:
+        """Process accesses start..stop-1; return the index of the first one not processed."""
+        at = start
+        while not self.interrupts.noted and (at == stop or self._feed(at)):
+            self.timeline.apply(self.runner, at, stop)
+            if at == stop or self.runner.count["oom"]:
+                return at
+            end = min(at + self.batch, at + self.step, stop, self.timeline.next_at, self.fed)
+            done = self._call(at, end)
+            if done < end:
+                return done
+            at = end
+        return at
+
+    def _feed(self, at: int) -> bool:
+        # Whether access ``at`` could be brought into memory: not if polars, which hears Ctrl-C itself, broke off.
+        try:
+            while self.fed <= at:
+                piece = next(self.pieces)
+                self.runner.feed(piece)
+                self.fed = piece.start + len(piece)
+        except KeyboardInterrupt:
+            self.interrupts.noted = True
+            return False
+        return True
+
+    def _call(self, at: int, end: int) -> int:
+        began = time.perf_counter()
+        done = self.runner.run(at, end)
+        took = time.perf_counter() - began
+        if took > _SHORT:
+            self.step = max(1, (end - at) // 2)
+        elif took < _SHORT / 2:
+            self.step = min(2 * self.step, self.runner.most_accesses)
+        return done
 
 
 def whole_number(name: str, value: int | None, default: int) -> int:
@@ -175,7 +229,7 @@ def _seed(seed: int) -> int:
     return seed.__index__()
 
 
-def _notes(trace: Trace, machine: Machine) -> list[str]:
+def _notes(trace: Workload, machine: Machine) -> list[str]:
     kept = machine.dram.capacity_pages - machine.dram.high_pages
     if trace.recorder_k and kept <= trace.recorder_k:
         note = (
@@ -205,7 +259,14 @@ class _Recorder:
         self.rows.append([*runner.count.values(), *devices])
         self.occupancies.append(runner.occupancy())
 
-    def result(self, machine: Machine, provenance: dict[str, object], events: pl.DataFrame) -> Result:
+    @property
+    def stop(self) -> int:
+        """The first access not recorded."""
+        return self.spans[-1][1] if self.spans else 0
+
+    def result(
+        self, machine: Machine, final: FinalPages, events: pl.DataFrame, provenance: dict[str, object]
+    ) -> Result:
         rows = np.array(self.rows, np.int64).reshape(-1, len(self.names))
         spans = np.array(self.spans, np.int64).reshape(-1, 2)
         columns = {"epoch": np.arange(len(rows)), "start": spans[:, 0], "stop": spans[:, 1]}
@@ -213,8 +274,7 @@ class _Recorder:
         columns |= {name: counters[:, i] for i, name in enumerate(self.names)}
         epochs = add_times(_by_kind_of_device(pl.DataFrame(columns), len(machine.swapfiles)), machine)
         totals = {name: int(epochs[name].sum()) for name in (*COUNTER_NAMES, *TIMES)}
-        pages = _page_frame(self.runner.page_table(), machine)
-        return Result(totals, epochs, _tier_frame(spans[:, 1], self.occupancies, machine), pages, events, provenance)
+        return Result(totals, epochs, _tier_frame(spans[:, 1], self.occupancies, machine), final, events, provenance)
 
 
 def _by_kind_of_device(epochs: pl.DataFrame, n_files: int) -> pl.DataFrame:
@@ -260,38 +320,3 @@ def _tier_rows(seen: Occupancy, machine: Machine) -> list[tuple[str | int, ...]]
 
 def _whole_bytes(footprint: int) -> int:
     return -(-footprint >> SHARE_BITS)
-
-
-def _page_frame(table: PageTable, machine: Machine) -> pl.DataFrame:
-    is_resident = table.state == State.RESIDENT
-    backing = np.array([BACKING_OF_STATE.get(s, Backing.NONE) for s in State], np.uint8)[table.state]
-    if machine.zram is not None:
-        backing[(table.state == State.SWAPFILE) & (table.slot == len(machine.swapfiles))] = Backing.ZRAM
-    backing[is_resident & table.clean] = Backing.SWAPFILE
-    mappings = [MAPPING_OF_STATE.get(s) for s in State]
-    return pl.DataFrame(
-        {
-            "page": np.arange(table.state.size),
-            "is_resident": is_resident,
-            "backing": pl.Series(backing).replace_strict({b.value: b.name for b in Backing}, return_dtype=pl.String),
-            "mapping": pl.Series(table.state).replace_strict(
-                {s.value: mappings[s] for s in State}, return_dtype=pl.String
-            ),
-            "stored_bytes": table.stored_bytes,
-            "swap_device": _null_below_zero(table.slot),
-            "copy": pl.Series(np.where(table.slot < 0, 0, np.where(table.clean, 2, 1))).replace_strict(
-                {0: None, 1: "stale", 2: "valid"}, return_dtype=pl.String
-            ),
-            "content": table.content,
-            "mappers": table.mappers,
-            "mapped": table.mapped,
-            "has_second_chance": table.referenced,
-            "is_cache_only": table.cache_only,
-            "reclaim_rank": _null_below_zero(table.rank),
-        }
-    )
-
-
-def _null_below_zero(values: np.ndarray) -> pl.Series:
-    series = pl.Series(values)
-    return series.set(series < 0, None)

@@ -14,7 +14,7 @@ from vswaplab.engine.outcome import Drain, Engine, PageTable
 from vswaplab.machine.config import Machine, Zram
 from vswaplab.machine.layers import CLUSTER_SLOTS, metadata_bytes
 from vswaplab.machine.swapoff import METHODS, Method, Swapoff, resolve, swapoff_work
-from vswaplab.trace.trace import Trace
+from vswaplab.trace.trace import Workload
 
 _COLUMNS = {"at": pl.Int64, "event": pl.String, "device": pl.String, "method": pl.String} | dict.fromkeys(
     (
@@ -35,7 +35,7 @@ class Timeline:
     ----------
     events : sequence of Swapoff
     machine : Machine
-    trace : Trace
+    trace : Trace or TraceFile
 
     Raises
     ------
@@ -44,7 +44,7 @@ class Timeline:
         access behind the end.
     """
 
-    def __init__(self, events: Sequence[Swapoff], machine: Machine, trace: Trace) -> None:
+    def __init__(self, events: Sequence[Swapoff], machine: Machine, trace: Workload) -> None:
         if not isinstance(events, Sequence) or not all(isinstance(event, Swapoff) for event in events):
             raise InputError(f"events must be a list of vl.swapoff(...), got {events!r}")
         self.machine, self.trace = machine, trace
@@ -77,7 +77,7 @@ class Timeline:
 
     def _take_away(self, runner: Engine, event: Swapoff, device: int | None, method: Method) -> dict[str, object]:
         table = runner.page_table(is_ranked=False)
-        row = self._survey(table, device)
+        row, was_cache_only = self._survey(table, device), table.cache_only.copy()
         before = runner.count["reclaim_runs"]
         maps = method == "page-table"
         drain = runner.remove_cram(maps=maps) if device is None else runner.swapoff(device, maps=maps)
@@ -85,7 +85,7 @@ class Timeline:
         scan_ns = row[f"scan_{method.replace('-', '_')}_ns"]
         name = event.device if isinstance(event.device, str) else f"swapfile {event.device}"
         after = runner.page_table(is_ranked=False)  # a reclaim meanwhile may have taken some out again
-        cache_only = int(np.count_nonzero(after.cache_only & ~table.cache_only))
+        cache_only = int(np.count_nonzero(after.cache_only & ~was_cache_only))
         left = row.pop("virtual_slots_left") + cache_only
         return {
             "at": event.at, "event": "swapoff", "device": name, "method": method, **row, **asdict(drain),

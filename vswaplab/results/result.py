@@ -8,15 +8,30 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Protocol
 
 import polars as pl
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.parquet import write_frames
 
 _TABLES = ("epochs", "tiers", "pages", "events")
 _FORMAT = 2
+_SLICE = 1 << 20  # pages that are laid out as a table at once when a result is saved
+
+
+class Pages(Protocol):
+    """The final state of every page in a compact form."""
+
+    def __len__(self) -> int:
+        """Count the pages."""
+        ...
+
+    def frame(self, start: int, stop: int) -> pl.DataFrame:
+        """Lay out pages start..stop-1 as a table."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,8 +54,8 @@ class Result:
         tier's medium); of CRAM also ``multi_state_pages`` (some of their
         mappers have them mapped and some not), ``writable_pages`` (writable
         budget in use), ``zombie_pages`` and ``balloon_pages`` (held back).
-    pages : polars.DataFrame
-        One row per page at the end; ``state()`` returns it.
+    final : Pages or polars.DataFrame
+        What ``state()`` makes its table of.
     events : polars.DataFrame
         One row per device taken away: ``at`` (access), ``device``, ``method``;
         before it ``slots_in_use``, ``virtual_slots``, ``virtual_clusters``,
@@ -59,13 +74,18 @@ class Result:
     totals: dict[str, int]
     epochs: pl.DataFrame
     tiers: pl.DataFrame
-    pages: pl.DataFrame
+    final: Pages | pl.DataFrame
     events: pl.DataFrame
     provenance: dict[str, object]
 
     def __repr__(self) -> str:
         trace, n = self.provenance.get("trace"), self.totals.get("accesses", 0)
         return f"Result({trace!r}, {n:,} accesses, {self.epochs.height} epochs)"
+
+    @cached_property
+    def pages(self) -> pl.DataFrame:
+        """The table that ``state()`` returns; made when it is first asked for, about 100 bytes a page."""
+        return self.final if isinstance(self.final, pl.DataFrame) else self.final.frame(0, len(self.final))
 
     def state(self) -> pl.DataFrame:
         """Give the final state, one row per page.
@@ -124,13 +144,27 @@ class Result:
         return target
 
     def _write(self, folder: Path, extra: Mapping[str, str]) -> None:
-        for name in _TABLES:
-            with (folder / f"{name}.parquet").open("wb") as file:
-                cast(pl.DataFrame, getattr(self, name)).write_parquet(file)
+        for name in ("epochs", "tiers", "events"):
+            _write_table(getattr(self, name), folder / f"{name}.parquet")
+        self._write_pages(folder / "pages.parquet")
         for name, data in (("totals", self.totals), ("provenance", self.provenance | {"result_format": _FORMAT})):
             (folder / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
         for name, text in extra.items():
             (folder / name).write_text(text, encoding="utf-8")
+
+    def _write_pages(self, path: Path) -> None:
+        final = self.final
+        if isinstance(final, pl.DataFrame) or len(final) <= _SLICE:
+            _write_table(self.pages, path)
+            return
+        starts = range(0, len(final), _SLICE)
+        slices = (final.frame(start, min(start + _SLICE, len(final))) for start in starts)
+        write_frames(slices, path, final.frame(0, 0).schema)
+
+
+def _write_table(table: pl.DataFrame, path: Path) -> None:
+    with path.open("wb") as file:
+        table.write_parquet(file)
 
 
 def check_folder(folder: str | Path) -> None:
@@ -191,4 +225,4 @@ def load_result(folder: str | Path) -> Result:
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"the result in {source} is damaged ({reason}): run the simulation again") from None
-    return Result(totals=totals, **tables, provenance=provenance)
+    return Result(totals=totals, final=tables.pop("pages"), **tables, provenance=provenance)

@@ -1,19 +1,21 @@
 """What the workload asks for: accesses in time order and what pages contain."""
 
 from vswaplab.trace.corpus import Corpus, synthetic_corpus
-from vswaplab.trace.files import load_trace, save_trace, shipped_traces
+from vswaplab.trace.files import TraceFile, load_trace, open_trace, save_trace, shipped_traces, write_trace
 from vswaplab.trace.synthetic import collapse, drift, fork, loop, mixture, phases, prefork, scan, uniform, zipf
 from vswaplab.trace.trace import Trace
 
 __all__ = [
     "Corpus",
     "Trace",
+    "TraceFile",
     "collapse",
     "drift",
     "fork",
     "load_trace",
     "loop",
     "mixture",
+    "open_trace",
     "phases",
     "prefork",
     "save_trace",
@@ -21,5 +23,6 @@ __all__ = [
     "shipped_traces",
     "synthetic_corpus",
     "uniform",
+    "write_trace",
     "zipf",
 ]

@@ -3,20 +3,121 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.parquet import write_frames
 from vswaplab.base.paths import data_dir
+from vswaplab.trace.checks import access_column, at_least_zero, count, parallel, probability, whole_numbers
 from vswaplab.trace.corpus import Corpus
-from vswaplab.trace.trace import Trace
+from vswaplab.trace.trace import EMPTY, Piece, Trace, Workload, n_pages_of
+
+PIECE_ACCESSES = 1 << 20
+"""Accesses of a trace file that lie in memory at once: about 30 MB."""
+
+LARGE_ACCESSES = 1 << 24
+"""Accesses from which on the command line leaves a trace in its file."""
 
 _KEY = "vswaplab"
 _FORMAT = 1
+_COLUMNS: dict[str, type[pl.DataType]] = {
+    "page": pl.UInt32,
+    "op": pl.UInt8,
+    "repeat_reads": pl.UInt32,
+    "repeat_writes": pl.UInt32,
+    "mapper": pl.UInt8,
+}
+
+
+class TraceFile(Workload):
+    """A trace that stays in its file and is read piece by piece; ``open_trace`` makes it.
+
+    ``simulate``, ``risk``, ``metadata_along``, ``drift``, ``collapse`` and
+    ``save_trace`` take it like a ``Trace``. What it keeps in memory is a row of
+    the corpus for each page, 4 bytes.
+
+    Parameters
+    ----------
+    path : path
+    columns : sequence of str
+        The columns of the file that hold accesses.
+    n_accesses : int
+        How many of the file's it has.
+    piece_accesses : int
+    facts
+        As the keyword arguments of ``Trace``: n_pages, content, corpus,
+        redraw_probability, content_shifts, recorder_k, name, title.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        columns: Iterable[str],
+        n_accesses: int,
+        piece_accesses: int,
+        **facts: Any,  # noqa: ANN401 - those of Workload
+    ) -> None:
+        self.path, self.columns, self.piece_accesses = path, tuple(columns), piece_accesses
+        self._length = n_accesses
+        super().__init__(**facts)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def pieces(self) -> Iterator[Piece]:
+        """Read the accesses, a piece at a time.
+
+        Raises
+        ------
+        InputError
+            The file is damaged, or a value is out of range: names the access.
+        """
+        for start, frame in self._frames(self.columns):
+            yield Piece(start, **{name: self._checked(frame[name], start) for name in self.columns})  # type: ignore[arg-type]
+
+    def head(self, n_accesses: int) -> Self:
+        """Cut the trace after its first accesses; pages and contents stay as they are."""
+        return self._with(n_accesses=min(count("n_accesses", n_accesses), len(self)))
+
+    def like(self, **changes: object) -> Self:
+        """Make a trace of the same accesses that differs in the facts given, and in nothing else."""
+        return self._with(**changes)
+
+    def _with(self, **changes: object) -> Self:
+        names = (
+            "columns", "piece_accesses", "n_pages", "content", "corpus", "redraw_probability", "content_shifts",
+            "recorder_k", "name", "title",
+        )  # fmt: skip
+        arguments = {name: getattr(self, name) for name in names} | {"n_accesses": len(self)}
+        return type(self)(self.path, **arguments | changes)
+
+    def _arrays(self, name: str) -> Iterable[NDArray[np.generic]]:
+        if name not in _COLUMNS:
+            return super()._arrays(name)
+        if name not in self.columns or (name.startswith("repeat") and not any(a.any() for a in self._column(name))):
+            return ()
+        return self._column(name)
+
+    def _column(self, name: str) -> Iterator[NDArray[np.int32]]:
+        for start, frame in self._frames([name]):
+            yield self._checked(frame[name], start)
+
+    def _checked(self, column: pl.Series, start: int) -> NDArray[np.int32]:
+        values = _whole_column(self.path, column)
+        with _named(self.path):
+            return access_column(column.name, values, self.n_pages, start)
+
+    def _frames(self, names: Iterable[str]) -> Iterator[tuple[int, pl.DataFrame]]:
+        return _frames(self.path, list(names), len(self), self.piece_accesses)
 
 
 def shipped_traces() -> pl.DataFrame:
@@ -59,7 +160,8 @@ def load_trace(path: str | Path) -> Trace:
 
     A trace at ``traces/NAME.parquet`` takes its contents from
     ``corpus/NAME.parquet`` beside that folder; one without gets made-up
-    contents (``synthetic_corpus``).
+    contents (``synthetic_corpus``). For a trace larger than memory there is
+    ``open_trace``.
 
     Parameters
     ----------
@@ -73,70 +175,171 @@ def load_trace(path: str | Path) -> Trace:
         dtype, a value out of range.
     """
     source = find_trace(path)
-    table, about = _read(source, "trace"), _metadata(source)
-    for column in ("page", "op"):
-        if column not in table.columns:
-            raise InputError(f"{source} has no column {column!r}: a trace needs page and op (see the data dictionary)")
-    for column in ("page", "op", "repeat_reads", "repeat_writes", "mapper"):
-        if column in table.columns and not table[column].dtype.is_integer():
-            raise InputError(f"{source} column {column!r} is {table[column].dtype}: it must hold whole numbers")
-        if column in table.columns and table[column].null_count():
-            raise InputError(f"{source} column {column!r} has missing values: every access needs one")
-    optional = {
-        name: table[name].to_numpy() for name in ("repeat_reads", "repeat_writes", "mapper") if name in table.columns
+    about = _metadata(source)
+    table = _polars(source, "trace", lambda: pl.read_parquet(source))
+    arrays: dict[str, Any] = {
+        name: _whole_column(source, table[name]) for name in _columns(source, table.schema, table.height)
     }
-    n_pages = about.get("n_pages")
-    corpus_path = source.parent.parent / "corpus" / source.name
-    corpus, content = _load_corpus(corpus_path, cast("int | None", n_pages), table)
-    try:
-        return Trace(
-            table["page"].to_numpy(),
-            table["op"].to_numpy(),
-            n_pages=cast("int | None", n_pages),
-            content=content,
-            corpus=corpus,
-            mappers=cast("list[int] | None", about.get("mappers")),
-            redraw_probability=cast(float, about.get("redraw_probability", 0.0)),
-            recorder_k=cast(int, about.get("k", 0)),
-            name=str(about.get("name", source.stem)),
-            title=str(about.get("title", "")),
-            repeat_reads=optional.get("repeat_reads"),
-            repeat_writes=optional.get("repeat_writes"),
-            mapper=optional.get("mapper"),
-        )
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from None
+    facts = _facts(source, about, int(arrays["page"].max()))
+    with _named(source):
+        return Trace(**arrays, mappers=cast("list[int] | None", about.get("mappers")), **facts)
 
 
-def save_trace(trace: Trace, path: str | Path) -> Path:
+def open_trace(path: str | Path, *, piece_accesses: int = PIECE_ACCESSES) -> TraceFile:
+    """Open a trace that need not fit into memory.
+
+    Runs give the same result as with ``load_trace``, bit for bit. The file is
+    read once to check it, a piece at a time, and again by every run.
+
+    Parameters
+    ----------
+    path : path
+        A Parquet file, or the name of a shipped trace. Its row groups should
+        be smaller than a piece, as those of ``save_trace`` and ``write_trace``
+        are: one is decoded as a whole.
+    piece_accesses : accesses
+        How many lie in memory at once. It changes no number.
+
+    Returns
+    -------
+    trace : TraceFile
+
+    Raises
+    ------
+    InputError
+        As ``load_trace``; also a trace of several mappers, whose copies only
+        the whole stream tells.
+    """
+    source, piece = find_trace(path), count("piece_accesses", piece_accesses)
+    about = _metadata(source)
+    schema, n_accesses = _polars(source, "trace", lambda: _shape(source))
+    columns = _columns(source, schema, n_accesses)
+    if "mapper" in columns or about.get("mappers") is not None:
+        raise InputError(f"{source} is a trace of several mappers, which only a whole stream tells: use vl.load_trace")
+    largest = 0
+    if about.get("n_pages") is None:
+        pieces = _frames(source, ["page"], n_accesses, piece)
+        largest = max(int(_whole_column(source, frame["page"]).max()) for _, frame in pieces)
+    facts = _facts(source, about, largest)
+    with _named(source):
+        trace = TraceFile(source, columns=columns, n_accesses=n_accesses, piece_accesses=piece, **facts)
+    trace.digest  # noqa: B018 - reads and checks every access
+    return trace
+
+
+def load_or_open(path: str | Path) -> Trace | TraceFile:
+    """Read a trace as ``load_trace`` does, or a large one as ``open_trace`` does: the numbers are the same."""
+    source = find_trace(path)
+    schema, n_accesses = _polars(source, "trace", lambda: _shape(source))
+    return open_trace(source) if n_accesses > LARGE_ACCESSES and "mapper" not in schema else load_trace(source)
+
+
+def save_trace(trace: Trace | TraceFile, path: str | Path) -> Path:
     """Write a trace's accesses as Parquet; contents stay with the corpus.
 
     Returns
     -------
     path : Path
     """
-    columns = {"page": trace.page.astype(np.uint32), "op": trace.op}
-    for name in ("repeat_reads", "repeat_writes", "mapper"):
-        values = getattr(trace, name)
-        if values is not None:
-            columns[name] = values if name == "mapper" else values.astype(np.uint32)
-    about = {
-        "format": _FORMAT,
-        "kind": "trace",
-        "name": trace.name,
-        "title": trace.title,
-        "n_pages": trace.n_pages,
-        "n_records": len(trace),
-        "n_accesses": len(trace),
-        "k": trace.recorder_k,
-        "redraw_probability": trace.redraw_probability,
-    }
+    about = _about(trace.n_pages, trace.name, trace.title, trace.redraw_probability, trace.recorder_k)
+    about |= {"n_records": len(trace), "n_accesses": len(trace)}
     if trace.mappers is not None:
         about["mappers"] = trace.mappers.tolist()
-    target = Path(path)
+    pieces = ({name: getattr(piece, name) for name in trace.columns} for piece in trace.pieces())
+    return _write(pieces, trace.columns, Path(path), about)
+
+
+def write_trace(
+    pieces: Iterable[Mapping[str, ArrayLike]],
+    path: str | Path,
+    *,
+    n_pages: int,
+    name: str | None = None,
+    title: str = "",
+    redraw_probability: float = 0.0,
+    recorder_k: int = 0,
+) -> Path:
+    """Write a trace that need not fit into memory, piece by piece.
+
+    Parameters
+    ----------
+    pieces : iterable of mappings
+        Accesses in time order: ``page``, ``op`` and optionally
+        ``repeat_reads``, ``repeat_writes``, each an array (n_accesses,) as in
+        ``Trace``; the same names in every piece.
+    path : path
+    n_pages, name, title, redraw_probability, recorder_k
+        As in ``Trace``; the default name is the file's.
+
+    Returns
+    -------
+    path : Path
+
+    Raises
+    ------
+    InputError
+        No access at all, a piece with other names or arrays of different
+        length, a value out of range (names the access), a full disk. Nothing
+        is left behind then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> pieces = ({"page": np.arange(4) + 4 * k, "op": np.ones(4, np.uint8)} for k in range(100))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     open_trace(write_trace(pieces, f"{folder}/scan.parquet", n_pages=400))
+    TraceFile('scan', 400 accesses, 400 pages)
+    """
+    target, n_pages = Path(path), count("n_pages", n_pages)
+    about = _about(n_pages, target.stem if name is None else name, title, redraw_probability, recorder_k)
+    rest = iter(pieces)
+    first = next(rest, None)
+    if first is None:
+        raise InputError(EMPTY)
+    columns = [column for column in _COLUMNS if column in first and column != "mapper"]
+    return _write(_checked_pieces(chain([first], rest), columns, n_pages), columns, target, about)
+
+
+def _checked_pieces(
+    pieces: Iterable[Mapping[str, ArrayLike]], columns: list[str], n_pages: int
+) -> Iterator[Mapping[str, NDArray[np.int32]]]:
+    at = 0
+    for piece in pieces:
+        if set(piece) != set(columns) or not {"page", "op"} <= set(columns):
+            raise InputError(
+                f"the piece from access {at} on has {', '.join(map(str, piece))}: every piece needs page and op, "
+                f"may have repeat_reads and repeat_writes, and has the names of the first"
+            )
+        length = whole_numbers("page", piece["page"]).size
+        arrays = {name: parallel(name, piece[name], length) for name in columns}
+        yield {name: access_column(name, array, n_pages, at) for name, array in arrays.items()}
+        at += length
+    if not at:
+        raise InputError(EMPTY)
+
+
+def _about(n_pages: int, name: str, title: str, redraw_probability: float, recorder_k: int) -> dict[str, object]:
+    return {
+        "format": _FORMAT,
+        "kind": "trace",
+        "name": name,
+        "title": title or name,
+        "n_pages": n_pages,
+        "k": at_least_zero("recorder_k", recorder_k),
+        "redraw_probability": probability(redraw_probability),
+    }
+
+
+def _write(
+    pieces: Iterable[Mapping[str, NDArray[np.generic]]], columns: Sequence[str], target: Path, about: dict[str, object]
+) -> Path:
+    schema = {name: _COLUMNS[name] for name in columns}
+    frames = (
+        pl.DataFrame(piece).select(pl.col(name).cast(dtype) for name, dtype in schema.items()) for piece in pieces
+    )
     partial = target.with_name(f".{target.name}.part")
     try:
-        pl.DataFrame(columns).write_parquet(partial, metadata={_KEY: json.dumps(about)})
+        write_frames(frames, partial, schema, {_KEY: json.dumps(about)})
         partial.replace(target)
     except (OSError, pl.exceptions.PolarsError) as error:  # polars has its own error for a full disk
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
@@ -146,31 +349,90 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     return target
 
 
-def _read(path: Path, kind: str) -> pl.DataFrame:
+# What a file says ------------------------------------------------------------------------------
+
+
+_T = TypeVar("_T")
+
+
+def _polars(path: Path, kind: str, read: Callable[[], _T]) -> _T:
     try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+        return read()
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot read the {kind} {path}: not a whole Parquet file ({reason}); copy it again") from None
 
 
-def _metadata(path: Path) -> dict[str, object]:
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        about = json.loads(pl.read_parquet_metadata(path).get(_KEY, "{}"))
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"cannot read {path}: not a whole Parquet file ({reason}); copy it again") from None
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _metadata(path: Path) -> dict[str, object]:
+    about = _polars(path, "trace", lambda: json.loads(pl.read_parquet_metadata(path).get(_KEY, "{}")))
     if not isinstance(about, dict) or not isinstance(about.get("k", 0), int):
         raise InputError(f"{path}: its vswaplab metadata is damaged ({about!r}): write it again with save_trace")
     return cast("dict[str, object]", about)
 
 
-def _load_corpus(
-    path: Path, n_pages: int | None, table: pl.DataFrame
-) -> tuple[Corpus | None, NDArray[np.int32] | None]:
+def _shape(path: Path) -> tuple[Mapping[str, pl.DataType], int]:
+    scan = pl.scan_parquet(path, glob=False)
+    return scan.collect_schema(), scan.select(pl.len()).collect().item()
+
+
+def _frames(path: Path, names: Iterable[str], length: int, piece: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    # A slice of a scan decodes the row groups it lies in and no other: time and memory do not grow with the file.
+    scan = pl.scan_parquet(path, glob=False).select(names)
+    for start in range(0, length, piece):
+        stretch = scan.slice(start, min(piece, length - start))
+        frame = _polars(path, "trace", stretch.collect)
+        if frame.height < min(piece, length - start):
+            raise InputError(f"{path} became shorter while it was read: copy it again, then run again")
+        yield start, frame
+
+
+def _columns(path: Path, schema: Mapping[str, pl.DataType], length: int) -> list[str]:
+    for name in ("page", "op"):
+        if name not in schema:
+            raise InputError(f"{path} has no column {name!r}: a trace needs page and op (see the data dictionary)")
+    columns = [name for name in _COLUMNS if name in schema]
+    for name in columns:
+        if not schema[name].is_integer():
+            raise InputError(f"{path} column {name!r} is {schema[name]}: it must hold whole numbers")
+    if not length:
+        raise InputError(f"{path}: {EMPTY}")
+    return columns
+
+
+def _whole_column(path: Path, column: pl.Series) -> NDArray[np.integer]:
+    if column.null_count():
+        raise InputError(f"{path} column {column.name!r} has missing values: every access needs one")
+    return column.to_numpy()
+
+
+def _facts(path: Path, about: Mapping[str, object], largest: int) -> dict[str, Any]:
+    # Everything a trace file tells but its accesses; ``largest``: page number, for one that does not say n_pages.
+    with _named(path):
+        n_pages = n_pages_of(largest) if about.get("n_pages") is None else count("n_pages", about["n_pages"])
+    corpus, content = _load_corpus(path.parent.parent / "corpus" / path.name, n_pages)
+    return {
+        "n_pages": n_pages,
+        "content": content,
+        "corpus": corpus,
+        "redraw_probability": about.get("redraw_probability", 0.0),
+        "recorder_k": about.get("k", 0),
+        "name": str(about.get("name", path.stem)),
+        "title": str(about.get("title", "")),
+    }
+
+
+def _load_corpus(path: Path, n_pages: int) -> tuple[Corpus | None, NDArray[np.int32] | None]:
     if not path.is_file():
         return None, None
-    rows = _read(path, "corpus")
+    rows = _polars(path, "corpus", lambda: pl.read_parquet(path))
     for column in ("page", "moment", "region"):
         if column not in rows.columns:
             raise InputError(f"{path} has no column {column!r}: see the data dictionary")
@@ -179,11 +441,8 @@ def _load_corpus(
     pages = rows["page"].to_numpy().astype(np.int64)
     if pages.size and pages.min() < 0:
         raise InputError(f"{path} has page {pages.min()}: pages are numbered from 0")
-    n = n_pages if n_pages is not None else int(table["page"].cast(pl.Int64).max() or 0) + 1  # type: ignore[arg-type]
-    try:
-        return Corpus(rows), _first_content(pages, rows["moment"].to_numpy(), n)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    with _named(path):
+        return Corpus(rows), _first_content(pages, rows["moment"].to_numpy(), n_pages)
 
 
 def _first_content(page: NDArray[np.int64], moment: NDArray[np.integer], n_pages: int) -> NDArray[np.int32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,7 @@ from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.trace.corpus import Corpus, stretched, synthetic_corpus
 from vswaplab.trace.sharing import MAX_MAPPERS
-from vswaplab.trace.trace import Trace, default_content
+from vswaplab.trace.trace import Trace, Workload, default_content
 
 
 def _check(n_pages: int, n_accesses: int, write_share: float) -> None:
@@ -363,7 +365,10 @@ def _family(
     )
 
 
-def collapse(trace: Trace, *, at: int, factor: float = 2.0) -> Trace:
+AnyTrace = TypeVar("AnyTrace", bound=Workload)
+
+
+def collapse(trace: AnyTrace, *, at: int, factor: float = 2.0) -> AnyTrace:
     """Let compressibility collapse: from one access on, what is touched first or redrawn is larger.
 
     Pages keep what they hold until a write redraws it, so a trace whose
@@ -372,7 +377,7 @@ def collapse(trace: Trace, *, at: int, factor: float = 2.0) -> Trace:
 
     Parameters
     ----------
-    trace
+    trace : Trace or TraceFile
     at : access index
     factor : float
         Compressed size after over before; sizes end at 4096 bytes.
@@ -380,12 +385,12 @@ def collapse(trace: Trace, *, at: int, factor: float = 2.0) -> Trace:
     return _shifted(trace, [(at, factor)])
 
 
-def drift(trace: Trace, *, start: int, stop: int, factor: float = 2.0, steps: int = 8) -> Trace:
+def drift(trace: AnyTrace, *, start: int, stop: int, factor: float = 2.0, steps: int = 8) -> AnyTrace:
     """Let compressibility drift: like ``collapse``, but in equal steps between two accesses.
 
     Parameters
     ----------
-    trace
+    trace : Trace or TraceFile
     start, stop : access index
         The first step comes at ``start``, the last before ``stop``.
     factor : float
@@ -400,7 +405,7 @@ def drift(trace: Trace, *, start: int, stop: int, factor: float = 2.0, steps: in
     return _shifted(trace, [(start + (stop - start) * k // steps, factor ** ((k + 1) / steps)) for k in range(steps)])
 
 
-def _shifted(trace: Trace, changes: list[tuple[int, float]]) -> Trace:
+def _shifted(trace: AnyTrace, changes: list[tuple[int, float]]) -> AnyTrace:
     if trace.content_shifts:
         raise InputError(f"{trace!r} drifts or collapses already: start from the trace it was made of")
     n_rows = len(trace.corpus)

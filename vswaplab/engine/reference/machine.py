@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from vswaplab.base.backing import Op, State
 from vswaplab.base.draws import CHOICE, REDRAW, draw
-from vswaplab.engine.plan import CramPlan
+from vswaplab.engine.plan import CramPlan, Plan
 from vswaplab.engine.reference.drain import Drains
 from vswaplab.engine.reference.memory import CRAM_MAPPED
+from vswaplab.trace.trace import Piece, Trace, Workload
 
 _FAULTS = {
     State.NONE: "first_touch",
@@ -23,8 +24,19 @@ class Reference(Drains):
     Parameters
     ----------
     plan : Plan
-    trace : Trace
+    trace : Trace or TraceFile
     """
+
+    most_accesses = 1 << 12
+
+    def __init__(self, plan: Plan, trace: Workload) -> None:
+        super().__init__(plan, trace)
+        if isinstance(trace, Trace):
+            self.feed(next(trace.pieces()))
+
+    def feed(self, piece: Piece) -> None:
+        """Take the accesses that come next."""
+        self.piece = piece
 
     def run(self, start: int, stop: int) -> int:
         """Process accesses start..stop-1; return the index of the first one not processed."""
@@ -36,9 +48,10 @@ class Reference(Drains):
 
     def access(self, index: int) -> bool:
         """Serve one access; False if the machine ran out of memory before it."""
-        op = Op(int(self.trace.op[index]))
-        mapper = 0 if self.trace.mapper is None else int(self.trace.mapper[index])
-        page = self.own.get((int(self.trace.page[index]), mapper), int(self.trace.page[index]))
+        piece, place = self.piece, index - self.piece.start
+        op, page = Op(int(piece.op[place])), int(piece.page[place])
+        mapper = 0 if piece.mapper is None else int(piece.mapper[place])
+        page = self.own.get((page, mapper), page)
         wants_own = op != Op.FREE and self._wants_own(page, op, mapper)
         if (wants_own or self._needs_frame(page, op)) and self._free_pages() <= self.plan.low:
             self.reclaim()
@@ -182,8 +195,9 @@ class Reference(Drains):
         self.cram[page] = new
 
     def _repeats(self, index: int, page: int | None) -> None:
-        reads = 0 if self.trace.repeat_reads is None else int(self.trace.repeat_reads[index])
-        writes = 0 if self.trace.repeat_writes is None else int(self.trace.repeat_writes[index])
+        piece, place = self.piece, index - self.piece.start
+        reads = 0 if piece.repeat_reads is None else int(piece.repeat_reads[place])
+        writes = 0 if piece.repeat_writes is None else int(piece.repeat_writes[place])
         state = State.NONE if page is None else self._state(page)
         if state == State.RESIDENT:
             self.count["repeat_dram"] += reads + writes

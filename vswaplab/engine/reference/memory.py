@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vswaplab.base.backing import State
 from vswaplab.engine.outcome import Occupancy, PageTable
 from vswaplab.engine.plan import CramPlan, Plan
 from vswaplab.results.counters import COUNTER_NAMES
 from vswaplab.trace.sharing import MAX_MAPPERS
-from vswaplab.trace.trace import Trace
+from vswaplab.trace.trace import Workload
 
 CRAM_MAPPED = (State.CRAM_SOFTLEAF, State.CRAM_READONLY, State.CRAM_WRITABLE)
 """States of a page on the device that is not lost."""
@@ -27,10 +31,10 @@ class Memory:
     Parameters
     ----------
     plan : Plan
-    trace : Trace
+    trace : Trace or TraceFile
     """
 
-    def __init__(self, plan: Plan, trace: Trace) -> None:
+    def __init__(self, plan: Plan, trace: Workload) -> None:
         self.plan, self.trace = plan, trace
         self.count = dict.fromkeys(COUNTER_NAMES, 0)
         self.device_in = [0] * len(plan.slots_of_device)
@@ -208,7 +212,7 @@ class Memory:
         )
 
     def page_table(self, *, is_ranked: bool = True) -> PageTable:
-        """Lay the final state out as arrays."""
+        """Lay the state out as arrays."""
         table = PageTable.empty(self.trace.first_content)
         for page, state in self.state.items():
             table.state[page] = state
@@ -234,11 +238,14 @@ class Memory:
             table.zram_level[page] = where
         table.cache_only[list(self.cache_only)] = True
         poisoned = [page for page in self.cram if self.state[page] == State.CRAM_POISONED]
-        for queue in (self.resident, self._coldest_cram(), self.pool) if is_ranked else ():
-            for rank, page in enumerate(queue):
-                table.rank[page] = rank
         assert not any(table.stored_bytes[page] for page in poisoned)
-        return table
+        return replace(table, rank=self._ranks()) if is_ranked else table
+
+    def _ranks(self) -> NDArray[np.int32]:
+        rank = np.full(self.trace.first_content.size, -1, np.int32)
+        for queue in (self.resident, self._coldest_cram(), self.pool):
+            rank[list(queue)] = np.arange(len(queue))
+        return rank
 
     def check(self) -> None:
         """Assert the invariants of the model (model.md section 6, item 2)."""

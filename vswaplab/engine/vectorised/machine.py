@@ -15,7 +15,7 @@ from vswaplab.engine.vectorised.states import CRAM_POISONED, CRAM_WRITABLE, FREE
 from vswaplab.engine.vectorised.stream import stream_of
 from vswaplab.engine.vectorised.window import Window, classify, classify_again
 from vswaplab.engine.vectorised.zram import zram_pass
-from vswaplab.trace.trace import Trace
+from vswaplab.trace.trace import Piece, Workload
 
 _MIN_WINDOW, _MAX_WINDOW = 256, 1 << 16
 _MANY_DOUBTS = 500
@@ -27,10 +27,12 @@ class Vectorised:
     Parameters
     ----------
     plan : Plan
-    trace : Trace
+    trace : Trace or TraceFile
     """
 
-    def __init__(self, plan: Plan, trace: Trace) -> None:
+    most_accesses = 1 << 16
+
+    def __init__(self, plan: Plan, trace: Workload) -> None:
         self.plan, self.trace = plan, stream_of(trace)
         self.mem = Memory(plan, self.trace)
         self.count = self.mem.count
@@ -38,6 +40,10 @@ class Vectorised:
         self._window = 1 << 12
         self._ticked = 0  # the access before which periodic events last ran
         self._reclaimed = -1  # the access that has had its reclaim
+
+    def feed(self, piece: Piece) -> None:
+        """Take the accesses that come next."""
+        self.trace.feed(piece)
 
     def run(self, start: int, stop: int) -> int:
         """Process accesses start..stop-1; return the index of the first one not processed."""
@@ -113,7 +119,8 @@ class Vectorised:
 
     def _one(self, at: int, window: Window) -> None:
         # What only the writable budget makes possible: poison, sigbus, a zombie reaped at once.
-        mem, page, op = self.mem, int(self.trace.page[at]), int(self.trace.op[at])
+        mem, place = self.mem, at - self.trace.start
+        page, op = int(self.trace.page[place]), int(self.trace.op[place])
         pages = np.array([page])
         was = int(mem.states(pages)[0])
         self.count["accesses"] += 1
@@ -130,7 +137,7 @@ class Vectorised:
             assert window.row is not None  # only a write that draws can grow
             self._overrun(pages, was, int(window.row[0]))
         for repeats in (self.trace.repeat_reads, self.trace.repeat_writes):
-            self.count["repeat_unserved"] += 0 if repeats is None else int(repeats[at])
+            self.count["repeat_unserved"] += 0 if repeats is None else int(repeats[place])
 
     def _forget(self, pages: Pages) -> None:
         mem = self.mem
@@ -170,5 +177,5 @@ class Vectorised:
         return self.mem.occupancy()
 
     def page_table(self, *, is_ranked: bool = True) -> PageTable:
-        """Lay the final state out as arrays."""
+        """Lay the state out as arrays: the engine's own, where it has them."""
         return self.mem.page_table(is_ranked=is_ranked)

@@ -12,10 +12,13 @@ the complement of its state (below 0).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.engine.outcome import Occupancy, PageTable
+from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, NONE, RESIDENT, ZSWAP
 from vswaplab.engine.vectorised.stream import Stream
@@ -26,6 +29,8 @@ LAST_RUNG = 3
 
 FIRST, SECOND, BACKING = range(3)
 """Where a zram page lies: under the first or second compressor, or on the backing device."""
+
+_BLOCK = 1 << 20  # pages or entries gone through at once where all of them are
 
 Pages = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -143,9 +148,10 @@ class Memory:
         if n > self._ids.size:
             self._ids, self._words = np.empty(n, np.int64), np.empty(n, np.int32)
         ids, word = self._ids[:n], self._words[:n]
-        ids[:] = self.trace.page[start:stop]
+        stretch = slice(start - self.trace.start, stop - self.trace.start)
+        ids[:] = self.trace.page[stretch]
         self.word.take(ids, out=word, mode="clip")
-        return ids, self.trace.op[start:stop], word
+        return ids, self.trace.op[stretch], word
 
     def touch(self, pages: NDArray[np.integer]) -> None:
         """Make resident pages the most recent, in the order given."""
@@ -157,7 +163,10 @@ class Memory:
 
     def all_states(self) -> NDArray[np.uint8]:
         """Say where every page is."""
-        return state_of_word(self.word)
+        state = np.empty(self.word.size, np.uint8)
+        for start in range(0, state.size, _BLOCK):
+            state[start : start + _BLOCK] = state_of_word(self.word[start : start + _BLOCK])
+        return state
 
     def move(self, pages: Pages, state: NDArray[np.uint8] | int) -> None:
         """Put pages in states other than resident."""
@@ -445,28 +454,32 @@ class Memory:
         return int(np.count_nonzero(is_partly & (self.word == ~CRAM_READONLY)))
 
     def page_table(self, *, is_ranked: bool) -> PageTable:
-        """Lay the final state out as arrays."""
+        """Lay the state out as arrays: the engine's own, where it has them."""
         state = self.all_states()
-        rank = np.full(state.size, -1, np.int64)
-        if is_ranked:
-            self._rank(rank)
+        n = state.size
         is_stored = (state == ZSWAP) | (state >= CRAM_SOFTLEAF)
-        level = np.zeros(state.size, np.uint8)
         if self.plan.zram:
             is_stored |= (self.slot == self.plan.zram_device) & self.clean
-            level = self.zram_level.copy()
         return PageTable(
-            state, self.content.copy(), np.where(is_stored, self.stored, 0).astype(np.int32), self.slot.copy(),
-            self.clean.copy(), self.referenced & (state == ZSWAP), self.mappers.copy(),
-            self.mapped_by(np.arange(rank.size)), self.cache_only.copy(), level, rank,
+            state, self.content, self.stored * is_stored, self.slot, self.clean, self.referenced & (state == ZSWAP),
+            self.mappers, self._mapped(state), self.cache_only,
+            self.zram_level if self.plan.zram else constant(0, n, np.uint8),
+            self._ranks() if is_ranked else constant(-1, n, np.int32),
         )  # fmt: skip
 
-    def _rank(self, rank: NDArray[np.int64]) -> None:
+    def _ranks(self) -> NDArray[np.int32]:
+        rank = np.full(self.word.size, -1, np.int32)
         for in_cram in (False, True):
-            pages, _ = self.coldest(0, self.log.length, rank.size, in_cram=in_cram)
-            rank[pages] = np.arange(pages.size)
-        pages = self.live_queue(0)
-        rank[pages] = np.arange(pages.size)
+            _number(rank, self.log, partial(self._is_live, in_cram=in_cram))
+        _number(rank, self.queue, self.is_queued)
+        return rank
+
+    def _mapped(self, state: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self.plan.cram is None:
+            return constant(0, state.size, np.uint8)
+        mapped: NDArray[np.uint8] = (state == CRAM_WRITABLE) * self.mappers
+        mapped += (state == CRAM_READONLY) * (self.mappers if self.trace.shares is None else self.readonly)
+        return mapped
 
     def mapped_by(self, pages: Pages) -> NDArray[np.uint8]:
         """Give the mappers that have each CRAM page mapped, one bit each."""
@@ -485,6 +498,16 @@ class Memory:
         places = np.arange(hand, hand + entries.size, dtype=np.int32)
         is_live: Mask = (self.place.take(entries) == places) & (self.word.take(entries) == ~ZSWAP)
         return is_live
+
+
+def _number(rank: NDArray[np.int32], log: Log, is_live: Callable[[Pages, int], Mask]) -> None:
+    # Give the live entries of a log their numbers, in order.
+    n = 0
+    for start in range(0, log.length, _BLOCK):
+        entries = log.entries[start : min(start + _BLOCK, log.length)].astype(np.int64)
+        pages = entries[is_live(entries, start)]
+        rank[pages] = np.arange(n, n + pages.size)
+        n += pages.size
 
 
 def log_room(n_pages: int) -> int:

@@ -241,7 +241,8 @@ def _count_repeats(mem: Memory, window: Window, special: Special) -> None:
     # Priced where the page lies after the record: DRAM unless the record was served in CRAM or was a free.
     in_cram = at[(outcome == SOFT_FAULT) | (outcome == CRAM_READ) | (outcome == CRAM_WRITE) | (outcome == MADE_WRITABLE)]
     unserved = np.flatnonzero(window.op[: window.stop] >= FREE)
-    stretch = slice(window.start, window.start + window.stop)
+    first = window.start - mem.trace.start
+    stretch = slice(first, first + window.stop)
     for repeats, cram_name in (
         (mem.trace.repeat_reads, "repeat_cram_read"),
         (mem.trace.repeat_writes, "repeat_cram_write"),

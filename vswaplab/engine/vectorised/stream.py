@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vswaplab.engine.plan import Plan
 from vswaplab.trace.corpus import Corpus
-from vswaplab.trace.trace import Trace
+from vswaplab.trace.trace import Piece, Trace, Workload
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,13 @@ class Shares:
     """Pages of one mapper's address space."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stream:
-    """Parallel arrays of accesses, and what each page contains when first touched."""
+    """Parallel arrays of accesses, and what each page contains when first touched.
+
+    Of a trace that is read piece by piece they hold one piece: access ``start``
+    and what follows it. Where several mappers share pages there is one piece.
+    """
 
     page: NDArray[np.int32]
     op: NDArray[np.uint8]
@@ -46,6 +50,12 @@ class Stream:
     """(n_shifts,) accesses from which contents are shifted."""
     shift_by: NDArray[np.int32]
     """(n_shifts + 1,) rows they are shifted by before the first, after it, and so on."""
+    start: int = 0
+
+    def feed(self, piece: Piece) -> None:
+        """Take the accesses that come next in place of those there were."""
+        self.start, self.page, self.op = piece.start, piece.page, piece.op
+        self.repeat_reads, self.repeat_writes = piece.repeat_reads, piece.repeat_writes
 
     def first_rows(self, pages: NDArray[np.int64], accesses: NDArray[np.int64]) -> NDArray[np.int32]:
         """Give the contents that pages have when accesses touch them first."""
@@ -67,18 +77,17 @@ class Stream:
         return self.repeat_reads is not None or self.repeat_writes is not None
 
 
-def stream_of(trace: Trace) -> Stream:
-    """Lay a trace out for the engine."""
+def stream_of(trace: Workload) -> Stream:
+    """Lay a trace out for the engine; one that is read piece by piece is there without its accesses."""
     sharing, n_pages = trace.sharing, trace.n_pages
-    repeats = (trace.repeat_reads, trace.repeat_writes)
     shift_at = np.array([at for at, _ in trace.content_shifts], np.int64)
     shift_by = np.array([0, *(by for _, by in trace.content_shifts)], np.int32)
     shift = (shift_at, shift_by)
+    piece = next(trace.pieces()) if isinstance(trace, Trace) else Piece(0, np.empty(0, np.int32), np.empty(0, np.uint8))
+    repeats = (piece.repeat_reads, piece.repeat_writes)
     if sharing is None:
         mappers = np.ones(n_pages, np.uint8) if trace.mappers is None else trace.mappers
-        return Stream(
-            trace.page, trace.op, n_pages, trace.content, trace.corpus, *repeats, mappers, None, shift_at, shift_by
-        )
+        return Stream(piece.page, piece.op, n_pages, trace.content, trace.corpus, *repeats, mappers, None, *shift)
     mapper = np.zeros(len(trace), np.uint8) if trace.mapper is None else trace.mapper
     shares = Shares(
         bit=(np.uint8(1) << mapper).astype(np.uint8),

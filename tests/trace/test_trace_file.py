@@ -1,0 +1,299 @@
+"""A trace that stays in its file gives the same digest, the same errors and the same result, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+import vswaplab as vl
+from vswaplab.trace import files
+from vswaplab.trace.trace import Trace
+
+CORPUS = vl.synthetic_corpus(n_regions=3, seed=5)
+KEEP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+
+
+def machine(n_pages: int) -> vl.Machine:
+    return vl.preset("four-tiers", max(n_pages, 16))
+
+
+def in_row_groups(trace: vl.Trace, path: Path, rows: int) -> Path:
+    """Write a trace with row groups of so many rows."""
+    vl.save_trace(trace, path)
+    about = pl.read_parquet_metadata(path)
+    pl.read_parquet(path).write_parquet(path, row_group_size=rows, metadata={"vswaplab": about["vswaplab"]})
+    return path
+
+
+@st.composite
+def traces(draw: st.DrawFn) -> vl.Trace:
+    n, n_pages = draw(st.integers(1, 400)), draw(st.integers(1, 120))
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
+    some = draw(st.sampled_from([0, 3]))
+    trace = vl.Trace(
+        rng.integers(0, n_pages, n),
+        rng.choice(3, n, p=[0.5, 0.4, 0.1]),
+        n_pages=n_pages + draw(st.integers(0, 5)),
+        repeat_reads=rng.integers(0, some + 1, n),
+        repeat_writes=rng.integers(0, some + 1, n) if draw(st.booleans()) else None,
+        corpus=vl.synthetic_corpus(),
+        redraw_probability=draw(st.sampled_from([0.0, 0.5, 1.0])),
+        name="mine",
+    )
+    return trace
+
+
+def assert_same(one: vl.Result, other: vl.Result) -> None:
+    assert one.totals == other.totals
+    for name in ("epochs", "tiers", "events", "pages"):
+        assert_frame_equal(getattr(one, name), getattr(other, name))
+    assert one.provenance == other.provenance
+
+
+@KEEP
+@given(trace=traces(), rows=st.integers(1, 300), piece=st.integers(1, 500), data=st.data())
+def test_simulate__of_a_file_is_that_of_the_trace_for_every_piece_size(trace, rows, piece, data, tmp_path):
+    path = in_row_groups(trace, tmp_path / "mine.parquet", rows)
+    loaded, opened = vl.load_trace(path), vl.open_trace(path, piece_accesses=piece)
+    if data.draw(st.booleans(), "shifted"):
+        loaded, opened = (vl.drift(t, start=len(t) // 3, stop=len(t) + 5, steps=3) for t in (loaded, opened))
+    if data.draw(st.booleans(), "cut"):
+        n = data.draw(st.integers(1, len(trace) + 3), "head")
+        loaded, opened = loaded.head(n), opened.head(n)
+    engine = data.draw(st.sampled_from(["vectorised", "reference"]), "engine")
+    options: dict[str, Any] = {
+        "engine": engine,
+        "batch_size": data.draw(st.none() | st.integers(1, 90), "batch"),
+        "epoch_accesses": data.draw(st.none() | st.integers(1, 300), "window"),
+        "events": [vl.swapoff(at=data.draw(st.integers(0, len(loaded)), "at"), device=0)],
+    }
+
+    assert opened.digest == loaded.digest
+    assert len(opened) == len(loaded)
+    assert_same(
+        vl.simulate(opened, machine(trace.n_pages), **options), vl.simulate(loaded, machine(trace.n_pages), **options)
+    )
+
+
+def test_metadata_along_and_risk__take_a_file(tmp_path):
+    path = vl.save_trace(vl.zipf(n_pages=400, n_accesses=3_000, redraw_probability=0.5), tmp_path / "t.parquet")
+    loaded, opened = vl.load_trace(path), vl.open_trace(path, piece_accesses=700)
+
+    assert_frame_equal(*(vl.metadata_along(trace, machine(400)) for trace in (opened, loaded)))
+    assert_frame_equal(*(vl.risk(trace, machine(400), seeds=2) for trace in (opened, loaded)))
+
+
+def test_follow__asks_for_a_trace_in_memory(tmp_path):
+    trace = vl.open_trace(vl.save_trace(vl.Trace([0, 1]), tmp_path / "t.parquet"))
+
+    with pytest.raises(vl.InputError, match=r"follow needs a trace in memory.*vl\.load_trace"):
+        vl.follow(trace, machine(16))
+
+
+def test_shipped_traces__can_be_opened_or_tell_that_they_cannot():
+    redis = vl.load_trace("redis")
+    opened = vl.open_trace("redis")
+
+    assert opened.digest == redis.digest
+    assert repr(opened) == "TraceFile('redis', 1,349,174 accesses, 22,009 pages)"
+    with pytest.raises(vl.InputError, match=r"bgsave\.parquet is a trace of several mappers.*vl\.load_trace"):
+        vl.open_trace("bgsave")
+
+
+GOOD: dict[str, list[Any]] = {"page": list(range(9)), "op": [0] * 9}
+
+
+@pytest.mark.parametrize(
+    ("columns", "about"),
+    [
+        ({"page": [0]}, {}),
+        ({"page": [0.5], "op": [0]}, {}),
+        ({"page": [0], "op": ["read"]}, {}),
+        ({"page": [], "op": []}, {}),
+        (GOOD | {"page": [*range(8), None]}, {}),
+        (GOOD | {"op": [0] * 7 + [7, 8]}, {}),
+        (GOOD | {"page": [*range(8), -3]}, {}),
+        (GOOD | {"page": [*range(8), 1 << 40]}, {}),
+        (GOOD | {"repeat_writes": [0] * 8 + [-1]}, {}),
+        (GOOD, {"n_pages": 8}),
+        (GOOD, {"n_pages": "x"}),
+        (GOOD, {"n_pages": 9, "redraw_probability": 2}),
+        (GOOD, {"n_pages": 9, "k": -1}),
+    ],
+    ids=str,
+)
+def test_open_trace__refuses_with_the_words_of_load_trace(columns, about, tmp_path):
+    path = tmp_path / "mine.parquet"
+    schema = dict.fromkeys(columns, pl.Int64) if not columns["page"] else None
+    pl.DataFrame(columns, schema=schema).write_parquet(path, metadata={"vswaplab": json.dumps(about)}, row_group_size=2)
+    with pytest.raises(vl.InputError) as loading:
+        vl.load_trace(path)
+    with pytest.raises(vl.InputError) as opening:
+        vl.open_trace(path, piece_accesses=4)
+
+    assert str(opening.value) == str(loading.value)
+
+
+def test_open_trace__without_a_number_of_pages_finds_it(tmp_path):
+    pl.DataFrame(GOOD).write_parquet(tmp_path / "t.parquet")
+
+    assert vl.open_trace(tmp_path / "t.parquet", piece_accesses=2).n_pages == 9
+
+
+@pytest.mark.parametrize("keep", [0, 3, -100, -8, -1])
+def test_open_trace__of_a_truncated_file_is_refused(keep, tmp_path):
+    path = vl.save_trace(vl.scan(n_pages=500, n_accesses=5_000), tmp_path / "t.parquet")
+    path.write_bytes(path.read_bytes()[:keep])
+
+    with pytest.raises(vl.InputError, match=r"t\.parquet: not a whole Parquet file .*copy it again"):
+        vl.open_trace(path)
+
+
+def test_simulate__of_a_file_that_became_shorter_is_refused(tmp_path):
+    path = vl.save_trace(vl.scan(n_pages=50, n_accesses=500), tmp_path / "t.parquet")
+    trace = vl.open_trace(path)
+    vl.save_trace(vl.scan(n_pages=50, n_accesses=400), path)
+
+    with pytest.raises(vl.InputError, match=r"t\.parquet became shorter while it was read"):
+        vl.simulate(trace, machine(50))
+
+
+def test_open_trace__takes_the_contents_beside_it(tmp_path):
+    for folder in ("traces", "corpus"):
+        (tmp_path / folder).mkdir()
+    path = tmp_path / "traces" / "mine.parquet"
+    pl.DataFrame({"page": [0, 1], "op": [0, 0]}).write_parquet(path)
+    pl.DataFrame({"page": [1], "moment": [0], "region": [0], "lz4_4k": [99]}).write_parquet(
+        tmp_path / "corpus" / path.name
+    )
+
+    assert vl.open_trace(path).digest == vl.load_trace(path).digest
+
+
+# Writing --------------------------------------------------------------------------------------
+
+
+def pieces_of(trace: vl.Trace, size: int) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(trace), size):
+        yield {name: getattr(trace, name)[start : start + size] for name in trace.columns}
+
+
+@KEEP
+@given(trace=traces(), size=st.integers(1, 300))
+def test_write_trace__writes_what_save_trace_writes(trace, size, tmp_path):
+    path = tmp_path / "mine.parquet"
+    vl.write_trace(
+        pieces_of(trace, size), path, n_pages=trace.n_pages, redraw_probability=trace.redraw_probability, name="n"
+    )
+    again = vl.load_trace(path)
+
+    assert again.digest == trace.digest
+    assert (again.name, again.title) == ("n", "n")
+    copy = vl.save_trace(vl.open_trace(path, piece_accesses=size), tmp_path / "copy.parquet")
+    assert vl.load_trace(copy).digest == trace.digest
+
+
+@pytest.mark.parametrize(
+    ("pieces", "words"),
+    [
+        ([], "the trace is empty"),
+        ([{"page": [], "op": []}], "the trace is empty"),
+        ([{"page": [0]}], "every piece needs page and op"),
+        ([{"page": [0], "op": [0], "colour": [1]}], "every piece needs page and op"),
+        ([{"page": [0], "op": [0], "mapper": [1]}], "every piece needs page and op"),
+        ([{"page": [0], "op": [0]}, {"page": [1], "op": [0], "repeat_reads": [0]}], "from access 1 on"),
+        ([{"page": [0], "op": [0]}, {"page": [1, 5], "op": [0, 0]}], "page 5 at index 2 is out of range 0..4"),
+        ([{"page": [0], "op": [0]}, {"page": [1], "op": [3]}], "op 3 at index 1 is out of range 0..2"),
+        ([{"page": [0], "op": [0, 1]}], "op has 2 entries and page has 1"),
+        ([{"page": [0.5], "op": [0]}], "page must hold whole numbers"),
+    ],
+)
+def test_write_trace__refuses_what_cannot_be_and_leaves_nothing_behind(pieces, words, tmp_path):
+    with pytest.raises(vl.InputError, match=words):
+        vl.write_trace(pieces, tmp_path / "t.parquet", n_pages=5)
+    assert not list(tmp_path.iterdir())
+
+
+def test_write_trace__lets_out_what_the_pieces_raise_and_keeps_the_file_there_was(tmp_path):
+    def pieces() -> Iterator[dict[str, list[int]]]:
+        yield {"page": [0], "op": [0]}
+        raise ZeroDivisionError("mine")
+
+    path = vl.save_trace(vl.Trace([0, 1]), tmp_path / "t.parquet")
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        vl.write_trace(pieces(), path, n_pages=5)
+    assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
+    assert len(vl.load_trace(path)) == 2
+
+
+def test_write_trace__ctrl_c_is_raised_once_and_leaves_nothing_behind(tmp_path):
+    def pieces() -> Iterator[dict[str, list[int]]]:
+        yield {"page": [0], "op": [0]}
+        os.kill(os.getpid(), signal.SIGINT)
+        while True:
+            yield {"page": [0], "op": [0]}
+
+    with pytest.raises(KeyboardInterrupt):
+        vl.write_trace(pieces(), tmp_path / "t.parquet", n_pages=5)
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_write_trace__a_full_disk_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "with_name", lambda *_: Path("/dev/full"))
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    rows = {"page": np.arange(1 << 19), "op": np.zeros(1 << 19, np.uint8)}
+
+    with pytest.raises(vl.InputError, match=r"cannot write .*No space left on device.*free some space"):
+        vl.write_trace([rows] * 4, tmp_path / "t.parquet", n_pages=1 << 19)
+
+
+# Memory ---------------------------------------------------------------------------------------
+
+MEASURE = """
+import sys, numpy as np, vswaplab as vl
+def peak():
+    return next(int(line.split()[1]) >> 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+n, size, path = 48 << 20, 1 << 20, sys.argv[1]
+op, page = np.zeros(size, np.uint8), np.random.default_rng(0).integers(0, 1000, size)
+before = peak()
+vl.write_trace(({"page": page, "op": op} for _ in range(0, n, size)), path, n_pages=1000)
+written = peak()
+assert sum(map(len, vl.open_trace(path).pieces())) == n
+print(written - before, peak() - written)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_peak_memory__does_not_grow_with_the_trace(tmp_path):
+    # 48 Mi accesses are 240 MiB as arrays, 500 with their file's; a few pieces of 1 Mi are in memory at once.
+    environment = os.environ | {"POLARS_MAX_THREADS": "2"}
+    words = [sys.executable, "-c", MEASURE, str(tmp_path / "t.parquet")]
+    done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
+    writing, reading = map(int, done.stdout.split())
+
+    assert writing < 200
+    assert reading < 100
+
+
+def test_load_or_open__leaves_a_large_trace_in_its_file(tmp_path, monkeypatch):
+    path = vl.save_trace(vl.Trace([0, 1, 2]), tmp_path / "t.parquet")
+    assert isinstance(files.load_or_open(path), Trace)
+
+    monkeypatch.setattr(files, "LARGE_ACCESSES", 2)
+    assert isinstance(files.load_or_open(path), vl.TraceFile)
+    assert isinstance(files.load_or_open("bgsave"), Trace)

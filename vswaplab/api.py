@@ -1,0 +1,94 @@
+"""The public names of vswaplab; ``import vswaplab as vl`` gives them."""
+
+from importlib.metadata import version as _version
+
+from vswaplab.base.backing import Backing, Op
+from vswaplab.base.errors import InputError
+from vswaplab.engine import simulate
+from vswaplab.engine.follow import follow
+from vswaplab.engine.metadata import metadata_along
+from vswaplab.engine.risk import poison_probability, risk
+from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
+from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
+from vswaplab.machine.presets import preset
+from vswaplab.machine.profiles import Profile, profiles
+from vswaplab.machine.swapoff import swapoff, swapoff_work
+from vswaplab.machine.transitions import backend_work, transitions
+from vswaplab.results.result import Result, load_result
+from vswaplab.results.statistics import runs_needed, wilson_interval
+from vswaplab.trace import (
+    Corpus,
+    Trace,
+    TraceFile,
+    collapse,
+    drift,
+    fork,
+    load_trace,
+    loop,
+    mixture,
+    open_trace,
+    phases,
+    prefork,
+    save_trace,
+    scan,
+    shipped_traces,
+    synthetic_corpus,
+    uniform,
+    write_trace,
+    zipf,
+)
+
+__version__ = _version("vswaplab")
+
+__all__ = [
+    "Backing",
+    "Corpus",
+    "Costs",
+    "Cram",
+    "Dram",
+    "InputError",
+    "Machine",
+    "Op",
+    "Profile",
+    "Result",
+    "Swapfile",
+    "Trace",
+    "TraceFile",
+    "Zram",
+    "Zswap",
+    "backend_work",
+    "break_even_share",
+    "cluster_metadata_bytes",
+    "collapse",
+    "drift",
+    "follow",
+    "fork",
+    "layer_designs",
+    "load_result",
+    "load_trace",
+    "loop",
+    "machine_from_dict",
+    "metadata_along",
+    "metadata_bytes",
+    "mixture",
+    "open_trace",
+    "phases",
+    "poison_probability",
+    "prefork",
+    "preset",
+    "profiles",
+    "risk",
+    "runs_needed",
+    "save_trace",
+    "scan",
+    "shipped_traces",
+    "simulate",
+    "swapoff",
+    "swapoff_work",
+    "synthetic_corpus",
+    "transitions",
+    "uniform",
+    "wilson_interval",
+    "write_trace",
+    "zipf",
+]
