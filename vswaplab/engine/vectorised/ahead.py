@@ -141,6 +141,7 @@ class Victims:
         return (
             not (self.has_cram and mem.gate_open)
             and self.footprint is None
+            and not window.freed.size
             and self.freed[self.n] == self.n * page_charge
             and bool((np.diff(window.free_before) == -page_charge).all())
         )
