@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
-from vswaplab.engine.vectorised.memory import Mask, Memory, Pages
-from vswaplab.engine.vectorised.placement import STAYS, Placement, keep_in_cram, second_choice
-from vswaplab.engine.vectorised.states import SWAPFILE, UNMAP, WRITE, ZSWAP
+from vswaplab.engine.vectorised.memory import Memory, Pages
+from vswaplab.engine.vectorised.placement import Placement, keep_in_cram, second_choice
+from vswaplab.engine.vectorised.states import STAYS, UNMAP, WRITE, ZERO, ZSWAP
 from vswaplab.engine.vectorised.window import Window, leaves_cram
 
 _HIT, _IN_CRAM, _CAME_BACK = range(3)
@@ -101,39 +101,29 @@ class Victims:
     def __init__(self, mem: Memory, window: Window, pages: Pages, places: Pages) -> None:
         plan = mem.plan
         self.places = places
-        self.placed = second_choice(mem, pages)
-        doubtful = _NONE if _are_slots_ample(mem, pages.size) else np.flatnonzero(_slots_in_doubt(mem, window, self.placed))
-        self.n = int(doubtful[0]) if doubtful.size else pages.size
-        freed = self.placed.freed_charge(mem, plan.page_charge)
-        self.charge = (plan.page_charge - freed).data
-        self.freed = _prefix(freed)
-        is_stuck = self.placed.target == STAYS
-        self.stuck = _prefix(is_stuck) if is_stuck.any() else None
+        self.choice = choice = second_choice(mem, pages)
+        self.n = choice.n_with_slots(mem, window.ids.size)
+        self.freed = _prefix(choice.freed)
+        self.stuck = _prefix(choice.target == STAYS) if choice.may_stay else None
+        self.footprint = None if choice.footprint is None else _prefix(choice.footprint)
         self.has_cram = plan.cram is not None and not mem.is_removed
-        self.may_enter = self._may_enter(mem)
-        if self.has_cram and mem.gate_open:
-            self._add_cram(mem)
-        self.footprint = None
-        if plan.zswap is not None:
-            to_zswap = self.placed.target == ZSWAP
-            self.footprint = _prefix(
-                np.where(to_zswap, plan.zswap.footprint_of_length.take(self.placed.length), 0)
-            )
+        self.may_enter = np.zeros(0, np.bool_)
+        if self.has_cram and plan.cram is not None:
+            # In swap mode zero pages and clean copies have a better place than CRAM.
+            is_other = choice.is_clean_drop | (choice.target == ZERO)
+            self.may_enter = np.ones(pages.size, np.bool_) if mem.is_tier else ~is_other
+            if mem.gate_open:
+                self._add_cram(plan.page_charge, plan.cram)
 
-    def _may_enter(self, mem: Memory) -> Mask:
-        # In swap mode zero pages and clean copies have a better place than CRAM.
-        if mem.is_tier:
-            return np.ones(self.placed.pages.size, np.bool_)
-        return ~(self.placed.is_clean_drop | self.placed.is_zero)
-
-    def _add_cram(self, mem: Memory) -> None:
-        cram = mem.plan.cram
-        assert cram is not None
-        size = cram.bytes_of_row.take(mem.content.take(self.placed.pages)).astype(np.int64)
-        self.cram_size = np.where(self.may_enter, size, 0)
-        self.cram_bytes = _prefix(self.cram_size)
+    def _add_cram(self, page_charge: int, cram: CramPlan) -> None:
+        self.cram_bytes = _prefix(cram.bytes_of_row.take(self.choice.rows) * self.may_enter)
         self.entering = _prefix(self.may_enter)
-        self.freed_in_cram = _prefix(np.full(size.size, mem.plan.page_charge - cram.charge))
+        step = page_charge - cram.charge
+        self.freed_in_cram = (
+            memoryview(np.arange(0, step * self.may_enter.size + 1, step))
+            if step
+            else _prefix(np.zeros(self.may_enter.size))
+        )
 
     def is_even(self, mem: Memory, window: Window) -> bool:
         """Say whether every victim gives just the page that every fault takes, and no device counts them."""
@@ -152,35 +142,6 @@ def _prefix(values: NDArray[np.generic]) -> memoryview:
     sums = np.zeros(values.size + 1, np.int64)
     np.cumsum(values, out=sums[1:])
     return sums.data
-
-
-def _are_slots_ample(mem: Memory, n: int) -> bool:
-    # Whether n pages can take slots without any of them running out or swap becoming half full.
-    plan, in_use, top = mem.plan, sum(mem.slots_used), mem.top_device if mem.slots_used else 0
-    if mem.half_full or not mem.slots_used:
-        return False
-    room = min(mem.capacity[top] - mem.slots_used[top], plan.max_slots - in_use)
-    return n <= room and 2 * (in_use + n) <= mem.all_slots
-
-
-def _slots_in_doubt(mem: Memory, window: Window, placed: Placement) -> Mask:
-    # True from the victim on whose slot, or whose effect on the half-full mark, is not certain.
-    plan, in_use = mem.plan, sum(mem.slots_used)
-    if not plan.slots_of_device:
-        return np.full(placed.pages.size, plan.holds_slots)
-    held = mem.slot.take(placed.pages) >= 0
-    to_swap = (placed.target == SWAPFILE) & ~placed.is_clean_drop
-    if plan.holds_slots:
-        to_swap = ~placed.is_clean_drop
-    takes = (to_swap & ~held).cumsum()
-    top = mem.top_device
-    no_room = takes > min(mem.capacity[top] - mem.slots_used[top], plan.max_slots - in_use)
-    if mem.half_full:
-        gives = 0 if plan.holds_slots else (~to_swap & held).cumsum()
-        in_doubt: Mask = no_room | (2 * (in_use - window.ids.size - gives) <= mem.all_slots)
-    else:
-        in_doubt = no_room | (2 * (in_use + takes) > mem.all_slots)
-    return in_doubt
 
 
 class Walk:
@@ -227,23 +188,22 @@ class Walk:
 
     def _departures(self, mem: Memory) -> tuple[Sequence[int], Sequence[int]]:
         # When pages leave the device, and the bytes that the first k of them give back at once.
-        special, cram = self.window.special, mem.plan.cram
-        index = np.flatnonzero(leaves_cram(special))
-        at = special.at.take(index)
-        order = at.argsort()
-        gives = mem.stored.take(special.page.take(index.take(order)))
+        window, cram = self.window, mem.plan.cram
+        leaves = np.empty(window.times.size, np.bool_)
+        leaves[window.order] = leaves_cram(window.special)
+        at = window.times.take(np.flatnonzero(leaves))
+        gives = mem.stored.take(window.ids.take(at))
         if cram is not None and cram.flush_period:
             gives[:] = 0
-        return at.take(order).tolist(), _prefix(gives)
+        return at.tolist(), _prefix(gives)
 
     def _pool_departures(self, mem: Memory, zswap: ZswapPlan) -> memoryview:
         # The footprint that the first k special accesses take out of the pool, in time order.
         special = self.window.special
         index = np.flatnonzero(special.was == ZSWAP)
+        lengths = mem.stored.take(special.page.take(index))
         left = np.zeros(special.at.size, np.int64)
-        left[self.window.times.searchsorted(special.at.take(index))] = zswap.footprint_of_length.take(
-            mem.stored.take(special.page.take(index))
-        )
+        left[self.window.order.take(index)] = zswap.footprint_of_length.take(lengths)
         return _prefix(left)
 
     def _find_doubtful(self, mem: Memory) -> None:
@@ -304,7 +264,8 @@ class Walk:
             self.came_back.append(victim)
             if not self._went_to_cram(victim):
                 self.fate[victim] = _CAME_BACK
-                return self._fault(at, self.victims.charge[victim])
+                freed = self.victims.freed
+                return self._fault(at, self.page_charge - freed[victim + 1] + freed[victim])
             self.fate[victim] = fate = _IN_CRAM
         if fate == _IN_CRAM and writes:
             self.fate[victim] = _CAME_BACK
@@ -424,16 +385,17 @@ class Walk:
         """List the victims, each with the place it went to."""
         keep = np.ones(self.hand, np.bool_)
         keep[self.holes[: bisect_left(self.holes, self.hand)]] = False
-        placed = self.victims.placed.take(np.flatnonzero(keep))
+        index = np.flatnonzero(keep)
+        placed = self.victims.choice.place(mem, index)
         if not self.victims.has_cram:
             return placed
         in_cram = np.zeros(self.hand, np.bool_)
         for start, end in self.to_cram:
             in_cram[start:end] = True
-        may_enter, size = self.victims.may_enter[: self.hand][keep], _NONE
-        if self.gate_open:
-            size = self.victims.cram_size[: self.hand][keep]
-        return keep_in_cram(mem, placed, may_enter, in_cram[keep] & may_enter, size)
+        may_enter = self.victims.may_enter.take(index)
+        return keep_in_cram(
+            mem, placed, may_enter, in_cram.take(index) & may_enter, self.victims.choice.rows.take(index)
+        )
 
     def returns(self) -> Pages:
         """List the places in the window, before its stop, at which pages that left are touched."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
+from vswaplab.engine.vectorised.rows import row_facts
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, NONE, RESIDENT, ZSWAP
 from vswaplab.engine.vectorised.stream import Stream
 from vswaplab.results.counters import COUNTER_NAMES
@@ -78,7 +79,7 @@ class Memory:
 
     def __init__(self, plan: Plan, trace: Stream) -> None:
         n = trace.n_pages
-        self.plan, self.trace = plan, trace
+        self.plan, self.trace, self.row_facts = plan, trace, row_facts(plan)
         self.count = dict.fromkeys(COUNTER_NAMES, 0)
         self.device_in = [0] * len(plan.slots_of_device)
         self.device_out = [0] * len(plan.slots_of_device)
@@ -512,7 +513,7 @@ def _number(rank: NDArray[np.int32], log: Log, is_live: Callable[[Pages, int], M
 
 def log_room(n_pages: int) -> int:
     """Say how many entries a log may hold before it is shortened: seldom, but in little memory."""
-    return min(max(1 << 16, 8 * n_pages), max(1 << 24, n_pages // 2))
+    return min(max(1 << 16, 16 * n_pages), max(1 << 24, n_pages // 2))
 
 
 def state_of_word(word: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.plan import FOOTPRINT_PAGE, NO_LIMIT, CramPlan, ZswapPlan
 from vswaplab.engine.vectorised.memory import Mask, Memory, Pages
-from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, NONE, SWAPFILE, ZERO, ZSWAP
+from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, STAYS, SWAPFILE, ZERO, ZSWAP
 from vswaplab.engine.vectorised.zram import zram_footprints, zram_store
-
-STAYS = NONE
-"""Destination of a page that found room nowhere."""
 
 _CRAM_REFUSALS = ("", "cram_refused_gate", "cram_refused_full", "cram_refused")
 _ZSWAP_REFUSALS = ("", "pool_limit_hit", "reject_accept_threshold", "reject_compress_poor")
@@ -46,12 +43,6 @@ class Placement:
     """Swap device of a page that goes to one."""
     zram_refused: Mask
     """A write that zram's memory limit made fail."""
-
-    @property
-    def is_zero(self) -> Mask:
-        """Pages that become ZERO."""
-        is_zero: Mask = self.target == ZERO
-        return is_zero
 
     def freed_charge(self, mem: Memory, page_charge: int) -> NDArray[np.int64]:
         """DRAM each page frees when it leaves, if staying costs ``page_charge``."""
@@ -81,12 +72,110 @@ class Placement:
         return Placement(*(getattr(self, field.name).take(index) for field in fields(self)))
 
 
-def second_choice(mem: Memory, pages: Pages) -> Placement:
+@dataclass
+class Choice:
+    """Where pages go that CRAM does not take, if the pool has room for all; arrays are parallel to ``pages``."""
+
+    pages: Pages
+    rows: NDArray[np.int32]
+    target: NDArray[np.uint8]
+    is_clean_drop: Mask
+    freed: NDArray[np.int64]
+    footprint: NDArray[np.int64] | None
+    may_stay: bool
+    placed: Placement | None
+    """Worked out page by page; None: nothing can run out, and the content says it all."""
+
+    def n_with_slots(self, mem: Memory, n_loads: int) -> int:
+        """Say how many of the pages certainly find a slot, and leave swap on its side of half full.
+
+        ``n_loads`` is the most that can be loaded meanwhile.
+        """
+        if self.placed is None:
+            return self.pages.size
+        doubtful = np.flatnonzero(_slots_in_doubt(mem, self.placed, n_loads))
+        return int(doubtful[0]) if doubtful.size else self.pages.size
+
+    def place(self, mem: Memory, index: Pages) -> Placement:
+        """Give the placement of some of the pages."""
+        if self.placed is not None:
+            return self.placed.take(index)
+        pages, rows, target = self.pages.take(index), self.rows.take(index), self.target.take(index)
+        n, is_clean, zswap = index.size, self.is_clean_drop.take(index), mem.plan.zswap
+        length, refusal = np.zeros(n, np.int64), np.full(n, _NOT_TRIED, np.uint8)
+        if zswap is not None:
+            length = zswap.length_of_row.take(rows).astype(np.int64)
+            refusal[target == ZSWAP] = _TAKEN
+            refusal[mem.row_facts.is_poor.take(rows) & ~is_clean] = _POOR
+        device = np.zeros(n, np.int8)
+        if mem.slots_used:
+            own = mem.slot.take(pages)
+            device = np.where(own < 0, np.int8(mem.top_device), own)
+        return Placement(
+            pages, target, is_clean, np.zeros(n, np.int64), length, np.full(n, _TAKEN, np.uint8), refusal, device,
+            np.zeros(n, np.bool_),
+        )  # fmt: skip
+
+
+def second_choice(mem: Memory, pages: Pages) -> Choice:
     """Choose a backing for each page as if there were no CRAM and the zswap pool had no limit."""
-    return decide(mem, pages, cram=False, zswap=True, is_limited=False)
+    rows = mem.content.take(pages)
+    if mem.plan.zram is not None or not _are_slots_ample(mem, pages.size):
+        return _choice_one_by_one(mem, pages, rows)
+    facts = mem.row_facts
+    target, freed = facts.target.take(rows), facts.freed.take(rows)
+    footprint = None if facts.footprint is None else facts.footprint.take(rows)
+    is_clean = np.zeros(pages.size, np.bool_)
+    if any(mem.slots_used):
+        is_clean = mem.clean.take(pages) & (target != ZERO)
+        target[is_clean] = SWAPFILE
+        freed[is_clean] = mem.plan.page_charge
+        if footprint is not None:
+            footprint[is_clean] = 0
+    return Choice(pages, rows, target, is_clean, freed, footprint, facts.may_stay, None)
 
 
-def keep_in_cram(mem: Memory, placed: Placement, may_enter: Mask, in_cram: Mask, size: NDArray[np.int64]) -> Placement:
+def _choice_one_by_one(mem: Memory, pages: Pages, rows: NDArray[np.int32]) -> Choice:
+    placed, zswap = decide(mem, pages, cram=False, zswap=True, is_limited=False), mem.plan.zswap
+    footprint = None
+    if zswap is not None:
+        footprint = np.where(placed.target == ZSWAP, zswap.footprint_of_length.take(placed.length), 0)
+    freed = placed.freed_charge(mem, mem.plan.page_charge)
+    return Choice(pages, rows, placed.target, placed.is_clean_drop, freed, footprint, True, placed)
+
+
+def _are_slots_ample(mem: Memory, n: int) -> bool:
+    # Whether n pages can take slots without any of them running out or swap becoming half full.
+    plan, in_use, top = mem.plan, sum(mem.slots_used), mem.top_device if mem.slots_used else 0
+    if not mem.slots_used:
+        return not plan.holds_slots
+    if mem.half_full:
+        return False
+    room = min(mem.capacity[top] - mem.slots_used[top], plan.max_slots - in_use)
+    return n <= room and 2 * (in_use + n) <= mem.all_slots
+
+
+def _slots_in_doubt(mem: Memory, placed: Placement, n_loads: int) -> Mask:
+    # True from the victim on whose slot, or whose effect on the half-full mark, is not certain.
+    plan, in_use = mem.plan, sum(mem.slots_used)
+    if not plan.slots_of_device:
+        return np.full(placed.pages.size, plan.holds_slots)
+    held = mem.slot.take(placed.pages) >= 0
+    to_swap = (placed.target == SWAPFILE) & ~placed.is_clean_drop
+    if plan.holds_slots:
+        to_swap = ~placed.is_clean_drop
+    takes = (to_swap & ~held).cumsum()
+    top = mem.top_device
+    no_room = takes > min(mem.capacity[top] - mem.slots_used[top], plan.max_slots - in_use)
+    if mem.half_full:
+        gives = 0 if plan.holds_slots else (~to_swap & held).cumsum()
+        in_doubt: Mask = no_room | (2 * (in_use - n_loads - gives) <= mem.all_slots)
+    else:
+        in_doubt = no_room | (2 * (in_use + takes) > mem.all_slots)
+    return in_doubt
+
+
+def keep_in_cram(mem: Memory, placed: Placement, may_enter: Mask, in_cram: Mask, rows: NDArray[np.int32]) -> Placement:
     """Send pages to CRAM whose second choice was elsewhere.
 
     Parameters
@@ -98,16 +187,15 @@ def keep_in_cram(mem: Memory, placed: Placement, may_enter: Mask, in_cram: Mask,
         Pages that are offered to CRAM.
     in_cram : (n,)
         Those that it takes.
-    size : (n,) bytes on the media
+    rows : (n,) their contents
     """
-    if not in_cram.any():
-        placed.cram_refusal[may_enter] = _FULL if mem.gate_open else _GATE
-        return placed
-    placed.cram_refusal[may_enter & ~in_cram] = _FULL
-    placed.target[in_cram] = CRAM_READONLY if mem.is_tier else CRAM_SOFTLEAF
-    placed.cram_bytes = np.where(in_cram, size, 0)
-    placed.is_clean_drop &= ~in_cram
-    placed.zswap_refusal[in_cram] = _NOT_TRIED
+    cram, index = mem.plan.cram, np.flatnonzero(in_cram)
+    placed.cram_refusal[may_enter & ~in_cram] = _FULL if mem.gate_open else _GATE
+    if index.size and cram is not None:
+        placed.target[index] = CRAM_READONLY if cram.is_tier else CRAM_SOFTLEAF
+        placed.cram_bytes[index] = cram.bytes_of_row.take(rows.take(index))
+        placed.is_clean_drop[index] = placed.zram_refused[index] = False
+        placed.zswap_refusal[index] = _NOT_TRIED
     return placed
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
 from vswaplab.engine.vectorised.memory import Memory, Pages
 from vswaplab.engine.vectorised.placement import (
-    STAYS,
     Placement,
     batch_limit,
     commit,
@@ -18,7 +17,7 @@ from vswaplab.engine.vectorised.placement import (
     next_devices,
     swapfile_store,
 )
-from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, SWAPFILE, ZERO, ZSWAP
+from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, STAYS, SWAPFILE, ZERO, ZSWAP
 from vswaplab.engine.vectorised.zram import zram_footprints
 
 _ALL = 1 << 62

@@ -1,4 +1,4 @@
-"""States, operations and outcomes as plain integers: looking up an enum member costs more than a small array operation."""
+"""States, operations and outcomes as plain integers: looking up an enum member costs more than an array operation."""
 
 import numpy as np
 
@@ -16,6 +16,9 @@ CRAM_READONLY = int(State.CRAM_READONLY)
 CRAM_WRITABLE = int(State.CRAM_WRITABLE)
 CRAM_POISONED = int(State.CRAM_POISONED)
 N_STATES = len(State)
+
+STAYS = NONE
+"""Destination of a page that leaves, and finds room nowhere."""
 
 READ, WRITE, FREE = int(Op.READ), int(Op.WRITE), int(Op.FREE)
 UNMAP = _UNMAP

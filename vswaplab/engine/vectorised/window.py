@@ -83,6 +83,8 @@ class Window:
     special: Special
     times: Pages
     """Places of the special accesses in time order."""
+    order: Pages
+    """Index into ``times`` of each access of ``special``."""
     free_at: NDArray[np.int64]
     """(special + 1,) free DRAM before each of them, and at the window's end, if nothing is reclaimed; charge units."""
     needs: Pages
@@ -132,7 +134,7 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     if has_reclaimed and index.size and times[index[0]] == 0:
         index = index[1:]
     window = Window(
-        start, ids, op, word, freed, special, times, free_at, times.take(index), free_at.take(index), row, size_after
+        start, ids, op, word, freed, special, times, order, free_at, times.take(index), free_at.take(index), row, size_after
     )  # fmt: skip
     window.limit = min(ids.size, _one_by_one_at(mem, window))
     _find_stop(mem, window)
