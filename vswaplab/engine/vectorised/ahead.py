@@ -118,12 +118,7 @@ class Victims:
     def _add_cram(self, page_charge: int, cram: CramPlan) -> None:
         self.cram_bytes = _prefix(cram.bytes_of_row.take(self.choice.rows) * self.may_enter)
         self.entering = _prefix(self.may_enter)
-        step = page_charge - cram.charge
-        self.freed_in_cram = (
-            memoryview(np.arange(0, step * self.may_enter.size + 1, step))
-            if step
-            else _prefix(np.zeros(self.may_enter.size))
-        )
+        self.freed_in_cram = _prefix(np.full(self.may_enter.size, page_charge - cram.charge))
 
     def is_even(self, mem: Memory, window: Window) -> bool:
         """Say whether every victim gives just the page that every fault takes, and no device counts them."""
@@ -393,9 +388,8 @@ class Walk:
         for start, end in self.to_cram:
             in_cram[start:end] = True
         may_enter = self.victims.may_enter.take(index)
-        return keep_in_cram(
-            mem, placed, may_enter, in_cram.take(index) & may_enter, self.victims.choice.rows.take(index)
-        )
+        rows = self.victims.choice.rows.take(index)
+        return keep_in_cram(mem, placed, may_enter, in_cram.take(index) & may_enter, rows)
 
     def returns(self) -> Pages:
         """List the places in the window, before its stop, at which pages that left are touched."""

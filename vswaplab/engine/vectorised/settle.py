@@ -239,9 +239,7 @@ def _settle_mappers(mem: Memory, shares: Shares, window: Window, special: Specia
 def _count_repeats(mem: Memory, window: Window, special: Special) -> None:
     at, outcome = special.at, special.outcome
     # Priced where the page lies after the record: DRAM unless the record was served in CRAM or was a free.
-    in_cram = at[
-        (outcome == SOFT_FAULT) | (outcome == CRAM_READ) | (outcome == CRAM_WRITE) | (outcome == MADE_WRITABLE)
-    ]
+    in_cram = at[np.isin(outcome, (SOFT_FAULT, CRAM_READ, CRAM_WRITE, MADE_WRITABLE))]
     unserved = np.flatnonzero(window.op[: window.stop] >= FREE)
     first = window.start - mem.trace.start
     stretch = slice(first, first + window.stop)

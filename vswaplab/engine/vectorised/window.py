@@ -134,7 +134,8 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     if has_reclaimed and index.size and times[index[0]] == 0:
         index = index[1:]
     window = Window(
-        start, ids, op, word, freed, special, times, order, free_at, times.take(index), free_at.take(index), row, size_after
+        start, ids, op, word, freed, special, times, order, free_at, times.take(index), free_at.take(index), row,
+        size_after,
     )  # fmt: skip
     window.limit = min(ids.size, _one_by_one_at(mem, window))
     _find_stop(mem, window)
