@@ -17,7 +17,7 @@ def swapoff(mem: Memory, device: int, *, maps: bool) -> Drain:
     """Empty a swap device into DRAM, in the order of page numbers."""
     drain = Drain()
     mem.capacity[device] = 0
-    held = np.flatnonzero(mem.slot == device)
+    held = mem.in_page_order(np.flatnonzero(mem.slot == device))
     state = mem.states(held)
     behind = state == SWAPFILE if not mem.plan.holds_slots else state != RESIDENT
     drain.copies_dropped = int(np.count_nonzero(~behind))

@@ -33,7 +33,7 @@ class Vectorised:
     most_accesses = 1 << 16
 
     def __init__(self, plan: Plan, trace: Workload) -> None:
-        self.plan, self.trace = plan, stream_of(trace)
+        self.plan, self.trace = plan, stream_of(trace, plan)
         self.mem = Memory(plan, self.trace)
         self.count = self.mem.count
         self.device_in, self.device_out = self.mem.device_in, self.mem.device_out

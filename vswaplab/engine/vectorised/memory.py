@@ -461,12 +461,19 @@ class Memory:
         is_stored = (state == ZSWAP) | (state >= CRAM_SOFTLEAF)
         if self.plan.zram:
             is_stored |= (self.slot == self.plan.zram_device) & self.clean
-        return PageTable(
+        table = PageTable(
             state, self.content, self.stored * is_stored, self.slot, self.clean, self.referenced & (state == ZSWAP),
             self.mappers, self._mapped(state), self.cache_only,
             self.zram_level if self.plan.zram else constant(0, n, np.uint8),
             self._ranks() if is_ranked else constant(-1, n, np.int32),
         )  # fmt: skip
+        return table if self.trace.original is None else table.renumbered(self.trace.original)
+
+    def in_page_order(self, pages: Pages) -> Pages:
+        """Sort pages by their numbers in the trace."""
+        if self.trace.original is None:
+            return np.sort(pages)
+        return pages[np.argsort(self.trace.original.take(pages))]
 
     def _ranks(self) -> NDArray[np.int32]:
         rank = np.full(self.word.size, -1, np.int32)

@@ -50,6 +50,8 @@ class Stream:
     """(n_shifts,) accesses from which contents are shifted."""
     shift_by: NDArray[np.int32]
     """(n_shifts + 1,) rows they are shifted by before the first, after it, and so on."""
+    original: NDArray[np.int32] | None = None
+    """(n_pages,) page of the trace that each number stands for; None: itself."""
     start: int = 0
 
     def feed(self, piece: Piece) -> None:
@@ -77,8 +79,12 @@ class Stream:
         return self.repeat_reads is not None or self.repeat_writes is not None
 
 
-def stream_of(trace: Workload) -> Stream:
-    """Lay a trace out for the engine; one that is read piece by piece is there without its accesses."""
+def stream_of(trace: Workload, plan: Plan) -> Stream:
+    """Lay a trace out for the engine; one that is read piece by piece is there without its accesses.
+
+    Where no rule goes by page numbers, pages are numbered by first touch, and
+    ``original`` says which is which.
+    """
     sharing, n_pages = trace.sharing, trace.n_pages
     shift_at = np.array([at for at, _ in trace.content_shifts], np.int64)
     shift_by = np.array([0, *(by for _, by in trace.content_shifts)], np.int32)
@@ -87,6 +93,12 @@ def stream_of(trace: Workload) -> Stream:
     repeats = (piece.repeat_reads, piece.repeat_writes)
     if sharing is None:
         mappers = np.ones(n_pages, np.uint8) if trace.mappers is None else trace.mappers
+        if isinstance(trace, Trace) and plan.zram is None:  # zram's pass goes slot by slot
+            page, original = trace.by_first_touch
+            content = trace.content.take(original)
+            return Stream(
+                page, piece.op, n_pages, content, trace.corpus, *repeats, mappers.take(original), None, *shift, original
+            )
         return Stream(piece.page, piece.op, n_pages, trace.content, trace.corpus, *repeats, mappers, None, *shift)
     mapper = np.zeros(len(trace), np.uint8) if trace.mapper is None else trace.mapper
     shares = Shares(
