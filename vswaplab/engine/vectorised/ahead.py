@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
-from vswaplab.engine.vectorised.memory import Memory, Pages
+from vswaplab.engine.vectorised.memory import Memory, Pages, which
 from vswaplab.engine.vectorised.placement import Placement, keep_in_cram, second_choice
 from vswaplab.engine.vectorised.states import STAYS, UNMAP, WRITE, ZERO, ZSWAP
 from vswaplab.engine.vectorised.window import Window, leaves_cram
@@ -153,11 +154,10 @@ class Walk:
         self.node_low = 0 if plan.cram is None else plan.cram.node_low
         self.device_room = mem.free_device_pages if victims.has_cram else 0
         self.cram_room = self._room_on_media(mem)
-        self.leaves, self.cram_left = self._departures(mem) if self.gate_open else ([], [0])
+        self.mem = mem
         self.pool_room = 0
         if plan.zswap is not None:
             self.pool_room = (plan.zswap.max_pages - 1) * FOOTPRINT_PAGE - mem.pool_footprint
-            self.pool_left = self._pool_departures(mem, plan.zswap)
         self.settles_returns = mem.settles_returns
         self._find_doubtful(mem)
 
@@ -181,21 +181,26 @@ class Walk:
             room = min(room, cram.close_bytes - 1, cram.high_bytes)
         return room - mem.media_bytes
 
-    def _departures(self, mem: Memory) -> tuple[Sequence[int], Sequence[int]]:
-        # When pages leave the device, and the bytes that the first k of them give back at once.
-        window, cram = self.window, mem.plan.cram
+    # Worked out only where room is short: what leaves without being a victim.
+
+    @cached_property
+    def cram_departures(self) -> tuple[Sequence[int], Sequence[int]]:
+        """When special accesses take pages off the device, and the bytes that the first k of them give back at once."""
+        mem, window, cram = self.mem, self.window, self.mem.plan.cram
         leaves = np.empty(window.times.size, np.bool_)
         leaves[window.order] = leaves_cram(window.special)
-        at = window.times.take(np.flatnonzero(leaves))
+        at = window.times.take(which(leaves))
         gives = mem.stored.take(window.ids.take(at))
         if cram is not None and cram.flush_period:
             gives[:] = 0
         return at.tolist(), _prefix(gives)
 
-    def _pool_departures(self, mem: Memory, zswap: ZswapPlan) -> memoryview:
-        # The footprint that the first k special accesses take out of the pool, in time order.
-        special = self.window.special
-        index = np.flatnonzero(special.was == ZSWAP)
+    @cached_property
+    def pool_departures(self) -> Sequence[int]:
+        """The footprint that the first k special accesses take out of the pool, in time order."""
+        mem, zswap, special = self.mem, self.mem.plan.zswap, self.window.special
+        assert zswap is not None
+        index = which(special.was == ZSWAP)
         lengths = mem.stored.take(special.page.take(index))
         left = np.zeros(special.at.size, np.int64)
         left[self.window.order.take(index)] = zswap.footprint_of_length.take(lengths)
@@ -208,7 +213,7 @@ class Walk:
         is_touched = window.word[: window.limit].view(np.uint32) <= reach
         if mem.trace.shares is not None:
             is_touched &= window.op[: window.limit] != UNMAP
-        self.touches = np.flatnonzero(is_touched)
+        self.touches = which(is_touched)
         self.touched = victims.places.searchsorted(window.word.take(self.touches))
         self.is_hard = np.zeros(self.touches.size, np.bool_)
         if window.freed.size:
@@ -299,7 +304,9 @@ class Walk:
         victims, start, owed = self.victims, self.hand, self.high_mark - free
         cram_end, given = start, 0
         if self.gate_open:
-            room = self.device_room + bisect_left(self.leaves, at)
+            room = self.device_room
+            if room < victims.entering[victims.n] or self.node_low:
+                room += bisect_left(self.cram_departures[0], at)
             if room <= self.node_low and self.node_low:
                 return self._end(at, wants_reclaim=True)
             cram_end, given, n_entered = self._fill_cram(start, owed, room)
@@ -341,11 +348,14 @@ class Walk:
             return False
         if cram_end > start:
             self.cram_room -= victims.cram_bytes[cram_end] - victims.cram_bytes[start]
-            if self.cram_room + self.cram_left[bisect_left(self.leaves, at)] < 0:
-                return False
+            if self.cram_room < 0:
+                times, given_back = self.cram_departures
+                if self.cram_room + given_back[bisect_left(times, at)] < 0:
+                    return False
         if victims.footprint is not None:
             self.pool_room -= victims.footprint[end] - victims.footprint[cram_end]
-            return bool(self.pool_room + self.pool_left[bisect_left(self.times, at)] >= 0)
+            if self.pool_room < 0:
+                return self.pool_room + self.pool_departures[bisect_left(self.times, at)] >= 0
         return True
 
     def _note_cram(self, start: int, end: int) -> None:
@@ -380,7 +390,7 @@ class Walk:
         """List the victims, each with the place it went to."""
         keep = np.ones(self.hand, np.bool_)
         keep[self.holes[: bisect_left(self.holes, self.hand)]] = False
-        index = np.flatnonzero(keep)
+        index = which(keep)
         placed = self.victims.choice.place(mem, index)
         if not self.victims.has_cram:
             return placed

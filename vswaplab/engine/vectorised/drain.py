@@ -8,7 +8,7 @@ import numpy as np
 
 from vswaplab.engine.outcome import Drain
 from vswaplab.engine.plan import CramPlan
-from vswaplab.engine.vectorised.memory import BACKING, Mask, Memory, Pages
+from vswaplab.engine.vectorised.memory import BACKING, Mask, Memory, Pages, which
 from vswaplab.engine.vectorised.reclaim import reclaim, write_back_all
 from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, RESIDENT, SWAPFILE, ZERO, ZSWAP
 
@@ -17,7 +17,7 @@ def swapoff(mem: Memory, device: int, *, maps: bool) -> Drain:
     """Empty a swap device into DRAM, in the order of page numbers."""
     drain = Drain()
     mem.capacity[device] = 0
-    held = mem.in_page_order(np.flatnonzero(mem.slot == device))
+    held = mem.in_page_order(which(mem.slot == device))
     state = mem.states(held)
     behind = state == SWAPFILE if not mem.plan.holds_slots else state != RESIDENT
     drain.copies_dropped = int(np.count_nonzero(~behind))
@@ -108,7 +108,7 @@ def _loadable(mem: Memory, pages: Pages) -> int:
     if plan.cram is not None:
         gain[state >= CRAM_SOFTLEAF] += plan.cram.charge
     before = mem.free_charge + gain.cumsum() - gain
-    short = np.flatnonzero(before[1:] // plan.page_charge <= plan.low)
+    short = which(before[1:] // plan.page_charge <= plan.low)
     return int(short[0]) + 1 if short.size else pages.size
 
 

@@ -187,7 +187,7 @@ class Memory:
         while hand < stop and total < wanted:
             end = min(hand + step, stop)
             entries = self.log.entries[hand:end].astype(np.int64)
-            live = np.flatnonzero(self._is_live(entries, hand, in_cram))
+            live = which(self._is_live(entries, hand, in_cram))
             found_pages.append(entries.take(live))
             found_places.append(live + hand)
             total += live.size
@@ -211,14 +211,14 @@ class Memory:
         if self.log.length > self.log.room:
             self._shorten_log()
         if self.queue.length > self.queue.room:
-            pages = np.flatnonzero(self.word == ~ZSWAP)
+            pages = which(self.word == ~ZSWAP)
             places = self.place.take(pages)
             self.queue_hand = int(np.count_nonzero(places < self.queue_hand))
             self.place[self.queue.shorten(pages, places)] = np.arange(pages.size, dtype=np.int32)
 
     def _shorten_log(self) -> None:
-        resident = np.flatnonzero(self.word >= 0)
-        in_cram = np.flatnonzero((self.word <= ~CRAM_SOFTLEAF) & (self.word >= ~CRAM_WRITABLE))
+        resident = which(self.word >= 0)
+        in_cram = which((self.word <= ~CRAM_SOFTLEAF) & (self.word >= ~CRAM_WRITABLE))
         pages = np.concatenate((resident, in_cram))
         places = np.concatenate((self.word.take(resident), self.place.take(in_cram)))
         self.dram_hand, self.cram_hand = (
@@ -521,6 +521,11 @@ def _number(rank: NDArray[np.int32], log: Log, is_live: Callable[[Pages, int], M
 def log_room(n_pages: int) -> int:
     """Say how many entries a log may hold before it is shortened: seldom, but in little memory."""
     return min(max(1 << 16, 16 * n_pages), max(1 << 24, n_pages // 2))
+
+
+def which(mask: Mask) -> Pages:
+    """List where a mask is true; numpy's ``flatnonzero`` with less in the way."""
+    return mask.nonzero()[0]
 
 
 def state_of_word(word: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.plan import FOOTPRINT_PAGE, NO_LIMIT, CramPlan, ZswapPlan
-from vswaplab.engine.vectorised.memory import Mask, Memory, Pages
+from vswaplab.engine.vectorised.memory import Mask, Memory, Pages, which
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, STAYS, SWAPFILE, ZERO, ZSWAP
 from vswaplab.engine.vectorised.zram import zram_footprints, zram_store
 
@@ -47,13 +47,13 @@ class Placement:
     def freed_charge(self, mem: Memory, page_charge: int) -> NDArray[np.int64]:
         """DRAM each page frees when it leaves, if staying costs ``page_charge``."""
         freed = np.where(self.target != STAYS, page_charge, 0)
-        to_zswap = np.flatnonzero(self.target == ZSWAP)
+        to_zswap = which(self.target == ZSWAP)
         if to_zswap.size and mem.plan.zswap is not None:
             freed[to_zswap] -= mem.plan.zswap.charge_of_length.take(self.length[to_zswap])
         if mem.plan.cram is not None and mem.plan.cram.charge:
             freed[self.target >= CRAM_SOFTLEAF] -= mem.plan.cram.charge
         if mem.plan.zram is not None:
-            zram, to_zram = mem.plan.zram, np.flatnonzero(self.to_zram(mem))
+            zram, to_zram = mem.plan.zram, which(self.to_zram(mem))
             length = zram.length_of_row.take(mem.content.take(self.pages[to_zram]))
             freed[to_zram] -= zram.charge_of_length.take(length)
         return freed
@@ -93,7 +93,7 @@ class Choice:
         """
         if self.placed is None:
             return self.pages.size
-        doubtful = np.flatnonzero(_slots_in_doubt(mem, self.placed, n_loads))
+        doubtful = which(_slots_in_doubt(mem, self.placed, n_loads))
         return int(doubtful[0]) if doubtful.size else self.pages.size
 
     def place(self, mem: Memory, index: Pages) -> Placement:
@@ -189,7 +189,7 @@ def keep_in_cram(mem: Memory, placed: Placement, may_enter: Mask, in_cram: Mask,
         Those that it takes.
     rows : (n,) their contents
     """
-    cram, index = mem.plan.cram, np.flatnonzero(in_cram)
+    cram, index = mem.plan.cram, which(in_cram)
     placed.cram_refusal[may_enter & ~in_cram] = _FULL if mem.gate_open else _GATE
     if index.size and cram is not None:
         placed.target[index] = CRAM_READONLY if cram.is_tier else CRAM_SOFTLEAF
@@ -235,12 +235,12 @@ def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool, is_limited: bo
     placed.is_clean_drop = left & ~is_zero & mem.clean.take(pages)
     placed.target[placed.is_clean_drop] = SWAPFILE
     if node is not None and not node.is_tier:
-        _offer_cram(mem, node, placed, np.flatnonzero(left & (placed.target == STAYS)), rows)
+        _offer_cram(mem, node, placed, which(left & (placed.target == STAYS)), rows)
     pool = mem.plan.zswap if zswap else None
     if pool is not None:
-        _offer_zswap(mem, pool, placed, np.flatnonzero(left & (placed.target == STAYS)), rows, is_limited)
+        _offer_zswap(mem, pool, placed, which(left & (placed.target == STAYS)), rows, is_limited)
     if pool is None or pool.writeback:
-        _offer_swapfile(mem, placed, np.flatnonzero(left & (placed.target == STAYS)))
+        _offer_swapfile(mem, placed, which(left & (placed.target == STAYS)))
     return placed
 
 
@@ -264,7 +264,7 @@ def batch_limit(mem: Memory, n: int) -> int:
 def _have_slots(mem: Memory, placed: Placement, left: Mask) -> Mask:
     # No layer: a page needs a slot before anything else. New ones fill the devices by priority.
     own = mem.slot.take(placed.pages)
-    wants = np.flatnonzero(left & (own < 0))
+    wants = which(left & (own < 0))
     new = next_devices(mem, wants.size)
     placed.device[left] = own[left]
     placed.device[wants[: new.size]] = new
@@ -305,7 +305,7 @@ def _fit(size: NDArray[np.int64], device_pages: int, room: int) -> NDArray[np.ui
             refusal[i : i + n] = _TAKEN
             device_pages, room, i = device_pages - n, room - int(filled[n - 1]), i + n
         else:
-            fits = np.flatnonzero(size[i:] <= room)
+            fits = which(size[i:] <= room)
             if not fits.size:
                 break
             i += int(fits[0])
@@ -386,7 +386,7 @@ def _offer_swapfile_one_by_one(mem: Memory, placed: Placement, index: Pages, rel
     slots = mem.slot.take(placed.pages).tolist()
     wants = np.zeros(placed.pages.size, np.bool_)
     wants[index] = True
-    for i in np.flatnonzero(wants | releases).tolist():
+    for i in which(wants | releases).tolist():
         device = slots[i]
         if not wants[i]:
             used[device] -= 1
@@ -416,10 +416,10 @@ def commit(mem: Memory, placed: Placement) -> None:
     """
     pages, target = placed.pages, placed.target
     _count_refusals(mem, placed)
-    to_cram = np.flatnonzero(target >= CRAM_SOFTLEAF)
+    to_cram = which(target >= CRAM_SOFTLEAF)
     if to_cram.size:
         _cram_store(mem, pages.take(to_cram), placed.cram_bytes.take(to_cram))
-    moved = np.flatnonzero(target != STAYS)
+    moved = which(target != STAYS)
     mem.move(pages.take(moved), target.take(moved))
     is_zero, is_zswap, is_swap = target == ZERO, target == ZSWAP, target == SWAPFILE
     n_zero = int(np.count_nonzero(is_zero))
@@ -431,10 +431,10 @@ def commit(mem: Memory, placed: Placement) -> None:
         named = is_zero | is_zswap | (target == CRAM_SOFTLEAF)
         take_slots(mem, pages[named], placed.device[named])
     else:
-        mem.release_slots(pages.take(np.flatnonzero(is_zero | is_zswap)))
-    to_zswap = np.flatnonzero(is_zswap)
+        mem.release_slots(pages.take(which(is_zero | is_zswap)))
+    to_zswap = which(is_zswap)
     zswap_store(mem, pages.take(to_zswap), placed.length.take(to_zswap))
-    to_swap = np.flatnonzero(is_swap & ~placed.is_clean_drop)
+    to_swap = which(is_swap & ~placed.is_clean_drop)
     swapfile_store(mem, pages.take(to_swap), placed.device.take(to_swap))
 
 
@@ -444,7 +444,7 @@ def _count_refusals(mem: Memory, placed: Placement) -> None:
         for name, n in zip(_CRAM_REFUSALS, np.bincount(placed.cram_refusal).tolist(), strict=False):
             if name:
                 mem.count[name] += n
-    tried = placed.zswap_refusal.take(np.flatnonzero(placed.zswap_refusal != _NOT_TRIED))
+    tried = placed.zswap_refusal.take(which(placed.zswap_refusal != _NOT_TRIED))
     if not tried.size:
         return
     mem.pool_full = bool(tried[-1] in (_LIMIT, _ACCEPT))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
-from vswaplab.engine.vectorised.memory import Memory, Pages
+from vswaplab.engine.vectorised.memory import Memory, Pages, which
 from vswaplab.engine.vectorised.placement import (
     Placement,
     batch_limit,
@@ -143,7 +143,7 @@ def _demote(mem: Memory) -> None:
             break
         placed = decide(mem, pages, cram=True, zswap=True)
         freed = placed.freed_charge(mem, mem.plan.page_charge)
-        enough = np.flatnonzero(freed.cumsum() >= goal - mem.free_charge)
+        enough = which(freed.cumsum() >= goal - mem.free_charge)
         n = int(enough[0]) + 1 if enough.size else pages.size
         mem.dram_hand = int(places[n - 1]) + 1
         let_go(mem, placed.cut(n))
@@ -173,7 +173,7 @@ def _zswap_writeback(mem: Memory, zswap: ZswapPlan) -> None:
         step = min(mem.queue_hand + max(256, mem.pool_entries // 4), mem.queue.length)
         places = np.arange(mem.queue_hand, step)
         entries = mem.queue.entries[mem.queue_hand : step].astype(np.int64)
-        live = np.flatnonzero(mem.is_queued(entries, mem.queue_hand))
+        live = which(mem.is_queued(entries, mem.queue_hand))
         pages = entries[live]
         is_out = ~mem.referenced.take(pages)
         n = _visits(mem, zswap, pages, is_out)
@@ -197,8 +197,8 @@ def _room_for_writeback(mem: Memory) -> int:
 def _visits(mem: Memory, zswap: ZswapPlan, pages: Pages, is_out: np.ndarray) -> int:
     # How many entries are visited before the pool is small enough or the slots run out.
     gone = np.where(is_out, zswap.footprint_of_length.take(mem.stored.take(pages)), 0).cumsum()
-    small = np.flatnonzero(mem.pool_footprint - gone <= zswap.accept_pages * FOOTPRINT_PAGE)
-    full = np.flatnonzero(is_out.cumsum() >= _room_for_writeback(mem))
+    small = which(mem.pool_footprint - gone <= zswap.accept_pages * FOOTPRINT_PAGE)
+    full = which(is_out.cumsum() >= _room_for_writeback(mem))
     ends = [int(stops[0]) + 1 for stops in (small, full) if stops.size]
     return min(ends, default=pages.size)
 
@@ -208,10 +208,10 @@ def _zram_fits(mem: Memory, pages: Pages, is_out: np.ndarray) -> int:
     zram = mem.plan.zram
     if zram is None or not is_out.any():
         return pages.size
-    out = np.flatnonzero(is_out)
+    out = which(is_out)
     footprint = zram_footprints(mem, zram, pages[out])
     footprint[_writeback_devices(mem, pages[out]) != zram.device] = 0
-    over = np.flatnonzero(mem.zram_footprint + footprint.cumsum() > zram.limit_footprint)
+    over = which(mem.zram_footprint + footprint.cumsum() > zram.limit_footprint)
     on_zram = over[footprint[over] > 0]
     return int(out[on_zram[0]]) if on_zram.size else pages.size
 

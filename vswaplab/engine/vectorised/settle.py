@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.engine.vectorised.memory import Memory, Pages
+from vswaplab.engine.vectorised.memory import Memory, Pages, which
 from vswaplab.engine.vectorised.states import (
     COPIED,
     CRAM_READ,
@@ -87,7 +87,7 @@ def _move(mem: Memory, special: Special) -> None:
     after = STATE_AFTER.take(special.outcome)
     after[(special.outcome == CRAM_READ) & (special.was == CRAM_WRITABLE)] = CRAM_WRITABLE
     last &= after != RESIDENT
-    index = np.flatnonzero(last)
+    index = which(last)
     pages, after = special.page.take(index), after.take(index)
     mem.place[pages] = mem.word.take(pages)
     mem.move(pages, after)
@@ -96,7 +96,7 @@ def _move(mem: Memory, special: Special) -> None:
 def _map_cache_only(mem: Memory, window: Window) -> None:
     # The first touch of a page that only the swap cache knows is a minor fault and maps it; a free just drops it.
     ids, op = window.ids[: window.stop], window.op[: window.stop]
-    acts = np.flatnonzero(mem.cache_only.take(ids) & (op != UNMAP))
+    acts = which(mem.cache_only.take(ids) & (op != UNMAP))
     pages, first = np.unique(ids[acts], return_index=True)
     touched = acts[first][op[acts[first]] != FREE]
     mem.count["swap_cache"] += touched.size
@@ -122,7 +122,7 @@ def _count(mem: Memory, op: NDArray[np.uint8], special: Special) -> None:
 
 
 def _store_in_place(mem: Memory, special: Special, size_after: NDArray[np.int64]) -> None:
-    written = np.flatnonzero(size_after >= 0)
+    written = which(size_after >= 0)
     pages = special.page[written]
     is_last = np.ones(pages.size, np.bool_)
     is_last[:-1] = pages[1:] != pages[:-1]
@@ -145,13 +145,13 @@ def _leave(mem: Memory, special: Special) -> None:
     page, outcome, was = special.page, special.outcome, special.was
     mem.zero_pages -= int(np.count_nonzero(was == ZERO))
     mem.swapped_pages -= int(np.count_nonzero(was == SWAPFILE))
-    from_zswap = np.flatnonzero(was == ZSWAP)
+    from_zswap = which(was == ZSWAP)
     if from_zswap.size:
         mem.pool_remove(page.take(from_zswap))
     cram = mem.plan.cram
     if cram is None:
         return
-    from_cram = np.flatnonzero(leaves_cram(special))
+    from_cram = which(leaves_cram(special))
     if from_cram.size:
         mem.writable -= int(np.count_nonzero((outcome == PROMOTE) & (was == CRAM_WRITABLE)))
         mem.free_charge += cram.charge * from_cram.size
@@ -182,7 +182,7 @@ def _release(mem: Memory, ids: Pages, op: NDArray[np.uint8], special: Special) -
     freed = page[outcome == FREED]
     if freed.size:
         mem.release_slots(np.unique(freed))
-    mem.clean[ids.take(np.flatnonzero(op == WRITE))] = False
+    mem.clean[ids.take(which(op == WRITE))] = False
 
 
 def _set_content(mem: Memory, window: Window, special: Special) -> None:
@@ -199,7 +199,7 @@ def _set_content(mem: Memory, window: Window, special: Special) -> None:
     row[new_at] = first
     drawn = window.row[: window.stop]
     row[drawn >= 0] = drawn[drawn >= 0]
-    changed = np.flatnonzero(row >= 0)
+    changed = which(row >= 0)
     mem.content[window.ids[changed]] = row[changed]
 
 
@@ -208,7 +208,7 @@ def _copy_contents(
 ) -> None:
     # A shared page is never redrawn: a copy holds what its source was first touched with, in this window or before.
     source = shares.copied_from[at + window.start].astype(np.int64)
-    copies = np.flatnonzero(source >= 0)
+    copies = which(source >= 0)
     shift = int(window.stop).bit_length()
     touched = (page << shift) | at  # ascending: pages are sorted, and times within them
     before = touched.searchsorted((source[copies] << shift) | at[copies]) - 1
@@ -224,10 +224,10 @@ def _settle_mappers(mem: Memory, shares: Shares, window: Window, special: Specia
     mem.count["minor_fault"] += int(np.count_nonzero(is_further))
     mem.count["minor_fault"] -= int(np.count_nonzero(is_further[at[outcome != DRAM_HIT]]))
     bit = shares.bit[stretch]
-    mapped = np.flatnonzero((outcome == SOFT_FAULT) & (mem.states(page) == CRAM_READONLY))
+    mapped = which((outcome == SOFT_FAULT) & (mem.states(page) == CRAM_READONLY))
     np.bitwise_or.at(mem.readonly, page[mapped], bit[at[mapped]])
     leaves = shares.leaves[stretch]
-    leaving = np.flatnonzero(leaves >= 0)
+    leaving = which(leaves >= 0)
     if leaving.size:
         left = leaves[leaving].astype(np.int64)
         for sets in (mem.mappers, mem.readonly):
@@ -240,7 +240,7 @@ def _count_repeats(mem: Memory, window: Window, special: Special) -> None:
     at, outcome = special.at, special.outcome
     # Priced where the page lies after the record: DRAM unless the record was served in CRAM or was a free.
     in_cram = at[np.isin(outcome, (SOFT_FAULT, CRAM_READ, CRAM_WRITE, MADE_WRITABLE))]
-    unserved = np.flatnonzero(window.op[: window.stop] >= FREE)
+    unserved = which(window.op[: window.stop] >= FREE)
     first = window.start - mem.trace.start
     stretch = slice(first, first + window.stop)
     for repeats, cram_name in (

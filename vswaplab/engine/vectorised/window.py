@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.draws import CHOICE, REDRAW, draws
-from vswaplab.engine.vectorised.memory import Mask, Memory, Pages, state_of_word
+from vswaplab.engine.vectorised.memory import Mask, Memory, Pages, state_of_word, which
 from vswaplab.engine.vectorised.states import (
     COPIED,
     CRAM_POISONED,
@@ -58,7 +58,7 @@ class Special:
 
     def before(self, n: int) -> Special:
         """Keep those at the window's first n places."""
-        keep = np.flatnonzero(self.at < n)
+        keep = which(self.at < n)
         if keep.size == self.at.size:
             return self
         return Special(self.at[keep], self.page[keep], self.outcome[keep], self.was[keep])
@@ -130,7 +130,7 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     free_at[0] = mem.free_charge
     np.cumsum(change, out=free_at[1:])
     free_at[1:] += mem.free_charge
-    index = np.flatnonzero(need)
+    index = which(need)
     if has_reclaimed and index.size and times[index[0]] == 0:
         index = index[1:]
     window = Window(
@@ -163,7 +163,7 @@ def _special_times(mem: Memory, ids: Pages, op: NDArray[np.uint8], word: NDArray
         mask |= np.isin(ids, freed)
     if mem.trace.shares is not None:
         mask &= op != UNMAP
-    return np.flatnonzero(mask)
+    return which(mask)
 
 
 def _by_page(ids: Pages, times: Pages) -> tuple[Pages, Pages]:
@@ -177,7 +177,7 @@ def _by_page(ids: Pages, times: Pages) -> tuple[Pages, Pages]:
 def _drawn_rows(mem: Memory, ids: Pages, op: NDArray[np.uint8], start: int) -> NDArray[np.int32] | None:
     if not mem.plan.redraw_below:
         return None
-    writes = np.flatnonzero(op == WRITE)
+    writes = which(op == WRITE)
     drawn = draws(mem.plan.seed, writes + start, REDRAW) >> np.uint64(11) < np.uint64(mem.plan.redraw_below)
     writes = writes[drawn]
     if not writes.size:
@@ -208,7 +208,7 @@ def _outcomes(
         is_first[1:] |= is_free[:-1]
     outcome = np.where(is_first, FAULT_OF_STATE.take(state), np.uint8(DRAM_HIT))
     was = np.where(is_first, state, np.uint8(RESIDENT))
-    in_cram = np.flatnonzero(state >= CRAM_SOFTLEAF)
+    in_cram = which(state >= CRAM_SOFTLEAF)
     if in_cram.size:
         outcome[in_cram], was[in_cram] = _cram_outcomes(
             mem, at.take(in_cram), op.take(in_cram), state.take(in_cram), is_first.take(in_cram)
@@ -258,7 +258,7 @@ def _cram_outcomes(
 def _soft_faults_by_mapper(mem: Memory, bit: NDArray[np.uint8], special: Special, run_first: Pages) -> None:
     # Each mapper has a mapping of its own: it faults on its first read unless it was mapped before the window.
     at, page, outcome = special.at, special.page, special.outcome
-    reads = np.flatnonzero(((outcome == SOFT_FAULT) | (outcome == CRAM_READ)) & (special.was < CRAM_WRITABLE))
+    reads = which(((outcome == SOFT_FAULT) | (outcome == CRAM_READ)) & (special.was < CRAM_WRITABLE))
     if not reads.size:
         return
     order = reads[np.lexsort((at[reads], bit[reads], run_first[reads]))]
@@ -289,7 +289,7 @@ def _earliest(at: Pages, asks: Mask, n: int) -> Mask:
     # The n earliest of those that ask.
     chosen = np.zeros(at.size, np.bool_)
     if n > 0:
-        asking = np.flatnonzero(asks)
+        asking = which(asks)
         chosen[asking[np.argsort(at[asking])[:n]]] = True
     return chosen
 
@@ -301,7 +301,7 @@ def _sizes_in_place(
     cram = mem.plan.cram
     if cram is None or not cram.budget:
         return None
-    in_place = np.flatnonzero((special.outcome == CRAM_WRITE) | (special.outcome == MADE_WRITABLE))
+    in_place = which((special.outcome == CRAM_WRITE) | (special.outcome == MADE_WRITABLE))
     if not in_place.size:
         return None
     run_first = _first_of_run(is_first)
@@ -324,10 +324,10 @@ def _frame_changes(mem: Memory, special: Special) -> NDArray[np.int64]:
     if has_free:
         change[is_free & (was == RESIDENT)] = plan.page_charge
     if plan.zswap is not None:
-        leaves = np.flatnonzero(was == ZSWAP)
+        leaves = which(was == ZSWAP)
         change[leaves] += plan.zswap.charge_of_length.take(mem.stored.take(page.take(leaves)))
     if plan.zram is not None:
-        leaves = np.flatnonzero(was == SWAPFILE)
+        leaves = which(was == SWAPFILE)
         pages = page[leaves]
         length = np.where(mem.is_on_zram(pages), mem.stored.take(pages), 0)
         change[leaves] += np.where(length > 0, plan.zram.charge_of_length.take(length), 0)
@@ -339,7 +339,7 @@ def _frame_changes(mem: Memory, special: Special) -> NDArray[np.int64]:
 def _find_stop(mem: Memory, window: Window) -> None:
     # The first access that must wait for a frame, unless the window ends before it.
     plan = mem.plan
-    waits = np.flatnonzero(window.free_before < (plan.low + 1) * plan.page_charge)
+    waits = which(window.free_before < (plan.low + 1) * plan.page_charge)
     reclaim_at = int(window.needs[waits[0]]) if waits.size else _NEVER
     window.stop = min(window.limit, reclaim_at)
     window.wants_reclaim = window.stop == reclaim_at
@@ -363,7 +363,7 @@ def _overrun_at(mem: Memory, window: Window, media_bytes: int) -> int:
         return _NEVER
     special = window.special
     grows = np.zeros(window.ids.size, np.int64)
-    in_place = np.flatnonzero(window.size_after >= 0)
+    in_place = which(window.size_after >= 0)
     before = mem.stored.take(special.page[in_place]).astype(np.int64)
     same_page = special.page[in_place[1:]] == special.page[in_place[:-1]]
     before[1:][same_page] = window.size_after[in_place[:-1]][same_page]
@@ -371,9 +371,9 @@ def _overrun_at(mem: Memory, window: Window, media_bytes: int) -> int:
     change = grows.copy()
     cram = mem.plan.cram
     if cram is not None and cram.flush_period == 0:
-        leaves = np.flatnonzero(leaves_cram(special))
+        leaves = which(leaves_cram(special))
         change[special.at[leaves]] -= mem.stored.take(special.page[leaves])
-    over = np.flatnonzero((grows > 0) & (mem.media_bytes + change.cumsum() > media_bytes))
+    over = which((grows > 0) & (mem.media_bytes + change.cumsum() > media_bytes))
     return int(over[0]) if over.size else _NEVER
 
 

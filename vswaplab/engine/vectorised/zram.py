@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.plan import ZramPlan
-from vswaplab.engine.vectorised.memory import BACKING, FIRST, SECOND, Memory, Pages
+from vswaplab.engine.vectorised.memory import BACKING, FIRST, SECOND, Memory, Pages, which
 
 
 def zram_store(mem: Memory, zram: ZramPlan, pages: Pages) -> None:
@@ -35,7 +35,7 @@ def count_reads(mem: Memory, pages: Pages) -> None:
 
 def zram_pass(mem: Memory, zram: ZramPlan) -> None:
     """Recompress, write back, and mark everything idle, slot by slot in the order of page numbers."""
-    pages = np.flatnonzero((mem.slot == zram.device) & mem.clean)
+    pages = which((mem.slot == zram.device) & mem.clean)
     if zram.second_length_of_row is not None:
         _recompress(mem, zram, pages, zram.second_length_of_row)
     _write_back(mem, zram, pages)
