@@ -43,7 +43,7 @@ def look_ahead(mem: Memory, window: Window) -> Walk | None:
         return None
     short = mem.plan.high - int(window.free_before.min()) // mem.plan.page_charge
     wanted = int(short * mem.victims_per_frame) + 64
-    pages, places = mem.coldest(mem.dram_hand, mem.log.length, wanted, in_cram=False)
+    pages, places = mem.coldest(mem.dram_hand, mem.log.length, wanted)
     if not pages.size:
         return None
     victims = Victims(mem, window, pages, places)

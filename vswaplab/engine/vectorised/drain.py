@@ -126,7 +126,7 @@ def remove_cram(mem: Memory, *, maps: bool) -> Drain:
     drain.pte_changed = mem.count["pte_changed"] - before
     fits = mem.free_pages >= 0 or _make_room(mem)  # what went on to a pool costs DRAM
     n_left = mem.cram_pages if fits else 0
-    left, _ = mem.coldest(0, mem.log.length, n_left, in_cram=True)
+    left, _ = mem.coldest_in_cram(mem.log.length, n_left)
 
     def load(pages: Pages) -> None:
         _bring_back(mem, cram, pages, drain, maps=maps)

@@ -12,8 +12,7 @@ the complement of its state (below 0).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,15 +56,53 @@ class Log:
         self.length = stop
         return np.arange(start, stop, dtype=np.int32)
 
-    def shorten(self, pages: Pages, places: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Keep only the live entries, given by page and place in any order; return their pages in order."""
-        key = (places.astype(np.int64) << 32) | pages
-        key.sort()
-        kept: NDArray[np.int64] = key & ((1 << 32) - 1)
-        self.entries[: kept.size] = kept
-        self.length = kept.size
-        self.room = max(self.room, 2 * kept.size)
-        return kept
+    def drain(self) -> Iterator[tuple[int, Pages]]:
+        """Empty the log, a block of entries at a time: its first place, and its pages.
+
+        What is still live may be appended again meanwhile: there is room before the block that was read last.
+        """
+        length, self.length = self.length, 0
+        for start in range(0, length, _BLOCK):
+            yield start, self.entries[start : min(start + _BLOCK, length)].astype(np.int64)
+        self.room = max(self.room, 2 * self.length)
+
+
+class Order:
+    """Pages of the CRAM device by their last access: a log in which every entry knows its place in the main log."""
+
+    def __init__(self) -> None:
+        self.pages, self.places = Log(1 << 12), Log(1 << 12)
+        self.hand = 0
+
+    def append(self, pages: NDArray[np.integer], places: NDArray[np.integer]) -> None:
+        """Append pages; places ascend, and are beyond all before."""
+        self.pages.append(pages)
+        self.places.append(places)
+
+    def replace(self, pages: Pages, places: NDArray[np.int64]) -> None:
+        """Hold these only."""
+        self.pages.length = self.places.length = self.hand = 0
+        self.append(pages, places)
+
+    def coldest(self, is_live: Callable[[Pages, Pages], Mask], wanted: int, stop: int) -> Pages:
+        """List the coldest live pages, about as many as wanted, as sortable keys: place and then page."""
+        found: list[Pages] = []
+        total, hand, step = 0, self.hand, max(64, 2 * wanted)
+        while hand < self.pages.length and total < wanted:
+            end = min(hand + step, self.pages.length)
+            pages, places = (
+                self.pages.entries[hand:end].astype(np.int64),
+                self.places.entries[hand:end].astype(np.int64),
+            )
+            live = which(is_live(pages, places) & (places < stop))
+            found.append((places.take(live) << 32) | pages.take(live))
+            total += live.size
+            hand, step = end, 2 * step
+        return _joined(found)
+
+    def go_past(self, place: int) -> None:
+        """Move the hand past a place: nothing before it is live."""
+        self.hand = int(self.places.entries[: self.places.length].searchsorted(place, "right"))
 
 
 class Memory:
@@ -97,7 +134,8 @@ class Memory:
         self.log = Log(log_room(n))
         self.dram_hand = 0
         self.victims_per_frame = 1.5  # a guess that only costs time
-        self.cram_hand = 0
+        # The device's pages, coldest first, are the merge of two logs: those that came, and those accessed there.
+        self.arrived, self.accessed = Order(), Order()
 
         self.free_charge = plan.capacity_charge
         self.capacity = list(plan.slots_of_device)  # 0 after swapoff
@@ -173,12 +211,12 @@ class Memory:
         """Put pages in states other than resident."""
         self.word[pages] = ~np.asarray(state, np.int32)
 
-    def coldest(self, hand: int, stop: int, wanted: int, *, in_cram: bool) -> tuple[Pages, NDArray[np.int64]]:
-        """Find the coldest live pages of DRAM or CRAM from a place in the log on.
+    def coldest(self, hand: int, stop: int, wanted: int) -> tuple[Pages, NDArray[np.int64]]:
+        """Find the coldest pages of DRAM from a place in the log on.
 
         Returns
         -------
-        pages : (at most about ``wanted``,) coldest first
+        pages : (about ``wanted``,) coldest first
         places : their places in the log
         """
         found_pages: list[Pages] = []
@@ -187,7 +225,7 @@ class Memory:
         while hand < stop and total < wanted:
             end = min(hand + step, stop)
             entries = self.log.entries[hand:end].astype(np.int64)
-            live = which(self._is_live(entries, hand, in_cram))
+            live = which(self.is_resident(entries, hand))
             found_pages.append(entries.take(live))
             found_places.append(live + hand)
             total += live.size
@@ -198,37 +236,66 @@ class Memory:
             return found_pages[0], found_places[0]
         return _joined(found_pages), _joined(found_places)
 
-    def _is_live(self, entries: Pages, hand: int, in_cram: bool) -> Mask:
-        places = np.arange(hand, hand + entries.size, dtype=np.int32)
-        word = self.word.take(entries)
-        is_live: Mask = word == places
-        if in_cram:
-            is_live = (word <= ~CRAM_SOFTLEAF) & (word >= ~CRAM_WRITABLE) & (self.place.take(entries) == places)
+    def coldest_in_cram(self, stop: int, wanted: int) -> tuple[Pages, NDArray[np.int64]]:
+        """Find the coldest pages of the device that were last accessed before a place in the log.
+
+        Returns
+        -------
+        pages : (at most ``wanted``,) coldest first
+        places : of their last accesses
+        """
+        parts = [order.coldest(self.is_in_cram, wanted, stop) for order in (self.arrived, self.accessed)]
+        key = np.concatenate(parts)
+        key.sort()
+        key = key[:wanted]
+        return key & ((1 << 32) - 1), key >> 32
+
+    def go_past_in_cram(self, place: int) -> None:
+        """Leave behind what was last accessed up to a place: it is no longer on the device, or was accessed again."""
+        for order in (self.arrived, self.accessed):
+            order.go_past(place)
+
+    def is_resident(self, entries: Pages, hand: int) -> Mask:
+        """Say which entries of the log, from a place on, are live ones of resident pages."""
+        is_live: Mask = self.word.take(entries) == np.arange(hand, hand + entries.size, dtype=np.int32)
+        return is_live
+
+    def is_in_cram(self, pages: Pages, places: NDArray[np.integer]) -> Mask:
+        """Say which pages are on the device, not poisoned, and were last accessed at these places."""
+        word = self.word.take(pages)
+        is_live: Mask = (word <= ~CRAM_SOFTLEAF) & (word >= ~CRAM_WRITABLE) & (self.place.take(pages) == places)
         return is_live
 
     def shorten_logs(self) -> None:
         """Drop dead entries from logs that have grown long; places change, their order does not."""
-        if self.log.length > self.log.room:
+        if self.log.length > self.log.room or self.arrived.pages.length > self.log.room:
             self._shorten_log()
         if self.queue.length > self.queue.room:
-            pages = which(self.word == ~ZSWAP)
-            places = self.place.take(pages)
-            self.queue_hand = int(np.count_nonzero(places < self.queue_hand))
-            self.place[self.queue.shorten(pages, places)] = np.arange(pages.size, dtype=np.int32)
+            self._shorten_queue()
 
     def _shorten_log(self) -> None:
-        resident = which(self.word >= 0)
-        in_cram = which((self.word <= ~CRAM_SOFTLEAF) & (self.word >= ~CRAM_WRITABLE))
-        pages = np.concatenate((resident, in_cram))
-        places = np.concatenate((self.word.take(resident), self.place.take(in_cram)))
-        self.dram_hand, self.cram_hand = (
-            int(np.count_nonzero(places < hand)) for hand in (self.dram_hand, self.cram_hand)
-        )
-        kept = self.log.shorten(pages, places)
-        place = np.arange(kept.size, dtype=np.int32)
-        is_resident = self.word.take(kept) >= 0
-        self.word[kept[is_resident]] = place[is_resident]
-        self.place[kept[~is_resident]] = place[~is_resident]
+        hand, self.dram_hand = self.dram_hand, 0
+        cram_pages, cram_places = [_NO_PAGES], [_NO_PAGES]
+        for start, entries in self.log.drain():
+            in_cram = self.is_in_cram(entries, np.arange(start, start + entries.size))
+            keep = which(in_cram | self.is_resident(entries, start))
+            kept, is_cram = entries.take(keep), in_cram.take(keep)
+            places = self.log.append(kept)
+            self.dram_hand += int(np.count_nonzero(keep + start < hand))
+            self.word[kept[~is_cram]] = places[~is_cram]
+            self.place[kept[is_cram]] = places[is_cram]
+            cram_pages.append(kept[is_cram])
+            cram_places.append(places[is_cram].astype(np.int64))
+        self.arrived.replace(_joined(cram_pages), _joined(cram_places))
+        self.accessed.replace(_NO_PAGES, _NO_PAGES)
+
+    def _shorten_queue(self) -> None:
+        hand, self.queue_hand = self.queue_hand, 0
+        for start, entries in self.queue.drain():
+            keep = which(self.is_queued(entries, start))
+            self.queue_hand += int(np.count_nonzero(keep + start < hand))
+            kept = entries.take(keep)
+            self.place[kept] = self.queue.append(kept)
 
     # Running sums ---------------------------------------------------------------------------
 
@@ -477,10 +544,13 @@ class Memory:
 
     def _ranks(self) -> NDArray[np.int32]:
         rank = np.full(self.word.size, -1, np.int32)
-        for in_cram in (False, True):
-            _number(rank, self.log, partial(self._is_live, in_cram=in_cram))
+        _number(rank, self.log, self.is_resident)
+        _number(rank, self.log, self._is_last_in_cram)
         _number(rank, self.queue, self.is_queued)
         return rank
+
+    def _is_last_in_cram(self, entries: Pages, hand: int) -> Mask:
+        return self.is_in_cram(entries, np.arange(hand, hand + entries.size))
 
     def _mapped(self, state: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.plan.cram is None:
@@ -495,11 +565,6 @@ class Memory:
         readonly = mappers if self.trace.shares is None else self.readonly.take(pages)
         mapped = np.where(state == CRAM_READONLY, readonly, 0).astype(np.uint8)
         return np.where(state == CRAM_WRITABLE, mappers, mapped)
-
-    def live_queue(self, hand: int) -> Pages:
-        """List zswap's live entries from a place in its queue on, oldest first."""
-        entries = self.queue.entries[hand : self.queue.length].astype(np.int64)
-        return entries[self.is_queued(entries, hand)]
 
     def is_queued(self, entries: Pages, hand: int) -> Mask:
         """Say which entries of zswap's queue, from a place on, are live."""
@@ -531,6 +596,9 @@ def which(mask: Mask) -> Pages:
 def state_of_word(word: NDArray[np.int32]) -> NDArray[np.uint8]:
     """Read the states out of words."""
     return np.where(word < 0, ~word, RESIDENT).astype(np.uint8)
+
+
+_NO_PAGES: Pages = np.empty(0, np.int64)
 
 
 def _joined(parts: list[Pages]) -> Pages:

@@ -487,10 +487,9 @@ def take_slots(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
 
 
 def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.int64]) -> None:
-    # Pages keep their place in the log, so the CRAM hand must not be past the coldest of them.
-    places = mem.word.take(pages)
+    places = mem.word.take(pages)  # they keep their place in the order of accesses
     mem.place[pages] = places
-    mem.cram_hand = min(mem.cram_hand, int(places.min()))
+    mem.arrived.append(pages, places)
     total = int(size.sum())
     mem.count["cram_in"] += pages.size
     mem.count["cram_in_bytes"] += total

@@ -91,12 +91,11 @@ def _write_back_coldest(mem: Memory, cram: CramPlan, wanted: int, *, until_free:
     stop, unmapped = mem.log.length, 0
     while wanted > 0 and (missing := until_free - mem.free_device_pages) > 0:
         most = batch_limit(mem, min(wanted, missing))
-        pages, places = mem.coldest(mem.cram_hand, stop, most, in_cram=True)
-        pages = pages[:most]
+        pages, places = mem.coldest_in_cram(stop, most)
         if not pages.size:
             break
         wanted -= pages.size
-        mem.cram_hand = int(places[pages.size - 1]) + 1
+        mem.go_past_in_cram(int(places[-1]))
         unmapped |= _write_back(mem, cram, pages, zswap=zswap)
     mem.count["pte_scanned"] += unmapped.bit_count() * mem.address_space
 
@@ -116,6 +115,7 @@ def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> in
     stays = pages[~goes]
     mem.count["reclaim_fail"] += stays.size
     mem.place[stays] = mem.log.append(stays)
+    mem.accessed.append(stays, mem.place.take(stays))
     return unmapped
 
 
@@ -136,7 +136,7 @@ def _demote(mem: Memory) -> None:
     stop, goal = mem.log.length, mem.plan.high * mem.plan.page_charge
     while mem.free_charge < goal and mem.dram_hand < stop:
         missing = -((mem.free_charge - goal) // mem.plan.page_charge)
-        pages, places = mem.coldest(mem.dram_hand, stop, missing + missing // 2, in_cram=False)
+        pages, places = mem.coldest(mem.dram_hand, stop, missing + missing // 2)
         pages = pages[: batch_limit(mem, pages.size)]
         if not pages.size:
             mem.dram_hand = stop

@@ -89,7 +89,12 @@ def _move(mem: Memory, special: Special) -> None:
     last &= after != RESIDENT
     index = which(last)
     pages, after = special.page.take(index), after.take(index)
-    mem.place[pages] = mem.word.take(pages)
+    if mem.plan.cram is not None:
+        in_cram = pages.take(which(after >= CRAM_SOFTLEAF))
+        places = mem.word.take(in_cram)
+        mem.place[in_cram] = places
+        order = places.argsort()
+        mem.accessed.append(in_cram.take(order), places.take(order))
     mem.move(pages, after)
 
 
