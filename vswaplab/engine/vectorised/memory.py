@@ -88,13 +88,14 @@ class Order:
         """List the coldest live pages, about as many as wanted, as sortable keys: place and then page."""
         found: list[Pages] = []
         total, hand, step = 0, self.hand, max(64, 2 * wanted)
-        while hand < self.pages.length and total < wanted:
-            end = min(hand + step, self.pages.length)
+        last = self._behind(stop - 1)
+        while hand < last and total < wanted:
+            end = min(hand + step, last)
             pages, places = (
                 self.pages.entries[hand:end].astype(np.int64),
                 self.places.entries[hand:end].astype(np.int64),
             )
-            live = which(is_live(pages, places) & (places < stop))
+            live = which(is_live(pages, places))
             found.append((places.take(live) << 32) | pages.take(live))
             total += live.size
             hand, step = end, 2 * step
@@ -102,7 +103,12 @@ class Order:
 
     def go_past(self, place: int) -> None:
         """Move the hand past a place: nothing before it is live."""
-        self.hand = int(self.places.entries[: self.places.length].searchsorted(place, "right"))
+        self.hand = self._behind(place)
+
+    def _behind(self, place: int) -> int:
+        # Of the log's own type: another one would be converted, entry by entry.
+        rest = self.places.entries[self.hand : self.places.length]
+        return self.hand + int(rest.searchsorted(np.int32(place), "right"))
 
 
 class Memory:
@@ -244,8 +250,10 @@ class Memory:
         pages : (at most ``wanted``,) coldest first
         places : of their last accesses
         """
-        parts = [order.coldest(self.is_in_cram, wanted, stop) for order in (self.arrived, self.accessed)]
-        key = np.concatenate(parts)
+        key = self.arrived.coldest(self.is_in_cram, wanted, stop)
+        if key.size >= wanted > 0:  # what was accessed later is not among the coldest
+            stop = int(key[wanted - 1] >> 32)
+        key = np.concatenate((key, self.accessed.coldest(self.is_in_cram, wanted, stop)))
         key.sort()
         key = key[:wanted]
         return key & ((1 << 32) - 1), key >> 32
