@@ -148,7 +148,7 @@ class Walk:
         self.victims, self.window = victims, window
         self.page_charge = plan.page_charge
         self.low_mark, self.high_mark = (plan.low + 1) * plan.page_charge, plan.high * plan.page_charge
-        self.needs, self.times, self.free_at = window.needs.data, window.times.data, window.free_at.data
+        self.needs, self.times = window.needs.data, window.times.data
         self.falling = (-window.free_before).data
         self.gate_open = victims.has_cram and mem.gate_open
         self.node_low = 0 if plan.cram is None else plan.cram.node_low
@@ -158,7 +158,6 @@ class Walk:
         self.pool_room = 0
         if plan.zswap is not None:
             self.pool_room = (plan.zswap.max_pages - 1) * FOOTPRINT_PAGE - mem.pool_footprint
-        self.settles_returns = mem.settles_returns
         self._find_doubtful(mem)
 
         self.given = 0  # by reclaims, less what pages that came back take
@@ -215,15 +214,17 @@ class Walk:
             is_touched &= window.op[: window.limit] != UNMAP
         self.touches = which(is_touched)
         self.touched = victims.places.searchsorted(window.word.take(self.touches))
-        self.is_hard = np.zeros(self.touches.size, np.bool_)
-        if window.freed.size:
-            self.is_hard = np.isin(window.ids.take(self.touches), window.freed)
+        self.is_write = (window.op.take(self.touches) == WRITE).tolist()
+        self.n_needs = window.needs.searchsorted(self.touches).tolist()  # of certain faults before each touch
+        self.free_then = window.free_at.take(window.times.searchsorted(self.touches)).tolist()
+        self.is_hard = [not mem.settles_returns] * self.touches.size
+        if window.freed.size and mem.settles_returns:
+            self.is_hard = np.isin(window.ids.take(self.touches), window.freed).tolist()
 
     # In time ----------------------------------------------------------------------------------
 
     def go(self) -> None:
         """Reclaim and touch until the window's end, or until something is not certain."""
-        writes = (self.window.op.take(self.touches) == WRITE).tolist()
         fate, holes = self.fate, self.holes
         for i, (at, victim) in enumerate(zip(self.touches.tolist(), self.touched.tolist(), strict=True)):
             if at > self.next_at and not self._reclaim_before(at):
@@ -232,7 +233,7 @@ class Walk:
                 if victim not in fate:
                     fate[victim] = _HIT
                     insort(holes, victim)
-            elif not self._come_back(at, victim, writes[i], bool(self.is_hard[i])):
+            elif not self._come_back(i, at, victim):
                 return
         self._reclaim_before(self.stop)
 
@@ -256,36 +257,37 @@ class Walk:
         first = int(is_short.argmax()) if is_short.size else 0
         return self.searched + first if is_short.size and is_short[first] else len(self.needs)
 
-    def _come_back(self, at: int, victim: int, writes: bool, is_hard: bool) -> bool:
+    def _come_back(self, i: int, at: int, victim: int) -> bool:
+        # A page that left is touched: it is loaded, or read in place on the device until it is written.
         fate = self.fate.get(victim)
         if fate is None:
-            if is_hard or not self.settles_returns:
+            if self.is_hard[i]:
                 return self._end(at, wants_reclaim=False)
             self.came_back.append(victim)
-            if not self._went_to_cram(victim):
+            if not self.to_cram or not self._went_to_cram(victim):
                 self.fate[victim] = _CAME_BACK
                 freed = self.victims.freed
-                return self._fault(at, self.page_charge - freed[victim + 1] + freed[victim])
+                return self._fault(i, at, freed[victim + 1] - freed[victim])
             self.fate[victim] = fate = _IN_CRAM
-        if fate == _IN_CRAM and writes:
+        if fate == _IN_CRAM and self.is_write[i]:
             self.fate[victim] = _CAME_BACK
-            if not self._fault(at, self.page_charge - self.victims.freed_in_cram[1]):
+            if not self._fault(i, at, self.victims.freed_in_cram[1]):
                 return False
             self.device_room += 1
         return True
 
     def _went_to_cram(self, victim: int) -> bool:
-        i = bisect_right(self.to_cram, (victim, self.victims.n)) - 1
-        return i >= 0 and victim < self.to_cram[i][1] and bool(self.victims.may_enter[victim])
+        start, end = self.to_cram[bisect_right(self.to_cram, (victim, self.victims.n)) - 1]
+        entering = self.victims.entering
+        return start <= victim < end and entering[victim + 1] != entering[victim]
 
-    def _fault(self, at: int, comes_free: int) -> bool:
-        # A page that left comes back: it takes a frame, and its place in the pool comes free.
-        free = self.free_at[bisect_left(self.times, at)] + self.given
+    def _fault(self, i: int, at: int, taken: int) -> bool:
+        # It takes back what it had freed.
+        free = self.free_then[i] + self.given
         if free < self.low_mark and not self._reclaim(at, free):
             return False
-        self.given -= self.page_charge - comes_free
-        self.searched = bisect_left(self.needs, at)
-        self.next_at = -1
+        self.given -= taken
+        self.searched, self.next_at = self.n_needs[i], -1
         return True
 
     def _end_of_victims(self, at: int) -> bool:
@@ -426,17 +428,16 @@ class EvenWalk(Walk):
         self.n_passed = 0  # holes behind the hand
 
     def _reclaim_before(self, at: int) -> bool:
-        n_faults = bisect_left(self.needs, at) + self.n_back
-        if not self._after(n_faults, None):
+        if not self._after(bisect_left(self.needs, at) + self.n_back, None):
             return False
         due = self.slack + self.n_runs * self.step - self.n_back  # the fault that starts the next reclaim
         self.next_at = self.needs[due] if due < len(self.needs) else self.stop
         return True
 
-    def _fault(self, at: int, comes_free: int) -> bool:
+    def _fault(self, i: int, at: int, taken: int) -> bool:
         self.n_back += 1
         self.next_at = -1
-        return self._after(bisect_left(self.needs, at) + self.n_back, at)
+        return self._after(self.n_needs[i] + self.n_back, at)
 
     def _after(self, n_faults: int, last_at: int | None) -> bool:
         # Catch up with the reclaims of so many faults; ``last_at`` is the last one's place if it is a doubtful one.

@@ -30,6 +30,7 @@ from vswaplab.engine.vectorised.states import (
     FREE,
     FREED,
     MADE_WRITABLE,
+    N_STATES,
     NEEDS_FRAME,
     NONE,
     PROMOTE,
@@ -240,12 +241,28 @@ def _cram_outcomes(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     # Reads stay in place up to the first write that the budget does not let happen there: it promotes.
     is_write = op == WRITE
+    cram = mem.plan.cram
+    if cram is not None and cram.budget:
+        return _with_budget(mem, at, is_write, state, is_first)
+    was = np.where(is_first, state, np.maximum(state, np.uint8(CRAM_READONLY)))
+    was[_earlier(is_write, is_first) > 0] = RESIDENT
+    return np.where(is_write, _OF_WRITE.take(was), _OF_READ.take(was)), was
+
+
+_OF_READ = np.full(N_STATES, CRAM_READ, np.uint8)
+_OF_READ[[RESIDENT, CRAM_SOFTLEAF]] = [DRAM_HIT, SOFT_FAULT]
+_OF_WRITE = np.full(N_STATES, PROMOTE, np.uint8)
+_OF_WRITE[RESIDENT] = DRAM_HIT
+
+
+def _with_budget(
+    mem: Memory, at: Pages, is_write: Mask, state: NDArray[np.uint8], is_first: Mask
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     asks = is_write & (state != CRAM_POISONED)
     is_in_place = _within_budget(mem, at, asks, state, is_first)
     is_refused = asks & ~is_in_place
     was = np.where(is_first, state, np.maximum(state, np.uint8(CRAM_READONLY)))
-    if is_in_place.any():
-        was[_earlier(is_in_place, is_first) > 0] = CRAM_WRITABLE
+    was[_earlier(is_in_place, is_first) > 0] = CRAM_WRITABLE
     was[_earlier(is_refused, is_first) > 0] = RESIDENT
     outcome = np.where(is_write, np.uint8(CRAM_WRITE), np.uint8(CRAM_READ))
     outcome[(was == CRAM_SOFTLEAF) & ~is_write] = SOFT_FAULT
@@ -272,8 +289,6 @@ def _within_budget(mem: Memory, at: Pages, asks: Mask, state: NDArray[np.uint8],
     # Which writes happen in place. The host's budget is taken by the first write to a page, the device's by each.
     cram = mem.plan.cram
     assert cram is not None
-    if not cram.budget:
-        return np.zeros(at.size, np.bool_)
     if cram.is_device_budget:
         return _earliest(at, asks, mem.credits)
     left = 0 if cram.is_tier else cram.budget - mem.writable
