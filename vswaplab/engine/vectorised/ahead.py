@@ -135,8 +135,9 @@ class Victims:
 
 def _prefix(values: NDArray[np.generic]) -> memoryview:
     # A memoryview bisects several times faster than an array.
-    sums = np.zeros(values.size + 1, np.int64)
-    np.cumsum(values, out=sums[1:])
+    sums = np.empty(values.size + 1, np.int64)
+    sums[0] = 0
+    values.cumsum(dtype=np.int64, out=sums[1:])
     return sums.data
 
 

@@ -468,13 +468,14 @@ class Memory:
             on_zram = pages[self.is_on_zram(pages)]
             if on_zram.size:
                 self.zram_drop(on_zram)
-        self.clean[pages] = False
         devices = self.slot.take(pages)
-        held = pages[devices >= 0]
-        if held.size:
-            for device, n in enumerate(np.bincount(devices[devices >= 0]).tolist()):
+        index = which(devices >= 0)
+        if index.size:
+            held = pages.take(index)
+            for device, n in enumerate(np.bincount(devices.take(index)).tolist()):
                 self.slots_used[device] -= n
             self.slot[held] = -1
+            self.clean[held] = False
 
     def reap(self) -> None:
         """Find the zombies: their device pages, bytes and budget return."""

@@ -77,7 +77,7 @@ class Choice:
     """Where pages go that CRAM does not take, if the pool has room for all; arrays are parallel to ``pages``."""
 
     pages: Pages
-    rows: NDArray[np.int32]
+    rows: NDArray[np.int64]
     target: NDArray[np.uint8]
     is_clean_drop: Mask
     freed: NDArray[np.int64]
@@ -105,8 +105,9 @@ class Choice:
         length, refusal = np.zeros(n, np.int64), np.full(n, _NOT_TRIED, np.uint8)
         if zswap is not None:
             length = zswap.length_of_row.take(rows).astype(np.int64)
-            refusal[target == ZSWAP] = _TAKEN
-            refusal[mem.row_facts.is_poor.take(rows) & ~is_clean] = _POOR
+            np.copyto(refusal, _TAKEN, where=target == ZSWAP)
+            if mem.row_facts.has_poor:
+                refusal[mem.row_facts.is_poor.take(rows) & ~is_clean] = _POOR
         device = np.zeros(n, np.int8)
         if mem.slots_used:
             own = mem.slot.take(pages)
@@ -119,7 +120,7 @@ class Choice:
 
 def second_choice(mem: Memory, pages: Pages) -> Choice:
     """Choose a backing for each page as if there were no CRAM and the zswap pool had no limit."""
-    rows = mem.content.take(pages)
+    rows = mem.content.take(pages).astype(np.int64)  # once, not at every look-up
     if mem.plan.zram is not None or not _are_slots_ample(mem, pages.size):
         return _choice_one_by_one(mem, pages, rows)
     facts = mem.row_facts
@@ -135,7 +136,7 @@ def second_choice(mem: Memory, pages: Pages) -> Choice:
     return Choice(pages, rows, target, is_clean, freed, footprint, facts.may_stay, None)
 
 
-def _choice_one_by_one(mem: Memory, pages: Pages, rows: NDArray[np.int32]) -> Choice:
+def _choice_one_by_one(mem: Memory, pages: Pages, rows: NDArray[np.int64]) -> Choice:
     placed, zswap = decide(mem, pages, cram=False, zswap=True, is_limited=False), mem.plan.zswap
     footprint = None
     if zswap is not None:
@@ -175,7 +176,7 @@ def _slots_in_doubt(mem: Memory, placed: Placement, n_loads: int) -> Mask:
     return in_doubt
 
 
-def keep_in_cram(mem: Memory, placed: Placement, may_enter: Mask, in_cram: Mask, rows: NDArray[np.int32]) -> Placement:
+def keep_in_cram(mem: Memory, placed: Placement, may_enter: Mask, in_cram: Mask, rows: NDArray[np.int64]) -> Placement:
     """Send pages to CRAM whose second choice was elsewhere.
 
     Parameters

@@ -23,6 +23,7 @@ class RowFacts:
     """What it takes of the zswap pool; None: there is none."""
     is_poor: NDArray[np.bool_]
     """zswap refuses it."""
+    has_poor: bool
     may_stay: bool
     """Some content finds no room anywhere."""
 
@@ -43,4 +44,4 @@ def row_facts(plan: Plan) -> RowFacts:
     target[is_zero] = ZERO
     may_stay = bool((target == STAYS).any())
     freed = np.where(target == STAYS, 0, plan.page_charge - cost)
-    return RowFacts(target, freed, footprint, is_poor, may_stay)
+    return RowFacts(target, freed, footprint, is_poor, bool(is_poor.any()), may_stay)

@@ -82,7 +82,8 @@ def _both(one: Special, other: Special) -> Special:
 
 def _move(mem: Memory, special: Special) -> None:
     # All pages were touched as if resident: those that are elsewhere after their last access go there.
-    last = np.ones(special.page.size, np.bool_)
+    last = np.empty(special.page.size, np.bool_)
+    last[-1:] = True
     np.not_equal(special.page[1:], special.page[:-1], out=last[:-1])
     after = STATE_AFTER.take(special.outcome)
     after[(special.outcome == CRAM_READ) & (special.was == CRAM_WRITABLE)] = CRAM_WRITABLE

@@ -129,7 +129,7 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     need[order] = NEEDS_FRAME.take(special.outcome)
     free_at = np.empty(times.size + 1, np.int64)
     free_at[0] = mem.free_charge
-    np.cumsum(change, out=free_at[1:])
+    change.cumsum(out=free_at[1:])
     free_at[1:] += mem.free_charge
     index = which(need)
     if has_reclaimed and index.size and times[index[0]] == 0:
@@ -201,7 +201,8 @@ def _outcomes(
     has_free: bool,
 ) -> tuple[Special, Mask]:
     # A run is a page's accesses up to and including a free; what follows a free starts at NONE.
-    is_first = np.ones(page.size, np.bool_)
+    is_first = np.empty(page.size, np.bool_)
+    is_first[:1] = True
     np.not_equal(page[1:], page[:-1], out=is_first[1:])
     is_free = op == FREE
     if has_free:
