@@ -64,7 +64,7 @@ class Log:
         length, self.length = self.length, 0
         for start in range(0, length, _BLOCK):
             yield start, self.entries[start : min(start + _BLOCK, length)].astype(np.int64)
-        self.room = max(self.room, 2 * self.length)
+        self.room = max(self.room, self.length + self.length // 2)
 
 
 class Order:
@@ -79,10 +79,9 @@ class Order:
         self.pages.append(pages)
         self.places.append(places)
 
-    def replace(self, pages: Pages, places: NDArray[np.int64]) -> None:
-        """Hold these only."""
+    def clear(self) -> None:
+        """Hold no page."""
         self.pages.length = self.places.length = self.hand = 0
-        self.append(pages, places)
 
     def coldest(self, is_live: Callable[[Pages, Pages], Mask], wanted: int, stop: int) -> Pages:
         """List the coldest live pages, about as many as wanted, as sortable keys: place and then page."""
@@ -158,7 +157,7 @@ class Memory:
         self.zram_footprint = 0
         self.zram_backed = 0
 
-        self.queue = Log(log_room(n))  # zswap entries, oldest first
+        self.queue = Log(log_room(n // 4))  # zswap entries, oldest first
         self.queue_hand = 0
         self.referenced = np.zeros(n, np.bool_)  # of a zswap page: it still has its second chance
         self.pool_entries = 0
@@ -181,7 +180,7 @@ class Memory:
         self.is_removed = False
         self.credits = self.grant()
         # Mappers of each page, and those that have it mapped read-only while it is on CRAM; one bit each.
-        self.mappers = trace.mappers.copy()
+        self.mappers = trace.mappers if trace.shares is None else trace.mappers.copy()
         self.readonly = np.zeros(n, np.uint8)
         self.report_used = True
 
@@ -283,7 +282,8 @@ class Memory:
 
     def _shorten_log(self) -> None:
         hand, self.dram_hand = self.dram_hand, 0
-        cram_pages, cram_places = [_NO_PAGES], [_NO_PAGES]
+        self.arrived.clear()
+        self.accessed.clear()
         for start, entries in self.log.drain():
             in_cram = self.is_in_cram(entries, np.arange(start, start + entries.size))
             keep = which(in_cram | self.is_resident(entries, start))
@@ -292,10 +292,7 @@ class Memory:
             self.dram_hand += int(np.count_nonzero(keep + start < hand))
             self.word[kept[~is_cram]] = places[~is_cram]
             self.place[kept[is_cram]] = places[is_cram]
-            cram_pages.append(kept[is_cram])
-            cram_places.append(places[is_cram].astype(np.int64))
-        self.arrived.replace(_joined(cram_pages), _joined(cram_places))
-        self.accessed.replace(_NO_PAGES, _NO_PAGES)
+            self.arrived.append(kept[is_cram], places[is_cram])
 
     def _shorten_queue(self) -> None:
         hand, self.queue_hand = self.queue_hand, 0
@@ -605,9 +602,6 @@ def which(mask: Mask) -> Pages:
 def state_of_word(word: NDArray[np.int32]) -> NDArray[np.uint8]:
     """Read the states out of words."""
     return np.where(word < 0, ~word, RESIDENT).astype(np.uint8)
-
-
-_NO_PAGES: Pages = np.empty(0, np.int64)
 
 
 def _joined(parts: list[Pages]) -> Pages:

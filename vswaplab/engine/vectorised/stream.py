@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.engine.outcome import constant
 from vswaplab.engine.plan import Plan
 from vswaplab.trace.corpus import Corpus
 from vswaplab.trace.trace import Piece, Trace, Workload
@@ -92,14 +93,16 @@ def stream_of(trace: Workload, plan: Plan) -> Stream:
     piece = next(trace.pieces()) if isinstance(trace, Trace) else Piece(0, np.empty(0, np.int32), np.empty(0, np.uint8))
     repeats = (piece.repeat_reads, piece.repeat_writes)
     if sharing is None:
-        mappers = np.ones(n_pages, np.uint8) if trace.mappers is None else trace.mappers
+        page, content, mappers, original = piece.page, trace.content, trace.mappers, None
         if isinstance(trace, Trace) and plan.zram is None:  # zram's pass goes slot by slot
             page, original = trace.by_first_touch
-            content = trace.content.take(original)
-            return Stream(
-                page, piece.op, n_pages, content, trace.corpus, *repeats, mappers.take(original), None, *shift, original
-            )
-        return Stream(piece.page, piece.op, n_pages, trace.content, trace.corpus, *repeats, mappers, None, *shift)
+            content = content.take(original)
+            mappers = None if mappers is None else mappers.take(original)
+        each_its_own = constant(1, n_pages, np.uint8)
+        return Stream(
+            page, piece.op, n_pages, content, trace.corpus, *repeats, each_its_own if mappers is None else mappers, None,
+            *shift, original,
+        )  # fmt: skip
     mapper = np.zeros(len(trace), np.uint8) if trace.mapper is None else trace.mapper
     shares = Shares(
         bit=(np.uint8(1) << mapper).astype(np.uint8),
