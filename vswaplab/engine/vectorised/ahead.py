@@ -47,7 +47,7 @@ def look_ahead(mem: Memory, window: Window) -> Walk | None:
     if not pages.size:
         return None
     victims = Victims(mem, window, pages, places)
-    walk = (EvenWalk if victims.is_even(mem, window) else Walk)(mem, window, victims)
+    walk = (LruWalk if victims.is_lru(mem, window) else Walk)(mem, window, victims)
     walk.go()
     if not walk.n_runs:
         return None
@@ -121,15 +121,18 @@ class Victims:
         self.entering = _prefix(self.may_enter)
         self.freed_in_cram = _prefix(np.full(self.may_enter.size, page_charge - cram.charge))
 
-    def is_even(self, mem: Memory, window: Window) -> bool:
-        """Say whether every victim gives just the page that every fault takes, and no device counts them."""
-        page_charge = mem.plan.page_charge
+    def is_lru(self, mem: Memory, window: Window) -> bool:
+        """Say whether every victim gives just the page that every fault takes, one at a time."""
+        plan, page_charge = mem.plan, mem.plan.page_charge
         return (
-            not (self.has_cram and mem.gate_open)
+            plan.high - plan.low == 1
+            and not (self.has_cram and mem.gate_open)
             and self.footprint is None
+            and mem.settles_returns
             and not window.freed.size
+            and mem.free_pages >= plan.low
+            and int(window.free_at[0] - window.free_at[-1]) == window.n_frames * page_charge
             and self.freed[self.n] == self.n * page_charge
-            and bool((np.diff(window.free_before) == -page_charge).all())
         )
 
 
@@ -389,6 +392,11 @@ class Walk:
 
     # What came out ----------------------------------------------------------------------------
 
+    @property
+    def n_steps(self) -> int:
+        """What the touches in doubt cost, in steps of plain Python."""
+        return self.touches.size
+
     def released(self, mem: Memory) -> Placement:
         """List the victims, each with the place it went to."""
         keep = np.ones(self.hand, np.bool_)
@@ -412,62 +420,72 @@ class Walk:
         return times
 
 
-class EvenWalk(Walk):
-    """The same where every fault takes a page and every victim gives one.
+class LruWalk(Walk):
+    """The same for textbook LRU, where every fault takes a page and lets exactly one go.
 
-    Reclaims then come at even distances and are of one size, so how many
-    there were follows from the number of faults: plain LRU has one a fault.
+    A page is then resident if fewer pages than fit were touched after it: a
+    count, which needs no walk. At a touch in doubt these are the resident
+    pages warmer than it, the certain faults so far, and those colder ones of
+    the doubtful that were touched before.
     """
 
-    def __init__(self, mem: Memory, window: Window, victims: Victims) -> None:
-        super().__init__(mem, window, victims)
-        plan = mem.plan
-        free = int(window.free_before[0]) // plan.page_charge
-        self.slack = max(0, free - plan.low)  # faults before the first reclaim
-        self.first, self.step = self.slack + plan.high - free, plan.high - plan.low
-        self.n_back = 0  # doubtful faults so far
-        self.n_passed = 0  # holes behind the hand
+    def go(self) -> None:
+        """Settle all touches in doubt at once."""
+        mem, window = self.mem, self.window
+        key = (self.touched << 32) | np.arange(self.touches.size)
+        key.sort()
+        is_first = np.ones(key.size, np.bool_)
+        is_first[1:] = (key[1:] >> 32) != (key[:-1] >> 32)
+        index = np.sort(key[is_first] & ((1 << 32) - 1))
+        at, victim = self.touches.take(index), self.touched.take(index)
+        taken = (mem.free_charge - window.free_at.take(window.times.searchsorted(at))) // self.page_charge
+        fit = mem.plan.capacity_charge // self.page_charge - mem.plan.low
+        stays = mem.resident_pages - 1 - victim + taken + count_smaller_before(victim) < fit
+        faults = np.sort(np.concatenate((window.needs, at[~stays])))
+        slack = max(0, int(window.free_before[0]) // self.page_charge - mem.plan.low)
+        self.n_runs = max(0, faults.size - slack)
+        n_most = self.victims.n - int(np.count_nonzero(stays))
+        if self.n_runs > n_most:
+            self.n_runs = max(0, n_most)
+            self._end_of_victims(int(faults[slack + self.n_runs]))
+        in_time = at < self.stop
+        holes = np.sort(victim[stays & in_time])
+        self.holes, self.came_back = holes.tolist(), victim[~stays & in_time].tolist()
+        if self.n_runs:
+            self.hand = self.n_runs + int((holes - np.arange(holes.size)).searchsorted(self.n_runs))
 
-    def _reclaim_before(self, at: int) -> bool:
-        if not self._after(bisect_left(self.needs, at) + self.n_back, None):
-            return False
-        due = self.slack + self.n_runs * self.step - self.n_back  # the fault that starts the next reclaim
-        self.next_at = self.needs[due] if due < len(self.needs) else self.stop
-        return True
-
-    def _fault(self, i: int, at: int, taken: int) -> bool:
-        self.n_back += 1
-        self.next_at = -1
-        return self._after(self.n_needs[i] + self.n_back, at)
-
-    def _after(self, n_faults: int, last_at: int | None) -> bool:
-        # Catch up with the reclaims of so many faults; ``last_at`` is the last one's place if it is a doubtful one.
-        runs = -((self.slack - n_faults) // self.step) if n_faults > self.slack else 0
-        if runs == self.n_runs:
-            return True
-        hand = self._behind(self.first + (runs - 1) * self.step)
-        if hand > self.victims.n:
-            fit = (self.victims.n - len(self.holes) - self.first) // self.step + 1
-            self._go_to(max(fit, self.n_runs))
-            fault = self.slack + self.n_runs * self.step
-            is_last = last_at is not None and fault == n_faults - 1
-            n_back = self.n_back - (last_at is not None)
-            return self._end_of_victims(last_at if is_last and last_at is not None else self.needs[fault - n_back])
-        self.n_runs, self.hand = runs, hand
-        return True
-
-    def _go_to(self, runs: int) -> None:
-        if runs > self.n_runs:
-            self.n_runs, self.hand = runs, self._behind(self.first + (runs - 1) * self.step)
-
-    def _behind(self, n_victims: int) -> int:
-        # The place behind so many victims, holes left out.
-        passed, holes = self.n_passed, self.holes
-        while passed < len(holes) and holes[passed] < n_victims + passed:
-            passed += 1
-        if n_victims + passed <= self.victims.n:
-            self.n_passed = passed
-        return n_victims + passed
+    @property
+    def n_steps(self) -> int:
+        """What the touches in doubt cost, in steps of plain Python."""
+        return self.touches.size // 16
 
 
+def count_smaller_before(values: Pages) -> Pages:
+    """Count, for each of several distinct numbers, the smaller ones before it.
+
+    Examples
+    --------
+    >>> count_smaller_before(np.array([3, 1, 2, 5])).tolist()
+    [0, 0, 1, 3]
+    """
+    n = values.size
+    if (values[1:] > values[:-1]).all():
+        return np.arange(n)
+    if n <= _SMALL:
+        smaller: Pages = np.tril(values < values[:, None]).sum(1)
+        return smaller
+    count, place = np.zeros(n, np.int64), values.argsort()
+    width = 1
+    while width < n:  # merge sort: at each level, the smaller ones of the left block of each pair
+        pair = place // (2 * width)
+        order = place.take(pair.argsort(kind="stable"))
+        is_left = order // width % 2 == 0
+        n_left = is_left.cumsum()
+        start = order // (2 * width) * width  # left elements of the pairs before: all their blocks are full
+        count[order[~is_left]] += (n_left - start)[~is_left]
+        width *= 2
+    return count
+
+
+_SMALL = 512
 _NONE: Pages = np.empty(0, np.int64)

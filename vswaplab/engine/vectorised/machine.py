@@ -80,7 +80,7 @@ class Vectorised:
         if window.wants_reclaim:
             reclaim(self.mem)
             self._reclaimed = at + window.stop
-        self._choose_window(end - at, window.stop, 0 if walk is None else walk.touches.size)
+        self._choose_window(end - at, window.stop, 0 if walk is None else walk.n_steps)
         return at + window.stop
 
     def _choose_window(self, size: int, stop: int, n_doubtful: int) -> None:

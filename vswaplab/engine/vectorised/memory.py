@@ -289,10 +289,13 @@ class Memory:
             keep = which(in_cram | self.is_resident(entries, start))
             kept, is_cram = entries.take(keep), in_cram.take(keep)
             places = self.log.append(kept)
-            self.dram_hand += int(np.count_nonzero(keep + start < hand))
+            is_behind = keep + start < hand
+            self.dram_hand += int(np.count_nonzero(is_behind))
             self.word[kept[~is_cram]] = places[~is_cram]
             self.place[kept[is_cram]] = places[is_cram]
-            self.arrived.append(kept[is_cram], places[is_cram])
+            # What arrives later comes from the hand on: only what is behind it may go before that.
+            for order, part in ((self.arrived, is_cram & is_behind), (self.accessed, is_cram & ~is_behind)):
+                order.append(kept[part], places[part])
 
     def _shorten_queue(self) -> None:
         hand, self.queue_hand = self.queue_hand, 0

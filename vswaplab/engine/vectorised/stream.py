@@ -98,10 +98,10 @@ def stream_of(trace: Workload, plan: Plan) -> Stream:
             page, original = trace.by_first_touch
             content = content.take(original)
             mappers = None if mappers is None else mappers.take(original)
-        each_its_own = constant(1, n_pages, np.uint8)
+        if mappers is None:
+            mappers = constant(1, n_pages, np.uint8)
         return Stream(
-            page, piece.op, n_pages, content, trace.corpus, *repeats, each_its_own if mappers is None else mappers, None,
-            *shift, original,
+            page, piece.op, n_pages, content, trace.corpus, *repeats, mappers, None, *shift, original
         )  # fmt: skip
     mapper = np.zeros(len(trace), np.uint8) if trace.mapper is None else trace.mapper
     shares = Shares(

@@ -88,6 +88,8 @@ class Window:
     """Index into ``times`` of each access of ``special``."""
     free_at: NDArray[np.int64]
     """(special + 1,) free DRAM before each of them, and at the window's end, if nothing is reclaimed; charge units."""
+    n_frames: int
+    """Accesses that make a page resident."""
     needs: Pages
     """Places of the accesses that make a page resident, in time order; without the first one's if it has
     had its reclaim."""
@@ -132,11 +134,12 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     change.cumsum(out=free_at[1:])
     free_at[1:] += mem.free_charge
     index = which(need)
+    n_frames = index.size
     if has_reclaimed and index.size and times[index[0]] == 0:
         index = index[1:]
     window = Window(
-        start, ids, op, word, freed, special, times, order, free_at, times.take(index), free_at.take(index), row,
-        size_after,
+        start, ids, op, word, freed, special, times, order, free_at, n_frames, times.take(index), free_at.take(index),
+        row, size_after,
     )  # fmt: skip
     window.limit = min(ids.size, _one_by_one_at(mem, window))
     _find_stop(mem, window)
