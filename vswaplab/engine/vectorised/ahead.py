@@ -21,13 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
-from vswaplab.engine.vectorised.memory import Memory, Pages, which
+from vswaplab.engine.vectorised.memory import Mask, Memory, Pages, which
 from vswaplab.engine.vectorised.placement import Placement, keep_in_cram, second_choice
 from vswaplab.engine.vectorised.states import STAYS, UNMAP, WRITE, ZERO, ZSWAP
 from vswaplab.engine.vectorised.window import Window, leaves_cram
 
-_HIT, _IN_CRAM, _CAME_BACK = range(3)
-"""What became of a victim-to-be that was touched: stayed, was read in place, came back to DRAM."""
+_UNTOUCHED, _STAYED, _IN_CRAM, _CAME_BACK = range(4)
+"""What became of a victim-to-be: not touched, touched in time, read in place on the device, back in DRAM."""
+
+_MANY = 48
+"""Touches between two reclaims from which on they are settled together: a speed setting."""
 
 
 def look_ahead(mem: Memory, window: Window) -> Walk | None:
@@ -167,8 +170,9 @@ class Walk:
         self.given = 0  # by reclaims, less what pages that came back take
         self.hand = 0
         self.holes: list[int] = []  # victims-to-be that were touched in time
-        self.fate: dict[int, int] = {}
-        self.to_cram: list[tuple[int, int]] = []  # stretches of victims that CRAM may take
+        # Bytes for steps one by one, and the same bytes as arrays.
+        self.fate, self.entered = bytearray(victims.n + 1), bytearray(victims.n + 1)
+        self.fates, self.entries = np.frombuffer(self.fate, np.uint8), np.frombuffer(self.entered, np.uint8)
         self.came_back: list[int] = []
         self.n_runs = 0
         self.searched = 0
@@ -218,28 +222,78 @@ class Walk:
             is_touched &= window.op[: window.limit] != UNMAP
         self.touches = which(is_touched)
         self.touched = victims.places.searchsorted(window.word.take(self.touches))
-        self.is_write = (window.op.take(self.touches) == WRITE).tolist()
+        self.writes = window.op.take(self.touches) == WRITE
+        self._freed = victims.choice.freed
         self.n_needs = window.needs.searchsorted(self.touches).tolist()  # of certain faults before each touch
-        self.free_then = window.free_at.take(window.times.searchsorted(self.touches)).tolist()
-        self.is_hard = [not mem.settles_returns] * self.touches.size
+        self._free_then = window.free_at.take(window.times.searchsorted(self.touches))
+        self.is_hard = np.full(self.touches.size, not mem.settles_returns)
         if window.freed.size and mem.settles_returns:
-            self.is_hard = np.isin(window.ids.take(self.touches), window.freed).tolist()
+            self.is_hard = np.isin(window.ids.take(self.touches), window.freed)
 
     # In time ----------------------------------------------------------------------------------
 
     def go(self) -> None:
         """Reclaim and touch until the window's end, or until something is not certain."""
-        fate, holes = self.fate, self.holes
-        for i, (at, victim) in enumerate(zip(self.touches.tolist(), self.touched.tolist(), strict=True)):
-            if at > self.next_at and not self._reclaim_before(at):
-                return
+        touches, touched, n = self.touches.tolist(), self.touched.tolist(), self.touches.size
+        i = many = 0
+        while i < n:
+            at, victim = touches[i], touched[i]
+            if at > self.next_at:
+                if not self._reclaim_before(at):
+                    return
+                many = bisect_right(touches, self.next_at, i) - _MANY
+            if i < many and (settled := self._settle_many(i, many + _MANY)):
+                i += settled
+                continue
             if victim >= self.hand:
-                if victim not in fate:
-                    fate[victim] = _HIT
-                    insort(holes, victim)
+                if not self.fate[victim]:
+                    self.fate[victim] = _STAYED
+                    insort(self.holes, victim)
             elif not self._come_back(i, at, victim):
                 return
+            i += 1
         self._reclaim_before(self.stop)
+
+    def _settle_many(self, i: int, k: int) -> int:
+        # Touches i..k-1 together: none is after the next reclaim that certain faults start. Returns how many are
+        # settled: up to the first one that must be looked at alone.
+        at, victim, writes = self.touches[i:k], self.touched[i:k], self.writes[i:k]
+        fate, entered = self.fates.take(victim), self.entries.take(victim) > 0
+        gone = victim < self.hand
+        back = gone & ((fate == _UNTOUCHED) | ((fate == _IN_CRAM) & writes))
+        fault = back & (writes | ~entered)
+        step = np.where(entered, self.victims.freed_in_cram[1] if self.gate_open else 0, self._freed.take(victim))
+        taken = (step * fault).cumsum()
+        end = self._first_alone(i, at, victim, fault, back, taken)
+        if not end:
+            return 0
+        at, victim, fault, back, gone = at[:end], victim[:end], fault[:end], back[:end], gone[:end]
+        first = fate[:end] == _UNTOUCHED
+        stayed = np.unique(victim[first & ~gone])
+        self.holes = sorted(self.holes + stayed.tolist())
+        self.came_back += victim[first & gone].tolist()
+        self.fates[stayed] = _STAYED
+        self.fates[victim[back]] = _IN_CRAM
+        self.fates[victim[fault]] = _CAME_BACK
+        self.given -= int(taken[end - 1])
+        self.device_room += int(np.count_nonzero(fault & entered[:end]))
+        self.searched, self.next_at = self.n_needs[i + end - 1], -1
+        return end
+
+    def _first_alone(self, i: int, at: Pages, victim: Pages, fault: Mask, back: Mask, taken: Pages) -> int:
+        # The first touch that finds no frame, or comes after another one that finds none, or after a page came back.
+        short = (self._free_then[i : i + at.size] + self.given - taken + np.diff(taken, prepend=0)) < self.low_mark
+        ends = [which(fault & short)]
+        needs = slice(self.n_needs[i], bisect_right(self.needs, int(at[-1])))
+        before = at.searchsorted(self.window.needs[needs])
+        free = self.window.free_before[needs] + self.given - np.where(before > 0, taken[before - 1], 0)
+        ends.append(before[free < self.low_mark])
+        index = which(back)
+        order = victim.take(index).argsort(kind="stable")
+        again = which(np.diff(victim.take(index.take(order))) == 0) + 1
+        ends.append(np.sort(index.take(order.take(again))))
+        ends.append(which(self.is_hard[i : i + at.size] & back))
+        return min((int(end[0]) for end in ends if end.size), default=at.size)
 
     def _reclaim_before(self, at: int) -> bool:
         # Every reclaim that accesses before this one start.
@@ -263,31 +317,24 @@ class Walk:
 
     def _come_back(self, i: int, at: int, victim: int) -> bool:
         # A page that left is touched: it is loaded, or read in place on the device until it is written.
-        fate = self.fate.get(victim)
-        if fate is None:
+        fate, entered = self.fate[victim], self.entered[victim]
+        if fate == _UNTOUCHED:
             if self.is_hard[i]:
                 return self._end(at, wants_reclaim=False)
             self.came_back.append(victim)
-            if not self.to_cram or not self._went_to_cram(victim):
-                self.fate[victim] = _CAME_BACK
-                freed = self.victims.freed
-                return self._fault(i, at, freed[victim + 1] - freed[victim])
-            self.fate[victim] = fate = _IN_CRAM
-        if fate == _IN_CRAM and self.is_write[i]:
+            self.fate[victim] = fate = _IN_CRAM if entered else _CAME_BACK
+            if not entered:
+                return self._fault(i, at, self.victims.freed[victim + 1] - self.victims.freed[victim])
+        if fate == _IN_CRAM and self.writes[i]:
             self.fate[victim] = _CAME_BACK
             if not self._fault(i, at, self.victims.freed_in_cram[1]):
                 return False
             self.device_room += 1
         return True
 
-    def _went_to_cram(self, victim: int) -> bool:
-        start, end = self.to_cram[bisect_right(self.to_cram, (victim, self.victims.n)) - 1]
-        entering = self.victims.entering
-        return start <= victim < end and entering[victim + 1] != entering[victim]
-
     def _fault(self, i: int, at: int, taken: int) -> bool:
         # It takes back what it had freed.
-        free = self.free_then[i] + self.given
+        free = int(self._free_then[i]) + self.given
         if free < self.low_mark and not self._reclaim(at, free):
             return False
         self.given -= taken
@@ -326,7 +373,7 @@ class Walk:
         if not self._is_certain(at, start, cram_end, end):
             return self._end(at, wants_reclaim=True)
         if cram_end > start:
-            self._note_cram(start, cram_end)
+            self.entries[start:cram_end] = victims.may_enter[start:cram_end]
         self.given += given
         self.hand = end
         self.n_runs += 1
@@ -364,11 +411,6 @@ class Walk:
                 return self.pool_room + self.pool_departures[bisect_left(self.times, at)] >= 0
         return True
 
-    def _note_cram(self, start: int, end: int) -> None:
-        if self.to_cram and self.to_cram[-1][1] == start:
-            start, _ = self.to_cram.pop()
-        self.to_cram.append((start, end))
-
     def _advance(self, sums: memoryview, start: int, owed: int) -> tuple[int, int]:
         # The first place where victims from start on, holes left out, give what is owed, and what they give;
         # beyond the last: too few.
@@ -405,12 +447,9 @@ class Walk:
         placed = self.victims.choice.place(mem, index)
         if not self.victims.has_cram:
             return placed
-        in_cram = np.zeros(self.hand, np.bool_)
-        for start, end in self.to_cram:
-            in_cram[start:end] = True
         may_enter = self.victims.may_enter.take(index)
         rows = self.victims.choice.rows.take(index)
-        return keep_in_cram(mem, placed, may_enter, in_cram.take(index) & may_enter, rows)
+        return keep_in_cram(mem, placed, may_enter, self.entries.take(index) > 0, rows)
 
     def returns(self) -> Pages:
         """List the places in the window, before its stop, at which pages that left are touched."""
