@@ -56,14 +56,14 @@ class Log:
         self.length = stop
         return np.arange(start, stop, dtype=np.int32)
 
-    def drain(self) -> Iterator[tuple[int, Pages]]:
-        """Empty the log, a block of entries at a time: its first place, and its pages.
+    def drain(self, start: int) -> Iterator[tuple[int, Pages]]:
+        """Empty the log, a block of entries at a time from a place on: its first place, and its pages.
 
         What is still live may be appended again meanwhile: there is room before the block that was read last.
         """
         length, self.length = self.length, 0
-        for start in range(0, length, _BLOCK):
-            yield start, self.entries[start : min(start + _BLOCK, length)].astype(np.int64)
+        for place in range(start, length, _BLOCK):
+            yield place, self.entries[place : min(place + _BLOCK, length)].astype(np.int64)
         self.room = max(self.room, self.length + self.length // 2)
 
 
@@ -284,22 +284,25 @@ class Memory:
         hand, self.dram_hand = self.dram_hand, 0
         self.arrived.clear()
         self.accessed.clear()
-        for start, entries in self.log.drain():
-            in_cram = self.is_in_cram(entries, np.arange(start, start + entries.size))
-            keep = which(in_cram | self.is_resident(entries, start))
-            kept, is_cram = entries.take(keep), in_cram.take(keep)
-            places = self.log.append(kept)
-            is_behind = keep + start < hand
+        for start, entries in self.log.drain(0 if self.cram_pages else hand):
+            places = np.arange(start, start + entries.size, dtype=np.int32)
+            maybe = which(self.place.take(entries) == places)  # the rarest first
+            in_cram = maybe[self.is_in_cram(entries.take(maybe), places.take(maybe))]
+            keep = in_cram
+            if start + entries.size > hand:
+                keep = np.sort(np.concatenate((in_cram, which(self.word.take(entries) == places))))
+            kept = entries.take(keep)
+            place, is_cram, is_behind = self.log.append(kept), self.word.take(kept) < 0, keep + start < hand
             self.dram_hand += int(np.count_nonzero(is_behind))
-            self.word[kept[~is_cram]] = places[~is_cram]
-            self.place[kept[is_cram]] = places[is_cram]
+            self.word[kept[~is_cram]] = place[~is_cram]
+            self.place[kept[is_cram]] = place[is_cram]
             # What arrives later comes from the hand on: only what is behind it may go before that.
             for order, part in ((self.arrived, is_cram & is_behind), (self.accessed, is_cram & ~is_behind)):
-                order.append(kept[part], places[part])
+                order.append(kept[part], place[part])
 
     def _shorten_queue(self) -> None:
         hand, self.queue_hand = self.queue_hand, 0
-        for start, entries in self.queue.drain():
+        for start, entries in self.queue.drain(0):
             keep = which(self.is_queued(entries, start))
             self.queue_hand += int(np.count_nonzero(keep + start < hand))
             kept = entries.take(keep)
