@@ -16,7 +16,7 @@ import vswaplab as vl
 from vswaplab.engine.outcome import Drain
 from vswaplab.engine.plan import make_plan
 from vswaplab.engine.reference import Reference
-from vswaplab.engine.vectorised import Vectorised
+from vswaplab.engine.vectorised import Vectorised, ahead, memory
 from vswaplab.engine.vectorised import machine as vectorised_machine
 from vswaplab.machine.swapoff import Swapoff, resolve
 
@@ -356,6 +356,16 @@ def smallest_window(n_accesses: int) -> Iterator[None]:
         vectorised_machine._MIN_WINDOW = usual
 
 
+@contextlib.contextmanager
+def other_speed_settings() -> Iterator[None]:
+    # What small cases would not meet: logs that are shortened, and touches in doubt that are settled together.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "log_room", lambda n_pages: 30)
+        patch.setattr(ahead, "_MANY", 2)
+        patch.setattr(ahead, "_SMALL", 4)
+        yield
+
+
 quick = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -401,6 +411,27 @@ each_kind = pytest.mark.parametrize(
 @given(data=st.data())
 def test_engines_agree(agree: Callable[[st.DataObject], None], data: st.DataObject) -> None:
     agree(data)
+
+
+@each_kind
+@settings(quick, max_examples=100)
+@given(data=st.data())
+def test_engines_agree__whatever_the_speed_settings(
+    agree: Callable[[st.DataObject], None], data: st.DataObject
+) -> None:
+    with other_speed_settings():
+        agree(data)
+
+
+@pytest.mark.slow
+@each_kind
+@settings(quick, max_examples=1000)
+@given(data=st.data())
+def test_engines_agree__many_times_whatever_the_speed_settings(
+    agree: Callable[[st.DataObject], None], data: st.DataObject
+) -> None:
+    with other_speed_settings():
+        agree(data)
 
 
 @pytest.mark.slow
