@@ -225,7 +225,7 @@ class Walk:
         self.writes = window.op.take(self.touches) == WRITE
         self._freed = victims.choice.freed
         self.n_needs = window.needs.searchsorted(self.touches).tolist()  # of certain faults before each touch
-        self._free_then = window.free_at.take(window.times.searchsorted(self.touches))
+        self.free_then = window.free_at.take(window.times.searchsorted(self.touches))
         self.is_hard = np.full(self.touches.size, not mem.settles_returns)
         if window.freed.size and mem.settles_returns:
             self.is_hard = np.isin(window.ids.take(self.touches), window.freed)
@@ -282,7 +282,7 @@ class Walk:
 
     def _first_alone(self, i: int, at: Pages, victim: Pages, fault: Mask, back: Mask, taken: Pages) -> int:
         # The first touch that finds no frame, or comes after another one that finds none, or after a page came back.
-        short = (self._free_then[i : i + at.size] + self.given - taken + np.diff(taken, prepend=0)) < self.low_mark
+        short = (self.free_then[i : i + at.size] + self.given - taken + np.diff(taken, prepend=0)) < self.low_mark
         ends = [which(fault & short)]
         needs = slice(self.n_needs[i], bisect_right(self.needs, int(at[-1])))
         before = at.searchsorted(self.window.needs[needs])
@@ -319,13 +319,13 @@ class Walk:
         # A page that left is touched: it is loaded, or read in place on the device until it is written.
         fate, entered = self.fate[victim], self.entered[victim]
         if fate == _UNTOUCHED:
-            if self.is_hard[i]:
+            if self.is_hard.data[i]:
                 return self._end(at, wants_reclaim=False)
             self.came_back.append(victim)
             self.fate[victim] = fate = _IN_CRAM if entered else _CAME_BACK
             if not entered:
                 return self._fault(i, at, self.victims.freed[victim + 1] - self.victims.freed[victim])
-        if fate == _IN_CRAM and self.writes[i]:
+        if fate == _IN_CRAM and self.writes.data[i]:
             self.fate[victim] = _CAME_BACK
             if not self._fault(i, at, self.victims.freed_in_cram[1]):
                 return False
@@ -334,7 +334,7 @@ class Walk:
 
     def _fault(self, i: int, at: int, taken: int) -> bool:
         # It takes back what it had freed.
-        free = int(self._free_then[i]) + self.given
+        free = self.free_then.data[i] + self.given
         if free < self.low_mark and not self._reclaim(at, free):
             return False
         self.given -= taken

@@ -56,14 +56,16 @@ class Log:
         self.length = stop
         return np.arange(start, stop, dtype=np.int32)
 
-    def drain(self, start: int) -> Iterator[tuple[int, Pages]]:
-        """Empty the log, a block of entries at a time from a place on: its first place, and its pages.
+    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Pages]]:
+        """Read entries from a place to another, a block at a time: its first place, and its pages.
 
-        What is still live may be appended again meanwhile: there is room before the block that was read last.
+        Entries may be appended at places that were read already.
         """
-        length, self.length = self.length, 0
-        for place in range(start, length, _BLOCK):
-            yield place, self.entries[place : min(place + _BLOCK, length)].astype(np.int64)
+        for place in range(start, stop, _BLOCK):
+            yield place, self.entries[place : min(place + _BLOCK, stop)].astype(np.int64)
+
+    def widen(self) -> None:
+        """See to it that the log is not worth shortening again at once."""
         self.room = max(self.room, self.length + self.length // 2)
 
 
@@ -281,32 +283,43 @@ class Memory:
             self._shorten_queue()
 
     def _shorten_log(self) -> None:
+        # Behind the hand only pages of the device are live; if they are few, they are looked up and not searched for.
         hand, self.dram_hand = self.dram_hand, 0
+        are_few = 4 * self.cram_pages < hand
+        behind, _ = self.coldest_in_cram(hand, self.cram_pages) if are_few else (_NO_PAGES, _NO_PAGES)
         self.arrived.clear()
         self.accessed.clear()
-        for start, entries in self.log.drain(0 if self.cram_pages else hand):
+        length, self.log.length = self.log.length, 0
+        self._keep(behind, np.ones(behind.size, np.bool_), is_behind=True)
+        for start, entries in self.log.blocks(hand if are_few else 0, length):
             places = np.arange(start, start + entries.size, dtype=np.int32)
             maybe = which(self.place.take(entries) == places)  # the rarest first
             in_cram = maybe[self.is_in_cram(entries.take(maybe), places.take(maybe))]
-            keep = in_cram
-            if start + entries.size > hand:
-                keep = np.sort(np.concatenate((in_cram, which(self.word.take(entries) == places))))
+            keep = np.sort(np.concatenate((in_cram, which(self.word.take(entries) == places))))
             kept = entries.take(keep)
-            place, is_cram, is_behind = self.log.append(kept), self.word.take(kept) < 0, keep + start < hand
-            self.dram_hand += int(np.count_nonzero(is_behind))
-            self.word[kept[~is_cram]] = place[~is_cram]
-            self.place[kept[is_cram]] = place[is_cram]
-            # What arrives later comes from the hand on: only what is behind it may go before that.
-            for order, part in ((self.arrived, is_cram & is_behind), (self.accessed, is_cram & ~is_behind)):
-                order.append(kept[part], place[part])
+            is_cram, n_behind = self.word.take(kept) < 0, int((keep + start).searchsorted(hand))
+            self._keep(kept[:n_behind], is_cram[:n_behind], is_behind=True)
+            self._keep(kept[n_behind:], is_cram[n_behind:], is_behind=False)
+        self.log.widen()
+
+    def _keep(self, pages: Pages, is_cram: Mask, *, is_behind: bool) -> None:
+        # Append live entries again. What arrives on the device later comes from the hand on: it is in order behind
+        # what was behind the hand, and not behind the rest.
+        places = self.log.append(pages)
+        self.word[pages[~is_cram]] = places[~is_cram]
+        self.place[pages[is_cram]] = places[is_cram]
+        (self.arrived if is_behind else self.accessed).append(pages[is_cram], places[is_cram])
+        self.dram_hand += pages.size if is_behind else 0
 
     def _shorten_queue(self) -> None:
         hand, self.queue_hand = self.queue_hand, 0
-        for start, entries in self.queue.drain(0):
+        length, self.queue.length = self.queue.length, 0
+        for start, entries in self.queue.blocks(0, length):
             keep = which(self.is_queued(entries, start))
             self.queue_hand += int(np.count_nonzero(keep + start < hand))
             kept = entries.take(keep)
             self.place[kept] = self.queue.append(kept)
+        self.queue.widen()
 
     # Running sums ---------------------------------------------------------------------------
 
@@ -588,8 +601,7 @@ class Memory:
 def _number(rank: NDArray[np.int32], log: Log, is_live: Callable[[Pages, int], Mask]) -> None:
     # Give the live entries of a log their numbers, in order.
     n = 0
-    for start in range(0, log.length, _BLOCK):
-        entries = log.entries[start : min(start + _BLOCK, log.length)].astype(np.int64)
+    for start, entries in log.blocks(0, log.length):
         pages = entries[is_live(entries, start)]
         rank[pages] = np.arange(n, n + pages.size)
         n += pages.size
@@ -608,6 +620,9 @@ def which(mask: Mask) -> Pages:
 def state_of_word(word: NDArray[np.int32]) -> NDArray[np.uint8]:
     """Read the states out of words."""
     return np.where(word < 0, ~word, RESIDENT).astype(np.uint8)
+
+
+_NO_PAGES: Pages = np.empty(0, np.int64)
 
 
 def _joined(parts: list[Pages]) -> Pages:

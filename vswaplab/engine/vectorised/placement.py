@@ -129,10 +129,10 @@ def second_choice(mem: Memory, pages: Pages) -> Choice:
     is_clean = np.zeros(pages.size, np.bool_)
     if any(mem.slots_used):
         is_clean = mem.clean.take(pages) & (target != ZERO)
-        target[is_clean] = SWAPFILE
-        freed[is_clean] = mem.plan.page_charge
+        index = which(is_clean)
+        target[index], freed[index] = SWAPFILE, mem.plan.page_charge
         if footprint is not None:
-            footprint[is_clean] = 0
+            footprint[index] = 0
     return Choice(pages, rows, target, is_clean, freed, footprint, facts.may_stay, None)
 
 
