@@ -384,14 +384,17 @@ class Walk:
         if room <= 0:
             return start, 0, 0
         victims, n = self.victims, self.victims.n
-        end, given = self._advance(victims.freed_in_cram, start, owed)
-        if victims.entering[min(end, n)] - victims.entering[start] > room:
-            full, _ = self._advance(victims.entering, start, room)
-            if full < end:
-                return full, self._sum(victims.freed_in_cram, start, full), room
+        end, _ = self._advance(victims.entering, start, room)
         if end > n:
-            end, given = n, self._sum(victims.freed_in_cram, start, n)
+            end, room = n, self._sum(victims.entering, start, n)
+        given = victims.freed_in_cram[1] * (end - start - self._n_holes(start, end))
+        if given < owed:
+            return end, given, room
+        end, given = self._advance(victims.freed_in_cram, start, owed)
         return end, given, self._sum(victims.entering, start, end)
+
+    def _n_holes(self, start: int, end: int) -> int:
+        return bisect_left(self.holes, end) - bisect_left(self.holes, start)
 
     def _is_certain(self, at: int, start: int, cram_end: int, end: int) -> bool:
         # Whether all find room where they go. Victims that were touched again in time are counted too: they only

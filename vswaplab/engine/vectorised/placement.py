@@ -110,8 +110,9 @@ class Choice:
                 refusal[mem.row_facts.is_poor.take(rows) & ~is_clean] = _POOR
         device = np.zeros(n, np.int8)
         if mem.slots_used:
-            own = mem.slot.take(pages)
-            device = np.where(own < 0, np.int8(mem.top_device), own)
+            wants = which(target == SWAPFILE) if not mem.plan.holds_slots else np.arange(n)
+            own = mem.slot.take(pages.take(wants))
+            device[wants] = np.where(own < 0, np.int8(mem.top_device), own)
         return Placement(
             pages, target, is_clean, np.zeros(n, np.int64), length, np.full(n, _TAKEN, np.uint8), refusal, device,
             np.zeros(n, np.bool_),
@@ -420,8 +421,11 @@ def commit(mem: Memory, placed: Placement) -> None:
     to_cram = which(target >= CRAM_SOFTLEAF)
     if to_cram.size:
         _cram_store(mem, pages.take(to_cram), placed.cram_bytes.take(to_cram))
-    moved = which(target != STAYS)
-    mem.move(pages.take(moved), target.take(moved))
+    is_stuck = target == STAYS
+    if is_stuck.any():
+        mem.move(pages[~is_stuck], target[~is_stuck])
+    else:
+        mem.move(pages, target)
     is_zero, is_zswap, is_swap = target == ZERO, target == ZSWAP, target == SWAPFILE
     n_zero = int(np.count_nonzero(is_zero))
     mem.zero_pages += n_zero

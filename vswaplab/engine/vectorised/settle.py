@@ -94,8 +94,9 @@ def _move(mem: Memory, special: Special) -> None:
         in_cram = pages.take(which(after >= CRAM_SOFTLEAF))
         places = mem.word.take(in_cram)
         mem.place[in_cram] = places
-        order = places.argsort()
-        mem.accessed.append(in_cram.take(order), places.take(order))
+        key = (places.astype(np.int64) << 32) | in_cram
+        key.sort()
+        mem.accessed.append(key & ((1 << 32) - 1), key >> 32)
     mem.move(pages, after)
 
 
