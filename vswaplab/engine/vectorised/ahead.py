@@ -42,7 +42,7 @@ def look_ahead(mem: Memory, window: Window) -> Walk | None:
         Which pages those reclaims let go, and which of them came back. None:
         no reclaim is certain, and the window is unchanged.
     """
-    if not _is_steady(mem, window):
+    if not _is_steady(mem):
         return None
     short = mem.plan.high - int(window.free_before.min()) // mem.plan.page_charge
     wanted = int(short * mem.victims_per_frame) + 64
@@ -62,17 +62,14 @@ def look_ahead(mem: Memory, window: Window) -> Walk | None:
     return walk
 
 
-def _is_steady(mem: Memory, window: Window) -> bool:
-    # Whether a reclaim in this window looks at device, pool and half-full mark without changing anything.
+def _is_steady(mem: Memory) -> bool:
+    # Whether the next reclaim looks at device, pool and half-full mark without changing anything.
     plan = mem.plan
     if plan.cram is not None and not mem.is_removed and not _is_device_steady(mem, plan.cram):
         return False
     if plan.zswap is not None and not _is_pool_steady(mem, plan.zswap):
         return False
-    in_use, leaving = sum(mem.slots_used), window.ids.size
-    if mem.half_full:
-        return 2 * (in_use - leaving) > mem.all_slots
-    return 2 * in_use <= mem.all_slots
+    return mem.half_full == (2 * sum(mem.slots_used) > mem.all_slots)
 
 
 def _is_pool_steady(mem: Memory, zswap: ZswapPlan) -> bool:
@@ -106,7 +103,7 @@ class Victims:
         plan = mem.plan
         self.places = places
         self.choice = choice = second_choice(mem, pages)
-        self.n = choice.n_with_slots(mem, window.ids.size)
+        self.n = choice.n_with_slots(mem, n_loads=window.special.at.size + pages.size)
         self.freed = _prefix(choice.freed)
         self.stuck = _prefix(choice.target == STAYS) if choice.may_stay else None
         self.footprint = None if choice.footprint is None else _prefix(choice.footprint)

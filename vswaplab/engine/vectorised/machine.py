@@ -18,7 +18,7 @@ from vswaplab.engine.vectorised.zram import zram_pass
 from vswaplab.trace.trace import Piece, Workload
 
 _MIN_WINDOW, _MAX_WINDOW = 256, 1 << 16
-_MANY_DOUBTS = 500
+_MANY_STEPS = 500  # in plain Python, a window
 
 
 class Vectorised:
@@ -83,11 +83,11 @@ class Vectorised:
         self._choose_window(end - at, window.stop, 0 if walk is None else walk.n_steps)
         return at + window.stop
 
-    def _choose_window(self, size: int, stop: int, n_doubtful: int) -> None:
+    def _choose_window(self, size: int, stop: int, n_steps: int) -> None:
         # A speed setting. What lies behind the stop is classified twice; touches in doubt grow with the square.
         aim = max(stop * 3 // 2, size * 3 // 4) if stop < size else max(2 * size, self._window)
-        if n_doubtful > _MANY_DOUBTS:
-            aim = min(aim, int(size * (_MANY_DOUBTS / n_doubtful) ** 0.5))
+        if n_steps > _MANY_STEPS:
+            aim = min(aim, int(size * (_MANY_STEPS / n_steps) ** 0.5))
         self._window = min(_MAX_WINDOW, max(_MIN_WINDOW, aim))
 
     # Periodic events ------------------------------------------------------------------------
