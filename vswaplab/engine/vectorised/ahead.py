@@ -478,7 +478,7 @@ class LruWalk(Walk):
         index = np.sort(key[is_first] & ((1 << 32) - 1))
         at, victim = self.touches.take(index), self.touched.take(index)
         taken = (mem.free_charge - window.free_at.take(window.times.searchsorted(at))) // self.page_charge
-        fit = mem.plan.capacity_charge // self.page_charge - mem.plan.low
+        fit = mem.resident_pages + mem.free_pages - mem.plan.low  # a tier's pages may take of the capacity too
         stays = mem.resident_pages - 1 - victim + taken + count_smaller_before(victim) < fit
         faults = np.sort(np.concatenate((window.needs, at[~stays])))
         slack = max(0, int(window.free_before[0]) // self.page_charge - mem.plan.low)
