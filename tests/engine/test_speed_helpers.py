@@ -28,16 +28,3 @@ def test_by_first_touch__numbers_pages_in_the_order_of_their_first_touch():
     assert page.tolist() == [0, 1, 0, 2, 1]
     assert original.tolist() == [4, 1, 0, 2, 3, 5]
     assert original[page].tolist() == trace.page.tolist()
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_textbook_lru_ahead__beside_a_tier_whose_pages_stay_charged(seed):
-    # Under memory.max a tier's pages take of the capacity that residents have: fewer pages fit.
-    rng = np.random.default_rng(seed)
-    trace = vl.Trace(rng.integers(0, 250, 3_000), np.zeros(3_000, int), n_pages=250)
-    cram = vl.Cram(1 << 17, advertised_bytes=1 << 17, mode="tier", close_at=0.25, open_at=0.2, report_lag=400)
-    machine = vl.Machine(vl.Dram(90, low=0, high=1), cram, swapfiles=[vl.Swapfile(2_000)])
-    fast, slow = (vl.simulate(trace, machine, engine=engine) for engine in ("vectorised", "reference"))
-    assert fast.totals["cram_in"] > 0
-    assert fast.totals["cram_refused_gate"] > 0
-    assert fast.totals == slow.totals
