@@ -145,7 +145,7 @@ def _finish(result: Result, folder: Path, arguments: argparse.Namespace) -> int:
         print("vswaplab: interrupted before the first window was finished: nothing is kept", file=sys.stderr)
         return INTERRUPTED
     result.save(folder)  # at once: a second Ctrl-C must not cost what is finished
-    has_report = not arguments.no_report and _add_report(result, folder)
+    has_report = not arguments.no_report and not is_partial and _add_report(result, folder)
     if arguments.json:
         print(json.dumps(_document(result, folder), indent=2))
     else:

@@ -71,7 +71,9 @@ def _frame(table: PageTable, part: slice, zram_device: int) -> pl.DataFrame:
 
 
 def _words(codes: NDArray[np.integer], words: dict[int, str | None]) -> pl.Series:
-    return pl.Series(codes).replace_strict(words, return_dtype=pl.String)
+    # By position: several times as fast as ``replace_strict``.
+    texts = pl.Series([words.get(code) for code in range(max(words) + 1)], dtype=pl.String)
+    return texts.gather(pl.Series(codes.astype(np.uint32)))
 
 
 def _null_below_zero(values: NDArray[np.integer]) -> pl.Series:

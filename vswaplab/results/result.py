@@ -19,7 +19,7 @@ from vswaplab.base.parquet import write_frames
 
 _TABLES = ("epochs", "tiers", "pages", "events")
 _FORMAT = 2
-_SLICE = 1 << 20  # pages that are laid out as a table at once when a result is saved
+_SLICE = 1 << 18  # pages that are laid out as a table at once when a result is saved
 
 
 class Pages(Protocol):

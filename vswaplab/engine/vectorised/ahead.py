@@ -95,7 +95,7 @@ def _is_device_steady(mem: Memory, cram: CramPlan) -> bool:
 class Victims:
     """The pages that may leave DRAM in a window, coldest first, and prefix sums over them.
 
-    ``freed_in_cram[k]`` is what the first k pages free if CRAM takes all that
+    ``entering[k]`` is how many of the first k pages CRAM takes if it takes all that
     it may take, ``freed`` what they free without CRAM, and so on.
     """
 
@@ -105,6 +105,8 @@ class Victims:
         self.choice = choice = second_choice(mem, pages)
         self.n = choice.n_with_slots(mem, n_loads=window.special.at.size + pages.size)
         self.freed = _prefix(choice.freed)
+        self.entering = self.cram_bytes = _prefix(np.zeros(0, np.int64))
+        self.freed_in_cram = 0
         self.stuck = _prefix(choice.target == STAYS) if choice.may_stay else None
         self.footprint = None if choice.footprint is None else _prefix(choice.footprint)
         self.has_cram = plan.cram is not None and not mem.is_removed
@@ -119,7 +121,7 @@ class Victims:
     def _add_cram(self, page_charge: int, cram: CramPlan) -> None:
         self.cram_bytes = _prefix(cram.bytes_of_row.take(self.choice.rows) * self.may_enter)
         self.entering = _prefix(self.may_enter)
-        self.freed_in_cram = _prefix(np.full(self.may_enter.size, page_charge - cram.charge))
+        self.freed_in_cram = page_charge - cram.charge
 
     def is_lru(self, mem: Memory, window: Window) -> bool:
         """Say whether every victim gives just the page that every fault takes, one at a time."""
@@ -152,7 +154,7 @@ class Walk:
         self.victims, self.window = victims, window
         self.page_charge = plan.page_charge
         self.low_mark, self.high_mark = (plan.low + 1) * plan.page_charge, plan.high * plan.page_charge
-        self.needs, self.times = window.needs.data, window.times.data
+        self.needs, self.times = window.needs.data, window.special.at.data
         self.falling = (-window.free_before).data
         self.gate_open = victims.has_cram and mem.gate_open
         self.node_low = 0 if plan.cram is None else plan.cram.node_low
@@ -164,6 +166,8 @@ class Walk:
             self.pool_room = (plan.zswap.max_pages - 1) * FOOTPRINT_PAGE - mem.pool_footprint
         self._find_doubtful(mem)
 
+        self.gap = plan.high - plan.low
+        self.is_plain = not (window.freed.size or self.node_low)
         self.given = 0  # by reclaims, less what pages that came back take
         self.hand = 0
         self.holes: list[int] = []  # victims-to-be that were touched in time
@@ -191,9 +195,7 @@ class Walk:
     def cram_departures(self) -> tuple[Sequence[int], Sequence[int]]:
         """When special accesses take pages off the device, and the bytes that the first k of them give back at once."""
         mem, window, cram = self.mem, self.window, self.mem.plan.cram
-        leaves = np.empty(window.times.size, np.bool_)
-        leaves[window.order] = leaves_cram(window.special)
-        at = window.times.take(which(leaves))
+        at = window.special.at.take(which(leaves_cram(window.special)))
         gives = mem.stored.take(window.ids.take(at))
         if cram is not None and cram.flush_period:
             gives[:] = 0
@@ -207,7 +209,7 @@ class Walk:
         index = which(special.was == ZSWAP)
         lengths = mem.stored.take(special.page.take(index))
         left = np.zeros(special.at.size, np.int64)
-        left[self.window.order.take(index)] = zswap.footprint_of_length.take(lengths)
+        left[index] = zswap.footprint_of_length.take(lengths)
         return _prefix(left)
 
     def _find_doubtful(self, mem: Memory) -> None:
@@ -222,7 +224,7 @@ class Walk:
         self.writes = window.op.take(self.touches) == WRITE
         self._freed = victims.choice.freed
         self.n_needs = window.needs.searchsorted(self.touches).tolist()  # of certain faults before each touch
-        self.free_then = window.free_at.take(window.times.searchsorted(self.touches))
+        self.free_then = window.free_at.take(window.special.at.searchsorted(self.touches))
         self.is_hard = np.full(self.touches.size, not mem.settles_returns)
         if window.freed.size and mem.settles_returns:
             self.is_hard = np.isin(window.ids.take(self.touches), window.freed)
@@ -259,7 +261,7 @@ class Walk:
         gone = victim < self.hand
         back = gone & ((fate == _UNTOUCHED) | ((fate == _IN_CRAM) & writes))
         fault = back & (writes | ~entered)
-        step = np.where(entered, self.victims.freed_in_cram[1] if self.gate_open else 0, self._freed.take(victim))
+        step = np.where(entered, self.victims.freed_in_cram, self._freed.take(victim))
         taken = (step * fault).cumsum()
         end = self._first_alone(i, at, victim, fault, back, taken)
         if not end:
@@ -295,6 +297,8 @@ class Walk:
     def _reclaim_before(self, at: int) -> bool:
         # Every reclaim that accesses before this one start.
         while True:
+            if self.is_plain:
+                self._reclaim_plainly(at)
             short = self._next_short()
             self.next_at = self.needs[short] if short < len(self.needs) else self.stop
             if self.next_at >= at:
@@ -302,6 +306,53 @@ class Walk:
             self.searched = short
             if not self._reclaim(self.next_at, self.given - self.falling[short]):
                 return False
+
+    def _reclaim_plainly(self, at: int) -> None:
+        # ``_reclaim`` in one loop, as long as no victim-to-be in the way was touched and all is certain: where many
+        # small reclaims follow one another, calls would cost more than the work.
+        victims, n, needs, falling = self.victims, self.victims.n, self.needs, self.falling
+        freed, stuck, footprint, entering = victims.freed, victims.stuck, victims.footprint, victims.entering
+        start, given, searched = self.hand, self.given, self.searched
+        hole = bisect_left(self.holes, start)
+        stop = self.holes[hole] if hole < len(self.holes) else n
+        if stop - start < self.gap:
+            return
+        while True:
+            short = bisect_left(falling, given - self.low_mark + 1, searched)
+            if short == len(needs) or needs[short] >= at:
+                break
+            owed, cram_end, got, room = self.high_mark - given + falling[short], start, 0, 0
+            if self.gate_open:
+                room = self.device_room
+                if room < entering[n]:
+                    room += bisect_left(self.cram_departures[0], needs[short])
+            if room > 0:
+                cram_end = bisect_left(entering, entering[start] + room, start)
+                cram_end = min(cram_end, n)
+                got = (cram_end - start) * victims.freed_in_cram
+                if got > owed:
+                    n_leave = -(-owed // victims.freed_in_cram)
+                    cram_end, got = start + n_leave, n_leave * victims.freed_in_cram
+            end = cram_end if got >= owed else bisect_left(freed, freed[cram_end] + owed - got, cram_end)
+            if end > stop or (stuck is not None and stuck[end] != stuck[cram_end]):
+                break
+            if cram_end > start:
+                cram_room = self.cram_room - victims.cram_bytes[cram_end] + victims.cram_bytes[start]
+                if cram_room < 0:
+                    break
+                self.cram_room = cram_room
+            if footprint is not None:
+                pool_room = self.pool_room - footprint[end] + footprint[cram_end]
+                if pool_room < 0 and pool_room + self.pool_departures[bisect_left(self.times, needs[short])] < 0:
+                    break
+                self.pool_room = pool_room
+            if cram_end > start:
+                self.entries[start:cram_end] = victims.may_enter[start:cram_end]
+                self.device_room -= entering[cram_end] - entering[start]
+            given += got + freed[end] - freed[cram_end]
+            start, searched = end, short
+            self.n_runs += 1
+        self.hand, self.given, self.searched = start, given, searched
 
     def _next_short(self) -> int:
         # The next access that finds no frame. Free memory only falls between reclaims, unless the program frees.
@@ -324,7 +375,7 @@ class Walk:
                 return self._fault(i, at, self.victims.freed[victim + 1] - self.victims.freed[victim])
         if fate == _IN_CRAM and self.writes.data[i]:
             self.fate[victim] = _CAME_BACK
-            if not self._fault(i, at, self.victims.freed_in_cram[1]):
+            if not self._fault(i, at, self.victims.freed_in_cram):
                 return False
             self.device_room += 1
         return True
@@ -384,11 +435,20 @@ class Walk:
         end, _ = self._advance(victims.entering, start, room)
         if end > n:
             end, room = n, self._sum(victims.entering, start, n)
-        given = victims.freed_in_cram[1] * (end - start - self._n_holes(start, end))
+        given = victims.freed_in_cram * (end - start - self._n_holes(start, end))
         if given < owed:
             return end, given, room
-        end, given = self._advance(victims.freed_in_cram, start, owed)
-        return end, given, self._sum(victims.entering, start, end)
+        n_leave = -(-owed // victims.freed_in_cram)
+        end = self._after(start, n_leave)
+        return end, n_leave * victims.freed_in_cram, self._sum(victims.entering, start, end)
+
+    def _after(self, start: int, n_leave: int) -> int:
+        # The place behind so many victims from start on.
+        end, holes = start + n_leave, self.holes
+        i = bisect_left(holes, start)
+        while i < len(holes) and holes[i] < end:
+            end, i = end + 1, i + 1
+        return end
 
     def _n_holes(self, start: int, end: int) -> int:
         return bisect_left(self.holes, end) - bisect_left(self.holes, start)
@@ -437,7 +497,7 @@ class Walk:
     @property
     def n_steps(self) -> int:
         """What the touches in doubt cost, in steps of plain Python."""
-        return self.touches.size
+        return self.touches.size + 10 * len(self.came_back)
 
     def released(self, mem: Memory) -> Placement:
         """List the victims, each with the place it went to."""
@@ -477,16 +537,16 @@ class LruWalk(Walk):
         is_first[1:] = (key[1:] >> 32) != (key[:-1] >> 32)
         index = np.sort(key[is_first] & ((1 << 32) - 1))
         at, victim = self.touches.take(index), self.touched.take(index)
-        taken = (mem.free_charge - window.free_at.take(window.times.searchsorted(at))) // self.page_charge
+        taken = (mem.free_charge - window.free_at.take(window.special.at.searchsorted(at))) // self.page_charge
         fit = mem.resident_pages + mem.free_pages - mem.plan.low  # a tier's pages may take of the capacity too
         stays = mem.resident_pages - 1 - victim + taken + count_smaller_before(victim) < fit
-        faults = np.sort(np.concatenate((window.needs, at[~stays])))
+        faults = np.concatenate((window.needs, at[~stays]))
         slack = max(0, int(window.free_before[0]) // self.page_charge - mem.plan.low)
         self.n_runs = max(0, faults.size - slack)
         n_most = self.victims.n - int(np.count_nonzero(stays))
         if self.n_runs > n_most:
             self.n_runs = max(0, n_most)
-            self._end_of_victims(int(faults[slack + self.n_runs]))
+            self._end_of_victims(int(np.sort(faults)[slack + self.n_runs]))
         in_time = at < self.stop
         holes = np.sort(victim[stays & in_time])
         self.holes, self.came_back = holes.tolist(), victim[~stays & in_time].tolist()
@@ -511,8 +571,10 @@ def count_smaller_before(values: Pages) -> Pages:
     if (values[1:] > values[:-1]).all():
         return np.arange(n)
     if n <= _SMALL:
-        smaller: Pages = np.tril(values < values[:, None]).sum(1)
-        return smaller
+        smaller = values < values[:, None]
+        smaller &= _IS_BEFORE[:n, :n]
+        n_smaller: Pages = smaller.view(np.uint8).sum(1, dtype=np.int16).astype(np.int64)
+        return n_smaller
     count, place = np.zeros(n, np.int64), values.argsort()
     width = 1
     while width < n:  # merge sort: at each level, the smaller ones of the left block of each pair
@@ -527,4 +589,5 @@ def count_smaller_before(values: Pages) -> Pages:
 
 
 _SMALL = 512
+_IS_BEFORE = np.tri(_SMALL, k=-1, dtype=np.bool_)
 _NONE: Pages = np.empty(0, np.int64)

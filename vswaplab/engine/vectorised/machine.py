@@ -37,7 +37,7 @@ class Vectorised:
         self.mem = Memory(plan, self.trace)
         self.count = self.mem.count
         self.device_in, self.device_out = self.mem.device_in, self.mem.device_out
-        self._window = 1 << 12
+        self._window, self._ceiling = 1 << 12, _MAX_WINDOW
         self._ticked = 0  # the access before which periodic events last ran
         self._reclaimed = -1  # the access that has had its reclaim
 
@@ -58,9 +58,7 @@ class Vectorised:
     def _step(self, at: int, stop: int) -> int:
         self._tick(at)
         self.mem.shorten_logs()
-        end = min(stop, self._next_tick(at))
-        if end - at > self._window + self._window // 2:
-            end = at + self._window
+        end = self._window_end(at, min(stop, self._next_tick(at)))
         has_reclaimed = self._reclaimed == at
         if has_reclaimed and self.mem.is_out_of_memory:
             self.count["oom"] = 1
@@ -83,12 +81,24 @@ class Vectorised:
         self._choose_window(end - at, window.stop, 0 if walk is None else walk.n_steps)
         return at + window.stop
 
+    def _window_end(self, at: int, stop: int) -> int:
+        # A speed setting: even parts, rather than a small one left over.
+        size = stop - at
+        if size > min(self._window * 3 // 2, self._ceiling):
+            n_parts = -(-size // self._window)
+            size = -(-size // n_parts)
+        return at + size
+
     def _choose_window(self, size: int, stop: int, n_steps: int) -> None:
-        # A speed setting. What lies behind the stop is classified twice; touches in doubt grow with the square.
+        # A speed setting. What lies behind the stop is classified twice. Touches in doubt grow with the square, or come
+        # all at once where a loop returns: a size that had too many is not tried again soon.
         aim = max(stop * 3 // 2, size * 3 // 4) if stop < size else max(2 * size, self._window)
         if n_steps > _MANY_STEPS:
-            aim = min(aim, int(size * (_MANY_STEPS / n_steps) ** 0.5))
-        self._window = min(_MAX_WINDOW, max(_MIN_WINDOW, aim))
+            aim = int(size * (_MANY_STEPS / n_steps) ** 0.5)
+            self._ceiling = max(aim, size * 3 // 4)
+        else:
+            self._ceiling = min(_MAX_WINDOW, self._ceiling * 17 // 16 + 1)
+        self._window = min(self._ceiling, max(_MIN_WINDOW, aim))
 
     # Periodic events ------------------------------------------------------------------------
 

@@ -203,6 +203,14 @@ class Memory:
         """Make resident pages the most recent, in the order given."""
         self.word[pages] = self.log.append(pages)
 
+    def are_first(self, pages: Pages, words: NDArray[np.int32]) -> Mask:
+        """Say which of several accesses is its page's first; ``words`` are those of the pages."""
+        places = np.arange(pages.size, dtype=np.int32)
+        self.word[pages[::-1]] = places[::-1]  # the last one assigned stays
+        is_first: Mask = self.word.take(pages) == places
+        self.word[pages] = words
+        return is_first
+
     def states(self, pages: Pages) -> NDArray[np.uint8]:
         """Say where pages are, as a ``State`` each."""
         return state_of_word(self.word.take(pages))
@@ -255,7 +263,7 @@ class Memory:
         if key.size >= wanted > 0:  # what was accessed later is not among the coldest
             stop = int(key[wanted - 1] >> 32)
         key = np.concatenate((key, self.accessed.coldest(self.is_in_cram, wanted, stop)))
-        key.sort()
+        key.sort(kind="stable")  # which merges what is in order already
         key = key[:wanted]
         return key & ((1 << 32) - 1), key >> 32
 
@@ -476,6 +484,11 @@ class Memory:
         self.free_charge -= zram.charge(length) - zram.charge(old)
         self.stored[pages] = length
 
+    def per_device(self, devices: NDArray[np.int8]) -> list[int]:
+        """Count how many of these are on each swap device."""
+        n = len(self.slots_used)
+        return [devices.size] if n == 1 else np.bincount(devices, minlength=n).tolist()
+
     def release_slots(self, pages: Pages) -> None:
         """Free the swap slots that distinct pages hold, if any, and what zram holds in them."""
         if not any(self.slots_used):
@@ -488,7 +501,7 @@ class Memory:
         index = which(devices >= 0)
         if index.size:
             held = pages.take(index)
-            for device, n in enumerate(np.bincount(devices.take(index)).tolist()):
+            for device, n in enumerate(self.per_device(devices.take(index))):
                 self.slots_used[device] -= n
             self.slot[held] = -1
             self.clean[held] = False

@@ -109,7 +109,7 @@ class Choice:
             if mem.row_facts.has_poor:
                 refusal[mem.row_facts.is_poor.take(rows) & ~is_clean] = _POOR
         device = np.zeros(n, np.int8)
-        if mem.slots_used:
+        if len(mem.slots_used) > 1:
             wants = which(target == SWAPFILE) if not mem.plan.holds_slots else np.arange(n)
             own = mem.slot.take(pages.take(wants))
             device[wants] = np.where(own < 0, np.int8(mem.top_device), own)
@@ -475,7 +475,7 @@ def swapfile_store(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
     if not pages.size:
         return
     mem.count["pswpout"] += pages.size
-    for d, n in enumerate(np.bincount(device).tolist()):
+    for d, n in enumerate(mem.per_device(device)):
         mem.device_out[d] += n
     take_slots(mem, pages, device)
     if mem.plan.zram is not None:
@@ -485,8 +485,8 @@ def swapfile_store(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
 
 def take_slots(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
     """Give pages slots on their devices; a page that has one keeps it."""
-    is_new = mem.slot.take(pages) < 0
-    for d, n in enumerate(np.bincount(device[is_new]).tolist()):
+    is_new = which(mem.slot.take(pages) < 0)
+    for d, n in enumerate(mem.per_device(device.take(is_new))):
         mem.slots_used[d] += n
     mem.slot[pages] = device
 

@@ -33,7 +33,7 @@ from vswaplab.engine.vectorised.states import (
     ZSWAP,
 )
 from vswaplab.engine.vectorised.stream import Shares
-from vswaplab.engine.vectorised.window import Special, Window, leaves_cram
+from vswaplab.engine.vectorised.window import InPlace, Special, Window, leaves_cram
 from vswaplab.engine.vectorised.zram import count_reads
 from vswaplab.results.counters import OUTCOMES
 
@@ -52,12 +52,11 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
     n = window.stop
     ids, op = window.ids[:n], window.op[:n]
     special = window.special.before(n)
-    size_after = None if window.size_after is None else window.size_after[window.special.at < n]
     if returned is not None:
         special = _both(special, returned)
     _count(mem, op, special)
-    if size_after is not None:
-        _store_in_place(mem, special, size_after)
+    if window.in_place is not None:
+        _store_in_place(mem, window.in_place.before(n), special)
     _charge(mem, special)
     _leave(mem, special)
     _release(mem, ids, op, special)
@@ -65,8 +64,13 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
         _set_content(mem, window, special)
     if mem.has_cache_only:
         _map_cache_only(mem, window)
-    mem.touch(ids if mem.trace.shares is None else ids[op != UNMAP])
-    _move(mem, special)
+    places = special.at + mem.log.length
+    if mem.trace.shares is not None:
+        is_unmap = op == UNMAP
+        places -= is_unmap.cumsum().take(special.at)
+        ids = ids[~is_unmap]
+    mem.touch(ids)
+    _move(mem, special, places)
     if mem.trace.shares is not None:
         _settle_mappers(mem, mem.trace.shares, window, special)
     if mem.trace.has_repeats:
@@ -80,23 +84,21 @@ def _both(one: Special, other: Special) -> Special:
     )  # fmt: skip
 
 
-def _move(mem: Memory, special: Special) -> None:
-    # All pages were touched as if resident: those that are elsewhere after their last access go there.
-    last = np.empty(special.page.size, np.bool_)
-    last[-1:] = True
-    np.not_equal(special.page[1:], special.page[:-1], out=last[:-1])
+def _move(mem: Memory, special: Special, places: Pages) -> None:
+    # All pages were touched as if resident, and have these places in the log: those that are elsewhere after their
+    # last access go there.
     after = STATE_AFTER.take(special.outcome)
-    after[(special.outcome == CRAM_READ) & (special.was == CRAM_WRITABLE)] = CRAM_WRITABLE
-    last &= after != RESIDENT
-    index = which(last)
-    pages, after = special.page.take(index), after.take(index)
+    index = which(after != RESIDENT)
+    index = index[mem.word.take(special.page.take(index)) == places.take(index)]
+    pages, places, after = special.page.take(index), places.take(index), after.take(index)
+    after[(special.outcome.take(index) == CRAM_READ) & (special.was.take(index) == CRAM_WRITABLE)] = CRAM_WRITABLE
     if mem.plan.cram is not None:
-        in_cram = pages.take(which(after >= CRAM_SOFTLEAF))
-        places = mem.word.take(in_cram)
-        mem.place[in_cram] = places
-        key = (places.astype(np.int64) << 32) | in_cram
+        in_cram = which(after >= CRAM_SOFTLEAF)
+        key = (places.take(in_cram) << 32) | pages.take(in_cram)
         key.sort()
-        mem.accessed.append(key & ((1 << 32) - 1), key >> 32)
+        places_in_cram, pages_in_cram = key >> 32, key & ((1 << 32) - 1)
+        mem.place[pages_in_cram] = places_in_cram
+        mem.accessed.append(pages_in_cram, places_in_cram)
     mem.move(pages, after)
 
 
@@ -128,17 +130,15 @@ def _count(mem: Memory, op: NDArray[np.uint8], special: Special) -> None:
     mem.count["dram_hit"] += op.size - n_unmaps - special.outcome.size
 
 
-def _store_in_place(mem: Memory, special: Special, size_after: NDArray[np.int64]) -> None:
-    written = which(size_after >= 0)
-    pages = special.page[written]
-    is_last = np.ones(pages.size, np.bool_)
-    is_last[:-1] = pages[1:] != pages[:-1]
-    pages, size = pages[is_last], size_after[written[is_last]]
+def _store_in_place(mem: Memory, in_place: InPlace, special: Special) -> None:
+    is_last = np.ones(in_place.page.size, np.bool_)
+    is_last[:-1] = in_place.page[1:] != in_place.page[:-1]
+    pages, size = in_place.page[is_last], in_place.size[is_last]
     mem.cram_bytes += int((size - mem.stored.take(pages)).sum())
     mem.stored[pages] = size
     mem.writable += int(np.count_nonzero(special.outcome == MADE_WRITABLE))
     if mem.plan.cram is not None and mem.plan.cram.is_device_budget:
-        mem.credits -= written.size
+        mem.credits -= in_place.page.size
 
 
 def _charge(mem: Memory, special: Special) -> None:
@@ -173,9 +173,9 @@ def _release(mem: Memory, ids: Pages, op: NDArray[np.uint8], special: Special) -
     if not any(mem.slots_used):
         return
     page, outcome = special.page, special.outcome
-    loaded = page[outcome == PSWPIN]
+    loaded = page.take(which(outcome == PSWPIN))
     if loaded.size:
-        for device, n in enumerate(np.bincount(mem.slot.take(loaded)).tolist()):
+        for device, n in enumerate(mem.per_device(mem.slot.take(loaded))):
             mem.device_in[device] += n
         if mem.plan.zram is not None:
             count_reads(mem, loaded[mem.is_on_zram(loaded)])
@@ -217,9 +217,10 @@ def _copy_contents(
     source = shares.copied_from[at + window.start].astype(np.int64)
     copies = which(source >= 0)
     shift = int(window.stop).bit_length()
-    touched = (page << shift) | at  # ascending: pages are sorted, and times within them
-    before = touched.searchsorted((source[copies] << shift) | at[copies]) - 1
-    is_in_window = (before >= 0) & (page[before] == source[copies])
+    touched = (page << shift) | at
+    order = touched.argsort()
+    before = order[touched.searchsorted((source[copies] << shift) | at[copies], sorter=order) - 1]
+    is_in_window = (page[before] == source[copies]) & (at[before] < at[copies])
     first[copies] = np.where(is_in_window, first[before], mem.content.take(source[copies]))
 
 

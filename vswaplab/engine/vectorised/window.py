@@ -48,7 +48,7 @@ _NO_PAGES: Pages = np.empty(0, np.int64)
 
 @dataclass
 class Special:
-    """Accesses that need a closer look, sorted by page and then by time; arrays are parallel."""
+    """Accesses that need a closer look, in time order; arrays are parallel."""
 
     at: Pages
     """Place in the window."""
@@ -59,10 +59,31 @@ class Special:
 
     def before(self, n: int) -> Special:
         """Keep those at the window's first n places."""
+        k = int(self.at.searchsorted(n))
+        return Special(self.at[:k], self.page[:k], self.outcome[:k], self.was[:k])
+
+
+@dataclass
+class InPlace:
+    """Special writes that stay on the CRAM device, by page and then by time; arrays are parallel."""
+
+    at: Pages
+    page: Pages
+    size: NDArray[np.int64]
+    """Bytes on the media after the write."""
+
+    def before(self, n: int) -> InPlace:
+        """Keep those at the window's first n places."""
         keep = which(self.at < n)
-        if keep.size == self.at.size:
-            return self
-        return Special(self.at[keep], self.page[keep], self.outcome[keep], self.was[keep])
+        return InPlace(self.at[keep], self.page[keep], self.size[keep])
+
+
+@dataclass
+class _Runs:
+    # Special accesses whose page's history in the window matters, by page and then by time. A run is a page's
+    # accesses up to and including a free; what follows a free starts at NONE.
+    index: Pages
+    is_first: Mask
 
 
 @dataclass
@@ -82,10 +103,6 @@ class Window:
     freed: Pages
     """Pages freed in the window."""
     special: Special
-    times: Pages
-    """Places of the special accesses in time order."""
-    order: Pages
-    """Index into ``times`` of each access of ``special``."""
     free_at: NDArray[np.int64]
     """(special + 1,) free DRAM before each of them, and at the window's end, if nothing is reclaimed; charge units."""
     n_frames: int
@@ -97,8 +114,8 @@ class Window:
     """Free DRAM before each of them if nothing is reclaimed in the window, charge units."""
     row: NDArray[np.int32] | None
     """(window,) content each write draws, -1: none. None: no write draws."""
-    size_after: NDArray[np.int64] | None
-    """Bytes on the media after a special write in place, -1: unchanged. None: no such write."""
+    in_place: InPlace | None
+    """None: no write stays on the device."""
     limit: int = 0
     """Accesses of the window that array operations can serve."""
     stop: int = 0
@@ -120,33 +137,28 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     """
     ids, op, word = mem.look_up(start, stop)
     freed = ids[op == FREE] if op.max() >= FREE else _NO_PAGES
-    times = _special_times(mem, ids, op, word, freed)
-    order, page = _by_page(ids, times)
-    at = times.take(order)
+    at = _special_times(mem, ids, op, word, freed)
+    page, words = ids.take(at), word.take(at)
     row = _drawn_rows(mem, ids, op, start)
-    special, runs = _outcomes(mem, at, page, state_of_word(word.take(at)), op.take(at), start, has_free=freed.size > 0)
-    size_after = _sizes_in_place(mem, special, runs, row)
-    change, need = np.empty(times.size, np.int64), np.empty(times.size, np.bool_)
-    change[order] = _frame_changes(mem, special)
-    need[order] = NEEDS_FRAME.take(special.outcome)
-    free_at = np.empty(times.size + 1, np.int64)
+    special, runs = _outcomes(mem, at, page, words, op.take(at), start, has_free=freed.size > 0)
+    free_at = np.empty(at.size + 1, np.int64)
     free_at[0] = mem.free_charge
-    change.cumsum(out=free_at[1:])
+    _frame_changes(mem, special).cumsum(out=free_at[1:])
     free_at[1:] += mem.free_charge
-    index = which(need)
+    index = which(NEEDS_FRAME.take(special.outcome))
     n_frames = index.size
-    if has_reclaimed and index.size and times[index[0]] == 0:
+    if has_reclaimed and index.size and at[index[0]] == 0:
         index = index[1:]
     window = Window(
-        start, ids, op, word, freed, special, times, order, free_at, n_frames, times.take(index), free_at.take(index),
-        row, size_after,
+        start, ids, op, word, freed, special, free_at, n_frames, at.take(index), free_at.take(index), row,
+        _writes_in_place(mem, special, runs, row),
     )  # fmt: skip
     window.limit = min(ids.size, _one_by_one_at(mem, window))
     _find_stop(mem, window)
     return window
 
 
-def classify_again(mem: Memory, window: Window, times: Pages) -> Special:
+def classify_again(mem: Memory, window: Window, at: Pages) -> Special:
     """Work out the outcome of accesses to pages that left DRAM in the window before they were touched.
 
     Parameters
@@ -154,11 +166,11 @@ def classify_again(mem: Memory, window: Window, times: Pages) -> Special:
     mem : Memory
         With those pages where they went.
     window : Window
-    times : places in the window, ascending
+    at : places in the window, ascending
     """
-    order, page = _by_page(window.ids, times)
-    at = times.take(order)
-    return _outcomes(mem, at, page, mem.states(page), window.op.take(at), window.start, has_free=False)[0]
+    page = window.ids.take(at)
+    words = mem.word.take(page)
+    return _outcomes(mem, at, page, words, window.op.take(at), window.start, has_free=False)[0]
 
 
 def _special_times(mem: Memory, ids: Pages, op: NDArray[np.uint8], word: NDArray[np.int32], freed: Pages) -> Pages:
@@ -168,14 +180,6 @@ def _special_times(mem: Memory, ids: Pages, op: NDArray[np.uint8], word: NDArray
     if mem.trace.shares is not None:
         mask &= op != UNMAP
     return which(mask)
-
-
-def _by_page(ids: Pages, times: Pages) -> tuple[Pages, Pages]:
-    # Sort accesses by page and then by time: one packed key sorts much faster than an argsort.
-    shift = int(times.size).bit_length()
-    key = (ids.take(times) << shift) | np.arange(times.size)
-    key.sort()
-    return key & ((1 << shift) - 1), key >> shift
 
 
 def _drawn_rows(mem: Memory, ids: Pages, op: NDArray[np.uint8], start: int) -> NDArray[np.int32] | None:
@@ -197,35 +201,65 @@ def _outcomes(
     mem: Memory,
     at: Pages,
     page: Pages,
+    words: NDArray[np.int32],
+    op: NDArray[np.uint8],
+    start: int,
+    *,
+    has_free: bool,
+) -> tuple[Special, _Runs]:
+    # Of most pages only the first access is a fault. Pages of the device, and pages freed or shared, have a history.
+    state, is_first = state_of_word(words), mem.are_first(page, words)
+    outcome = np.where(is_first, FAULT_OF_STATE.take(state), np.uint8(DRAM_HIT))
+    was = np.where(is_first, state, np.uint8(RESIDENT))
+    special = Special(at, page, outcome, was)
+    shares = mem.trace.shares
+    closer = np.arange(at.size) if has_free or shares is not None else which(state >= CRAM_SOFTLEAF)
+    index = closer if is_first.take(closer).all() else closer.take(_by_page(page.take(closer)))
+    runs = _Runs(index, is_first.take(index))
+    if index.size:
+        history = Special(at.take(index), page.take(index), outcome.take(index), was.take(index))
+        _follow_runs(mem, history, runs, state.take(index), op.take(index), start, has_free=has_free)
+        outcome[index], was[index] = history.outcome, history.was
+    return special, runs
+
+
+def _by_page(page: Pages) -> Pages:
+    # The order by page and then by time: one packed key sorts much faster than an argsort.
+    shift = int(page.size).bit_length()
+    key = (page << shift) | np.arange(page.size)
+    key.sort()
+    return key & ((1 << shift) - 1)
+
+
+def _follow_runs(
+    mem: Memory,
+    history: Special,
+    runs: _Runs,
     state: NDArray[np.uint8],
     op: NDArray[np.uint8],
     start: int,
     *,
     has_free: bool,
-) -> tuple[Special, Mask]:
-    # A run is a page's accesses up to and including a free; what follows a free starts at NONE.
-    is_first = np.empty(page.size, np.bool_)
-    is_first[:1] = True
-    np.not_equal(page[1:], page[:-1], out=is_first[1:])
+) -> None:
+    # Outcomes access after access, page by page; all arrays are parallel to the runs.
+    at, outcome, was = history.at, history.outcome, history.was
     is_free = op == FREE
     if has_free:
-        state = np.where(_earlier(is_free, is_first) > 0, NONE, state).astype(np.uint8)
-        is_first[1:] |= is_free[:-1]
-    outcome = np.where(is_first, FAULT_OF_STATE.take(state), np.uint8(DRAM_HIT))
-    was = np.where(is_first, state, np.uint8(RESIDENT))
+        state = np.where(_earlier(is_free, runs.is_first) > 0, NONE, state).astype(np.uint8)
+        runs.is_first[1:] |= is_free[:-1]
+        outcome[:] = np.where(runs.is_first, FAULT_OF_STATE.take(state), np.uint8(DRAM_HIT))
+        was[:] = np.where(runs.is_first, state, np.uint8(RESIDENT))
     in_cram = which(state >= CRAM_SOFTLEAF)
     if in_cram.size:
         outcome[in_cram], was[in_cram] = _cram_outcomes(
-            mem, at.take(in_cram), op.take(in_cram), state.take(in_cram), is_first.take(in_cram)
+            mem, at.take(in_cram), op.take(in_cram), state.take(in_cram), runs.is_first.take(in_cram)
         )
     if has_free:
         outcome[is_free] = FREED
-    special = Special(at, page, outcome, was)
     shares = mem.trace.shares
     if shares is not None:
         outcome[shares.copied_from[start + at] >= 0] = COPIED
-        _soft_faults_by_mapper(mem, shares.bit[start + at], special, _first_of_run(is_first))
-    return special, is_first
+        _soft_faults_by_mapper(mem, shares.bit[start + at], history, _first_of_run(runs.is_first))
 
 
 def _earlier(mask: Mask, is_first: Mask) -> Pages:
@@ -313,25 +347,25 @@ def _earliest(at: Pages, asks: Mask, n: int) -> Mask:
     return chosen
 
 
-def _sizes_in_place(
-    mem: Memory, special: Special, is_first: Mask, row: NDArray[np.int32] | None
-) -> NDArray[np.int64] | None:
-    # Media bytes after each write in place. A write that draws nothing still stores the page's content.
+def _writes_in_place(mem: Memory, special: Special, runs: _Runs, row: NDArray[np.int32] | None) -> InPlace | None:
+    # A write that draws nothing still stores the page's content.
     cram = mem.plan.cram
     if cram is None or not cram.budget:
         return None
-    in_place = which((special.outcome == CRAM_WRITE) | (special.outcome == MADE_WRITABLE))
-    if not in_place.size:
+    outcome = special.outcome.take(runs.index)
+    places = which((outcome == CRAM_WRITE) | (outcome == MADE_WRITABLE))
+    if not places.size:
         return None
-    run_first = _first_of_run(is_first)
-    size_after = np.full(special.page.size, -1, np.int64)
-    size_after[in_place] = mem.stored.take(special.page[in_place])
+    index = runs.index.take(places)
+    at, page = special.at.take(index), special.page.take(index)
+    size = mem.stored.take(page).astype(np.int64)
     if row is not None:
-        drawn = row[special.at[in_place]]
-        last = np.maximum.accumulate(np.where(drawn >= 0, np.arange(in_place.size), -1))
-        has = (last >= 0) & (run_first[in_place[last]] == run_first[in_place])
-        size_after[in_place[has]] = cram.bytes_of_row.take(drawn[last[has]])
-    return size_after
+        run = _first_of_run(runs.is_first).take(places)
+        drawn = row[at]
+        last = np.maximum.accumulate(np.where(drawn >= 0, np.arange(at.size), -1))
+        has = (last >= 0) & (run[last] == run)
+        size[has] = cram.bytes_of_row.take(drawn[last[has]])
+    return InPlace(at, page, size)
 
 
 def _frame_changes(mem: Memory, special: Special) -> NDArray[np.int64]:
@@ -378,15 +412,15 @@ def _one_by_one_at(mem: Memory, window: Window) -> int:
 
 
 def _overrun_at(mem: Memory, window: Window, media_bytes: int) -> int:
-    if window.size_after is None or window.row is None:
+    in_place = window.in_place
+    if in_place is None or window.row is None:
         return _NEVER
-    special = window.special
+    special, page = window.special, in_place.page
     grows = np.zeros(window.ids.size, np.int64)
-    in_place = which(window.size_after >= 0)
-    before = mem.stored.take(special.page[in_place]).astype(np.int64)
-    same_page = special.page[in_place[1:]] == special.page[in_place[:-1]]
-    before[1:][same_page] = window.size_after[in_place[:-1]][same_page]
-    grows[special.at[in_place]] = window.size_after[in_place] - before
+    before = mem.stored.take(page).astype(np.int64)
+    same_page = page[1:] == page[:-1]
+    before[1:][same_page] = in_place.size[:-1][same_page]
+    grows[in_place.at] = in_place.size - before
     change = grows.copy()
     cram = mem.plan.cram
     if cram is not None and cram.flush_period == 0:
