@@ -606,8 +606,8 @@ class Memory:
 
     def is_queued(self, entries: Pages, hand: int) -> Mask:
         """Say which entries of zswap's queue, from a place on, are live."""
-        places = np.arange(hand, hand + entries.size, dtype=np.int32)
-        is_live: Mask = (self.place.take(entries) == places) & (self.word.take(entries) == ~ZSWAP)
+        is_live: Mask = self.place.take(entries) == np.arange(hand, hand + entries.size, dtype=np.int32)
+        is_live &= self.word.take(entries) == ~ZSWAP
         return is_live
 
 

@@ -170,7 +170,8 @@ def _zswap_writeback(mem: Memory, zswap: ZswapPlan) -> None:
     if not mem.pool_full or not zswap.writeback:
         return
     while mem.pool_entries and mem.pool_pages > zswap.accept_pages and _room_for_writeback(mem):
-        step = min(mem.queue_hand + max(256, mem.pool_entries // 4), mem.queue.length)
+        surplus = mem.pool_footprint - zswap.accept_pages * FOOTPRINT_PAGE
+        step = min(mem.queue_hand + 256 + 2 * mem.pool_entries * surplus // mem.pool_footprint, mem.queue.length)
         places = np.arange(mem.queue_hand, step)
         entries = mem.queue.entries[mem.queue_hand : step].astype(np.int64)
         live = which(mem.is_queued(entries, mem.queue_hand))
