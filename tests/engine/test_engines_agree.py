@@ -362,7 +362,7 @@ def other_speed_settings() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "log_room", lambda n_pages: 30)
         patch.setattr(ahead, "_MANY", 2)
-        patch.setattr(ahead, "_SMALL", 4)
+        patch.setattr(ahead, "_BLOCK", 4)
         yield
 
 

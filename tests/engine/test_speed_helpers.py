@@ -9,10 +9,10 @@ import vswaplab as vl
 from vswaplab.engine.vectorised import ahead
 
 
-@pytest.mark.parametrize("small", [0, 512], ids=["merge sort", "all pairs"])
+@pytest.mark.parametrize("block", [1, 5, 256])
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 64, 300])
-def test_count_smaller_before__equals_counting_one_by_one(n, small, monkeypatch):
-    monkeypatch.setattr(ahead, "_SMALL", small)
+def test_count_smaller_before__equals_counting_one_by_one(n, block, monkeypatch):
+    monkeypatch.setattr(ahead, "_BLOCK", block)
     values = 3 * np.random.default_rng(n).permutation(n)
     expected = [int((values[:i] < values[i]).sum()) for i in range(n)]
     assert ahead.count_smaller_before(values).tolist() == expected
