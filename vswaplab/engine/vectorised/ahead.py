@@ -256,42 +256,49 @@ class Walk:
     def _settle_many(self, i: int, k: int) -> int:
         # Touches i..k-1 together: none is after the next reclaim that certain faults start. Returns how many are
         # settled: up to the first one that must be looked at alone.
-        at, victim, writes = self.touches[i:k], self.touched[i:k], self.writes[i:k]
-        fate, entered = self.fates.take(victim), self.entries.take(victim) > 0
-        gone = victim < self.hand
-        back = gone & ((fate == _UNTOUCHED) | ((fate == _IN_CRAM) & writes))
-        fault = back & (writes | ~entered)
-        step = np.where(entered, self.victims.freed_in_cram, self._freed.take(victim))
-        taken = (step * fault).cumsum()
-        end = self._first_alone(i, at, victim, fault, back, taken)
+        victim = self.touched[i:k]
+        fate, entered, gone = self.fates.take(victim), self.entries.take(victim) > 0, victim < self.hand
+        returns, faults = self._events(i, victim, fate, entered, gone)
+        taken = (np.where(entered, self.victims.freed_in_cram, self._freed.take(victim)) * faults).cumsum()
+        end = self._first_alone(i, self.touches[i:k], faults, returns, taken)
         if not end:
             return 0
-        at, victim, fault, back, gone = at[:end], victim[:end], fault[:end], back[:end], gone[:end]
-        first = fate[:end] == _UNTOUCHED
-        stayed = np.unique(victim[first & ~gone])
+        victim, faults, returns = victim[:end], faults[:end], returns[:end]
+        stayed = np.unique(victim[(fate[:end] == _UNTOUCHED) & ~gone[:end]])
         self.holes = sorted(self.holes + stayed.tolist())
-        self.came_back += victim[first & gone].tolist()
+        self.came_back += victim[returns].tolist()
         self.fates[stayed] = _STAYED
-        self.fates[victim[back]] = _IN_CRAM
-        self.fates[victim[fault]] = _CAME_BACK
+        self.fates[victim[returns]] = _IN_CRAM
+        self.fates[victim[faults]] = _CAME_BACK
         self.given -= int(taken[end - 1])
-        self.device_room += int(np.count_nonzero(fault & entered[:end]))
+        self.device_room += int(np.count_nonzero(faults & entered[:end]))
         self.searched, self.next_at = self.n_needs[i + end - 1], -1
         return end
 
-    def _first_alone(self, i: int, at: Pages, victim: Pages, fault: Mask, back: Mask, taken: Pages) -> int:
-        # The first touch that finds no frame, or comes after another one that finds none, or after a page came back.
+    def _events(self, i: int, victim: Pages, fate: NDArray[np.uint8], entered: Mask, gone: Mask) -> tuple[Mask, Mask]:
+        # Which touches are the first of a page that left, and which bring it back to DRAM: of a page on the device its
+        # first write, of any other its first touch.
+        returns, faults = np.zeros(victim.size, np.bool_), np.zeros(victim.size, np.bool_)
+        index = which(gone & ((fate == _UNTOUCHED) | (fate == _IN_CRAM)))
+        if index.size:
+            index = index.take(victim.take(index).argsort(kind="stable"))
+            is_first = np.ones(index.size, np.bool_)
+            is_first[1:] = np.diff(victim.take(index)) != 0
+            is_write = self.writes[i : i + victim.size].take(index)
+            written = is_write.cumsum() - is_write
+            written -= np.maximum.accumulate(np.where(is_first, written, 0))
+            returns[index] = is_first & (fate.take(index) == _UNTOUCHED)
+            faults[index] = np.where(entered.take(index), is_write & (written == 0), returns.take(index))
+        return returns, faults
+
+    def _first_alone(self, i: int, at: Pages, faults: Mask, returns: Mask, taken: Pages) -> int:
+        # The first touch that finds no frame, or comes after another one that finds none, or has a history of its own.
         short = (self.free_then[i : i + at.size] + self.given - taken + np.diff(taken, prepend=0)) < self.low_mark
-        ends = [which(fault & short)]
+        ends = [which(faults & short), which(self.is_hard[i : i + at.size] & returns)]
         needs = slice(self.n_needs[i], bisect_right(self.needs, int(at[-1])))
         before = at.searchsorted(self.window.needs[needs])
         free = self.window.free_before[needs] + self.given - np.where(before > 0, taken[before - 1], 0)
         ends.append(before[free < self.low_mark])
-        index = which(back)
-        order = victim.take(index).argsort(kind="stable")
-        again = which(np.diff(victim.take(index.take(order))) == 0) + 1
-        ends.append(np.sort(index.take(order.take(again))))
-        ends.append(which(self.is_hard[i : i + at.size] & back))
         return min((int(end[0]) for end in ends if end.size), default=at.size)
 
     def _reclaim_before(self, at: int) -> bool:
