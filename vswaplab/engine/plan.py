@@ -18,6 +18,7 @@ from vswaplab.base.draws import threshold
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
 from vswaplab.machine.config import Cram, Machine, Zram, Zswap
+from vswaplab.machine.kernel import Kernel
 from vswaplab.trace.trace import Workload
 
 FOOTPRINT_PAGE = PAGE_SIZE << SHARE_BITS
@@ -127,6 +128,38 @@ class ZramPlan:
 
 
 @dataclass(frozen=True)
+class KernelPlan:
+    """A Linux version's reclaim in whole numbers; times in ns."""
+
+    max_pages: int
+    base_pages: int
+    swappiness: int
+    nr_to_walk: int
+    """Entries of the pool that its worker looks at in one try."""
+    preempts_in_reclaim: bool
+    """The worker can get the CPU in the middle of a reclaim (cond_resched)."""
+    frees_on_write: bool
+    """A page's slot is freed when a fault writes to it."""
+    stat_read_from: int
+    stat_read_accesses: int
+    hit_ns: int
+    fault_ns: int
+    swapout_ns: int
+    compress_ns: int
+    read_ns: int
+    write_ns: int
+    rotate_ns: int
+    writeback_ns: int
+
+    def next_stat_read(self, index: int) -> int:
+        """Give the first access from ``index`` on before which memory.stat is read."""
+        if not self.stat_read_accesses:
+            return NO_LIMIT
+        past = max(0, index - self.stat_read_from)
+        return self.stat_read_from + -(-past // self.stat_read_accesses) * self.stat_read_accesses
+
+
+@dataclass(frozen=True)
 class Plan:
     """A machine and a trace in whole numbers."""
 
@@ -148,6 +181,7 @@ class Plan:
     holds_slots: bool
     """No virtual layer: every swapped page holds a slot, wherever its data is."""
     seed: int
+    kernel: KernelPlan | None = None
 
     @property
     def is_host_charge(self) -> bool:
@@ -187,6 +221,30 @@ def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
         max_slots=NO_LIMIT if machine.swap_max_slots is None else machine.swap_max_slots,
         holds_slots=machine.layer == "none",
         seed=seed,
+        kernel=None if machine.kernel is None else _kernel_plan(machine.kernel, machine),
+    )
+
+
+def _kernel_plan(kernel: Kernel, machine: Machine) -> KernelPlan:
+    costs, zswap = machine.costs, machine.zswap
+    device = machine.swapfiles[0] if machine.swapfiles else None
+    return KernelPlan(
+        max_pages=machine.dram.capacity_pages,
+        base_pages=kernel.base_pages,
+        swappiness=kernel.swappiness,
+        nr_to_walk=32 if kernel.version == "7.3" else 1,
+        preempts_in_reclaim=kernel.version == "6.12",
+        frees_on_write=kernel.version != "7.2",
+        stat_read_from=kernel.stat_read_from,
+        stat_read_accesses=kernel.stat_read_accesses,
+        hit_ns=costs.dram_ns,
+        fault_ns=costs.fault_ns,
+        swapout_ns=costs.victim_ns,
+        compress_ns=0 if zswap is None else zswap.profile.store_ns,
+        read_ns=0 if device is None else device.read_ns + device.transfer_ns,
+        write_ns=costs.swap_write_ns,
+        rotate_ns=costs.zswap_rotate_ns,
+        writeback_ns=costs.zswap_writeback_ns,
     )
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
 from vswaplab.base.units import PAGE_SIZE
+from vswaplab.engine.kernel import KernelReference, KernelVectorised
 from vswaplab.engine.outcome import Engine, Occupancy
 from vswaplab.engine.pages import FinalPages
 from vswaplab.engine.plan import Plan, make_plan
@@ -38,6 +39,11 @@ _SHORT = 0.1  # seconds that one call of an engine should not exceed, so that Ct
 
 
 ENGINES: dict[str, Callable[[Plan, Workload], Engine]] = {"vectorised": Vectorised, "reference": Reference}
+KERNEL_ENGINES: dict[str, Callable[[Plan, Workload], Engine]] = {
+    "vectorised": KernelVectorised,
+    "reference": KernelReference,
+}
+"""The same for a machine that reclaims as a kernel does."""
 
 
 def simulate(
@@ -101,7 +107,7 @@ def simulate(
     batch = whole_number("batch_size", batch_size, window)
     plan = make_plan(trace, machine, _seed(seed))
     notes = _notes(trace, machine)
-    runner = ENGINES[engine](plan, trace)
+    runner = (KERNEL_ENGINES if machine.kernel else ENGINES)[engine](plan, trace)
     recorder = _Recorder(runner)
     with Interrupts() as interrupts:
         for start, _, done in windows(runner, trace, machine, window, batch, timeline, interrupts):

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Literal, get_args
 
-import numpy as np
-
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
+from vswaplab.machine.checks import MOST_BYTES, MOST_NS, MOST_PAGES, choice, flag, set_fields, share, whole
+from vswaplab.machine.kernel import Kernel
 from vswaplab.machine.profiles import Profile, find_profile
 
 Charge = Literal["memcg", "host"]
@@ -27,46 +27,11 @@ PressureLaw = Literal["two-level", "proportional"]
 ZramWriteback = Literal["idle", "huge", "huge-idle"]
 
 
-_MOST_BYTES = 1 << 60
-_MOST_PAGES = 1 << 30  # 4 TiB: sums of 2**-20 bytes stay within 64 bits
-_MOST_NS = 1_000_000_000  # a second an event: sums over a trace stay within 64 bits
-
-
-def _whole(owner: str, name: str, value: object, at_least: int, at_most: int = _MOST_BYTES) -> int:
-    number = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else None
-    if number is None or number < at_least:
-        raise InputError(f"{owner}.{name} must be a whole number of at least {at_least}, got {value!r}")
-    if number > at_most:
-        raise InputError(f"{owner}.{name} must be at most {at_most}, got {value!r}")
-    return int(number)
-
-
-def _share(owner: str, name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
-        raise InputError(f"{owner}.{name} must be a share between 0 and 1, got {value!r}")
-    return float(value)
-
-
-def _choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InputError(f"{owner}.{name} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def _flag(owner: str, name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise InputError(f"{owner}.{name} must be true or false, got {value!r}")
-
-
 def _compressor(owner: str, name: str, value: str | Profile) -> Profile:
     profile = find_profile(value, "compressor") if isinstance(value, str) else value
     if not isinstance(profile, Profile) or profile.kind != "compressor":
         raise InputError(f"{owner}.{name} must name a compressor profile (see `vswaplab profiles`), got {value!r}")
     return profile
-
-
-def _set(config: object, **values: object) -> None:
-    for name, value in values.items():
-        object.__setattr__(config, name, value)
 
 
 @dataclass(frozen=True)
@@ -96,19 +61,17 @@ class Dram:
     charge: Charge = "memcg"  # kernel-truth README, fact 1 [measured]
 
     def __post_init__(self) -> None:
-        capacity = _whole("dram", "capacity_pages", self.capacity_pages, 1, _MOST_PAGES)
-        total = (
-            capacity if self.total_pages is None else _whole("dram", "total_pages", self.total_pages, 1, _MOST_PAGES)
-        )
+        capacity = whole("dram", "capacity_pages", self.capacity_pages, 1, MOST_PAGES)
+        total = capacity if self.total_pages is None else whole("dram", "total_pages", self.total_pages, 1, MOST_PAGES)
         high = min(capacity, max(32, capacity // 1000)) if self.high is None else self.high
-        low, high = _whole("dram", "low", self.low, 0), _whole("dram", "high", high, 1)
+        low, high = whole("dram", "low", self.low, 0), whole("dram", "high", high, 1)
         if not low < high <= capacity:
             raise InputError(
                 f"dram.low {low} and dram.high {high} are out of order: "
                 f"choose 0 <= low < high <= capacity_pages ({capacity})"
             )
-        _choice("dram", "charge", self.charge, get_args(Charge))
-        _set(self, capacity_pages=capacity, total_pages=total, low=low, high=high)
+        choice("dram", "charge", self.charge, get_args(Charge))
+        set_fields(self, capacity_pages=capacity, total_pages=total, low=low, high=high)
 
     @property
     def host_pages(self) -> int:
@@ -203,36 +166,36 @@ class Cram:
         device = find_profile(self.profile, "cram") if isinstance(self.profile, str) else self.profile
         if not isinstance(device, Profile) or device.kind != "cram":
             raise InputError(f"cram.profile must name a device profile (see `vswaplab profiles`), got {self.profile!r}")
-        media = _whole("cram", "media_bytes", self.media_bytes, 1)
+        media = whole("cram", "media_bytes", self.media_bytes, 1)
         if self.advertised_bytes is None:
             pages = max(math.ceil(media / PAGE_SIZE), int(media * device.advertised_ratio) // PAGE_SIZE)
             advertised = pages * PAGE_SIZE
         else:
-            advertised = _whole("cram", "advertised_bytes", self.advertised_bytes, 1)
+            advertised = whole("cram", "advertised_bytes", self.advertised_bytes, 1)
         if advertised < media:
             raise InputError(
                 f"cram.advertised_bytes {advertised} is below cram.media_bytes {media}: a CRAM node shows at least "
                 f"its media; raise advertised_bytes or lower media_bytes"
             )
-        _set(self, media_bytes=media, advertised_bytes=advertised)
-        _choice("cram", "mode", self.mode, get_args(CramMode))
-        _choice("cram", "writeback_to", self.writeback_to, get_args(WritebackTo))
-        _choice("cram", "budget_owner", self.budget_owner, get_args(BudgetOwner))
-        _choice("cram", "pressure_law", self.pressure_law, get_args(PressureLaw))
-        _flag("cram", "balloon", self.balloon)
-        _set(self, balloon_reserve=_share("cram", "balloon_reserve", self.balloon_reserve))
+        set_fields(self, media_bytes=media, advertised_bytes=advertised)
+        choice("cram", "mode", self.mode, get_args(CramMode))
+        choice("cram", "writeback_to", self.writeback_to, get_args(WritebackTo))
+        choice("cram", "budget_owner", self.budget_owner, get_args(BudgetOwner))
+        choice("cram", "pressure_law", self.pressure_law, get_args(PressureLaw))
+        flag("cram", "balloon", self.balloon)
+        set_fields(self, balloon_reserve=share("cram", "balloon_reserve", self.balloon_reserve))
         self._check_marks()
         for name in ("writable_budget_pages", "node_low", "node_high", "report_lag", "flush_period", "reaper_period"):
-            _set(self, **{name: _whole("cram", name, getattr(self, name), 0)})
-        _set(self, trim_batch_pages=_whole("cram", "trim_batch_pages", self.trim_batch_pages, 1))
+            set_fields(self, **{name: whole("cram", name, getattr(self, name), 0)})
+        set_fields(self, trim_batch_pages=whole("cram", "trim_batch_pages", self.trim_batch_pages, 1))
         self._check_combinations()
 
     def _check_marks(self) -> None:
         for lower, upper in (("open_at", "close_at"), ("writeback_low", "writeback_high")):
-            low, high = _share("cram", lower, getattr(self, lower)), _share("cram", upper, getattr(self, upper))
+            low, high = share("cram", lower, getattr(self, lower)), share("cram", upper, getattr(self, upper))
             if low > high:
                 raise InputError(f"cram.{lower} {low} is above cram.{upper} {high}: put them in order")
-            _set(self, **{lower: low, upper: high})
+            set_fields(self, **{lower: low, upper: high})
 
     def _check_combinations(self) -> None:
         if self.node_high and not self.node_low:
@@ -292,12 +255,12 @@ class Zswap:
     def __post_init__(self) -> None:
         _compressor("zswap", "compressor", self.compressor)
         for name in ("max_pool_percent", "accept_threshold_percent"):
-            percent = _whole("zswap", name, getattr(self, name), 0)
+            percent = whole("zswap", name, getattr(self, name), 0)
             if percent > 100:
                 raise InputError(f"zswap.{name} must be a percentage of at most 100, got {percent}")
-            _set(self, **{name: percent})
+            set_fields(self, **{name: percent})
         for name in ("writeback", "store_incompressible", "shrinker_enabled"):
-            _flag("zswap", name, getattr(self, name))
+            flag("zswap", name, getattr(self, name))
         if self.shrinker_enabled:
             raise InputError("zswap.shrinker_enabled true is not modelled in this version: use false")
 
@@ -331,13 +294,13 @@ class Swapfile:
     page_cluster: int = 0
 
     def __post_init__(self) -> None:
-        capacity = _whole("swapfile", "capacity_slots", self.capacity_slots, 1)
-        _set(self, capacity_slots=capacity, priority=_whole("swapfile", "priority", self.priority, -(1 << 31)))
-        for name, least, most in (("read_ns", 0, _MOST_NS), ("bandwidth_bytes_per_s", 1, _MOST_BYTES)):
-            _set(self, **{name: _whole("swapfile", name, getattr(self, name), least, most)})
-        if _whole("swapfile", "page_cluster", self.page_cluster, 0):
+        capacity = whole("swapfile", "capacity_slots", self.capacity_slots, 1)
+        set_fields(self, capacity_slots=capacity, priority=whole("swapfile", "priority", self.priority, -(1 << 31)))
+        for name, least, most in (("read_ns", 0, MOST_NS), ("bandwidth_bytes_per_s", 1, MOST_BYTES)):
+            set_fields(self, **{name: whole("swapfile", name, getattr(self, name), least, most)})
+        if whole("swapfile", "page_cluster", self.page_cluster, 0):
             raise InputError(f"swapfile.page_cluster {self.page_cluster!r}: readahead is not modelled yet; use 0")
-        _set(self, page_cluster=0)
+        set_fields(self, page_cluster=0)
 
     @property
     def transfer_ns(self) -> int:
@@ -399,16 +362,16 @@ class Zram:
         if self.recompressor is not None:
             _compressor("zram", "recompressor", self.recompressor)
         for name in ("mem_limit_bytes", "idle_period", "backing_slots"):
-            _set(self, **{name: _whole("zram", name, getattr(self, name), 0)})
-        _set(
+            set_fields(self, **{name: whole("zram", name, getattr(self, name), 0)})
+        set_fields(
             self,
-            disksize_bytes=_whole("zram", "disksize_bytes", self.disksize_bytes, PAGE_SIZE),
-            priority=_whole("zram", "priority", self.priority, -(1 << 31)),
-            backing_read_ns=_whole("zram", "backing_read_ns", self.backing_read_ns, 0, _MOST_NS),
+            disksize_bytes=whole("zram", "disksize_bytes", self.disksize_bytes, PAGE_SIZE),
+            priority=whole("zram", "priority", self.priority, -(1 << 31)),
+            backing_read_ns=whole("zram", "backing_read_ns", self.backing_read_ns, 0, MOST_NS),
         )
-        _choice("zram", "writeback", self.writeback, get_args(ZramWriteback))
+        choice("zram", "writeback", self.writeback, get_args(ZramWriteback))
         if self.writeback_limit is not None:
-            _set(self, writeback_limit=_whole("zram", "writeback_limit", self.writeback_limit, 0))
+            set_fields(self, writeback_limit=whole("zram", "writeback_limit", self.writeback_limit, 0))
         if (self.recompressor is not None or self.backing_slots) and not self.idle_period:
             raise InputError("zram.recompressor and zram.backing_slots need zram.idle_period: how often a pass runs")
 
@@ -440,12 +403,15 @@ class Costs:
     pte_visit_ns: int = 2  # look at one page-table entry in a scan: 8 of them share a cache line [guess]
     slot_visit_ns: int = 2  # look at one entry of a virtual table in a scan, likewise [guess]
     rmap_visit_ns: int = 100  # follow one physical slot to its virtual one: a cache miss [guess]
+    swap_write_ns: int = 20_000  # until a write to a swap device has ended; NVMe buffered, 10-30 us (facts 9) [U]
+    zswap_rotate_ns: int = 200  # give an entry of the pool its second chance [guess]
+    zswap_writeback_ns: int = 8_000  # decompress an entry and submit its write [guess]
     cram_loaded: bool = False  # price CRAM reads at the profile's loaded latency
 
     def __post_init__(self) -> None:
         for name in [f.name for f in fields(self) if f.name.endswith("_ns")]:
-            _set(self, **{name: _whole("costs", name, getattr(self, name), 0, _MOST_NS)})
-        _flag("costs", "cram_loaded", self.cram_loaded)
+            set_fields(self, **{name: whole("costs", name, getattr(self, name), 0, MOST_NS)})
+        flag("costs", "cram_loaded", self.cram_loaded)
 
 
 @dataclass(frozen=True)
@@ -468,6 +434,8 @@ class Machine:
         slot; with ``none`` every swapped page does, in zswap, CRAM behind swap
         entries or all zero, and a full device stops them all.
     costs : Costs
+    kernel : optional
+        Reclaim as a Linux version does it; None: exact LRU.
     """
 
     dram: Dram
@@ -478,6 +446,7 @@ class Machine:
     costs: Costs = field(default_factory=Costs)
     swap_max_slots: int | None = None
     zram: Zram | None = None
+    kernel: Kernel | None = None
 
     def __post_init__(self) -> None:
         parts: tuple[tuple[str, type, bool], ...] = (
@@ -485,6 +454,7 @@ class Machine:
             ("cram", Cram, True),
             ("zswap", Zswap, True),
             ("zram", Zram, True),
+            ("kernel", Kernel, True),
             ("costs", Costs, False),
         )
         for name, kind, may_lack in parts:
@@ -496,10 +466,17 @@ class Machine:
             raise InputError(f"machine.swapfiles must be a list of vl.Swapfile, got {self.swapfiles!r}")
         if len(self.swapfiles) > 30:  # MAX_SWAPFILES is 23..29 by configuration
             raise InputError(f"machine.swapfiles has {len(self.swapfiles)} devices: Linux allows fewer than 30")
-        _set(self, swapfiles=tuple(self.swapfiles))
-        _choice("machine", "layer", self.layer, get_args(Layer))
+        set_fields(self, swapfiles=tuple(self.swapfiles))
+        choice("machine", "layer", self.layer, get_args(Layer))
         if self.swap_max_slots is not None:
-            _set(self, swap_max_slots=_whole("machine", "swap_max_slots", self.swap_max_slots, 0))
+            set_fields(self, swap_max_slots=whole("machine", "swap_max_slots", self.swap_max_slots, 0))
+        if self.kernel is None:
+            return
+        for name in ("cram", "zram"):
+            if getattr(self, name) is not None:
+                raise InputError(f"machine.kernel does not model {name}: leave one of the two out")
+        if self.dram.charge != "memcg" or self.layer == "vswap":
+            raise InputError("machine.kernel needs dram.charge 'memcg' and the layer 'none' or 'swap-table'")
 
     def to_dict(self) -> dict[str, object]:
         """Everything that defines the machine, ready for JSON; profiles in full."""
@@ -549,7 +526,7 @@ def machine_from_dict(tables: Mapping[str, object]) -> Machine:
     """
     if not isinstance(tables, Mapping):
         raise InputError(f"a machine must be a table of dram, cram, zswap..., got {tables!r}")
-    parts = {"dram": Dram, "cram": Cram, "zswap": Zswap, "zram": Zram, "costs": Costs}
+    parts = {"dram": Dram, "cram": Cram, "zswap": Zswap, "zram": Zram, "costs": Costs, "kernel": Kernel}
     known = [f.name for f in fields(Machine)]
     values: dict[str, object] = {}
     for name, table in tables.items():

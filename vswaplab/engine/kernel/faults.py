@@ -1,0 +1,198 @@
+"""Page faults (mm/memory.c, mm/swap_state.c, mm/workingset.c), frees, and swap slots."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from vswaplab.engine.kernel.folios import DISK, NONE, PAGES_OF_TABLE, ZERO, ZSWAP
+from vswaplab.engine.kernel.vmscan import Reclaim
+from vswaplab.engine.kernel.zswap import SLICE_NS
+from vswaplab.engine.outcome import Drain
+
+HIT, MINOR, MAJOR, DISK_READ = range(4)
+"""Outcomes of an access: mapped; in the swap cache; out of memory's own tiers, or a first touch; read from disk."""
+_NO_SLOT = 255
+
+
+class Faults(Reclaim):
+    """What an access does that finds its page not mapped."""
+
+    def hit(self, page: int, *, is_write: bool) -> None:
+        """The page is mapped: its entry is marked accessed, and dirty by a write."""
+        self.count["dram_hit"] += 1
+        self.young[page] = 1
+        self.pte_dirty[page] |= is_write
+        self.pass_time(self.kernel.hit_ns)
+
+    def handle_mm_fault(self, page: int, *, is_write: bool) -> int:
+        """Serve a fault; return its outcome.
+
+        Raises
+        ------
+        OutOfMemoryError
+            No page could be charged.
+        """
+        is_new = self.backing[page] == NONE and not self.cached[page]
+        code = self.do_anonymous_page(page) if is_new else self.do_swap_page(page, is_write=is_write)
+        self.map_page(page, is_write=is_write or is_new)
+        self.use_cpu(self.kernel.fault_ns)
+        self.run_worker()  # on the way back to user mode
+        return code
+
+    def map_page(self, page: int, *, is_write: bool) -> None:
+        """Enter a folio into the page table, accessed."""
+        self.mapped[page] = self.young[page] = 1
+        self.pte_dirty[page] |= is_write
+
+    def do_anonymous_page(self, page: int) -> int:
+        """First touch: a page, and a page table if it is the first in its reach."""
+        table = page // PAGES_OF_TABLE
+        if not self.has_table[table]:
+            self.try_charge_memcg(1)
+            self.has_table[table] = 1
+        self.try_charge_memcg(1)
+        self.count["first_touch"] += 1
+        self.folio_add_lru(page)
+        return MAJOR
+
+    def do_swap_page(self, page: int, *, is_write: bool) -> int:
+        """Swap a page in, or find it in the swap cache."""
+        code = MINOR if self.cached[page] else self._swap_in(page)
+        if code == MINOR:
+            self.count["dram_hit"] += 1
+            self.count["swap_cache"] += 1
+        if is_write and self.in_batch[page]:
+            self.lru_add_drain()
+        if self.cached[page] and not self.writeback[page] and self.should_try_to_free_swap(page, is_write=is_write):
+            self.folio_free_swap(page)
+        return code
+
+    def _swap_in(self, page: int) -> int:
+        self.swap_cache_alloc(page)
+        if self.backing[page] == ZSWAP:
+            self.zswap_load(page)
+            return MAJOR
+        if self.backing[page] == ZERO:
+            self.count["swpin_zero"] += 1
+            return MAJOR
+        self.count["pswpin"] += 1
+        self.device_in[self.slot[page]] += 1
+        self.locked = page
+        if self.worker is None:
+            self.pass_time(self.kernel.read_ns)
+        else:
+            self.run_worker(max(self.kernel.read_ns, SLICE_NS))
+        self.locked = -1
+        return DISK_READ
+
+    def swap_cache_alloc(self, page: int) -> None:
+        """__read_swap_cache_async: in the swap cache before it is charged, on a list after."""
+        self.cached[page] = 1
+        try:
+            self.try_charge_memcg(1)
+        except BaseException:
+            self.cached[page] = 0
+            raise
+        self.dirty[page] = 0
+        self.workingset_refault(page)
+        self.folio_add_lru(page)
+
+    def workingset_refault(self, page: int) -> None:
+        """A page that was away for less than the active list is long goes on the active list."""
+        shadow = self.shadow.pop(page, None)
+        if shadow is None:
+            return
+        self.count["workingset_refault_anon"] += 1
+        age, was_workingset = shadow
+        if self.nonresident_age - age > self.flushed[1]:
+            return
+        self.active[page] = 1
+        self.nonresident_age += 1
+        self.workingset_activate += 1
+        self.count["workingset_activate_anon"] += 1
+        if was_workingset:
+            self.workingset[page] = 1
+            self.lru_note_cost(1, 0)
+
+    # Slots (mm/swapfile.c) --------------------------------------------------------------------------
+
+    def should_try_to_free_swap(self, page: int, *, is_write: bool) -> bool:
+        """Whether the slot goes now that the page is back.
+
+        A virtual slot without a physical one goes; any slot if swap is over half full; and that of a page that is
+        written to, but for Linux 6.19 to 7.2, where FAULT_FLAG_WRITE is cleared before it is looked at.
+        """
+        if not self.plan.holds_slots and self.backing[page] != DISK:
+            return True
+        if 2 * sum(self.slots_used) > sum(self.plan.slots_of_device):  # vm_swap_full
+            return True
+        return is_write and self.kernel.frees_on_write
+
+    def folio_free_swap(self, page: int) -> None:
+        """Take a folio out of the swap cache and free its slot."""
+        self.cached[page] = 0
+        self.free_slot(page)
+        self.backing[page], self.dirty[page] = NONE, 1
+
+    def free_slot(self, page: int) -> None:
+        """Free a page's slot, if it has one."""
+        if self.slot[page] != _NO_SLOT:
+            self.slots_used[self.slot[page]] -= 1
+            self.slot[page] = _NO_SLOT
+
+    def folio_alloc_swap(self, page: int) -> bool:
+        """Give a page a swap entry: without a layer it is a slot."""
+        return not self.plan.holds_slots or self._take_slot(page) >= 0
+
+    def disk_slot(self, page: int) -> int:
+        """Give the device that a page is written to; with a layer the slot is taken only now."""
+        return self._take_slot(page)
+
+    def _take_slot(self, page: int) -> int:
+        if self.slot[page] != _NO_SLOT:
+            return self.slot[page]
+        if sum(self.slots_used) >= self.plan.max_slots:
+            return -1
+        for device in self.plan.device_order:
+            if self.slots_used[device] < self.plan.slots_of_device[device]:
+                self.slots_used[device] += 1
+                self.slot[page] = device
+                return device
+        return -1
+
+    def free(self, page: int) -> None:
+        """The program frees a page (zap_pte_range): folio, entry and slot go."""
+        if self.mapped[page]:
+            self.mapped[page] = self.young[page] = self.pte_dirty[page] = 0
+            self._drop_folio(page)
+        elif self.cached[page]:
+            self._drop_folio(page)
+        elif self.backing[page] == ZSWAP:
+            self.zswap_entry_free(page)
+        self.free_slot(page)
+        self.backing[page] = NONE
+        self.shadow.pop(page, None)
+
+    def _drop_folio(self, page: int) -> None:
+        if self.in_batch[page]:
+            self.lru_add_drain()
+        self.list_of(page).remove(page)
+        if self.backing[page] == ZSWAP:  # in the swap cache for a moment, beside its entry
+            self.zswap_entry_free(page)
+        if self.writeback[page]:
+            self.writes = deque(write for write in self.writes if write[1] != page)
+        for flag in (
+            self.cached,
+            self.dirty,
+            self.writeback,
+            self.rotates,
+            self.referenced,
+            self.active,
+            self.workingset,
+        ):
+            flag[page] = 0
+        self.uncharge(1)
+
+    def swapoff(self, device: int, *, maps: bool) -> Drain:
+        """Empty a swap device and take it away."""
+        raise NotImplementedError

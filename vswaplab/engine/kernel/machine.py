@@ -1,0 +1,256 @@
+"""Serve a trace on a kernel's memory: one access at a time, or all hits between two faults at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vswaplab.base.backing import Op, State
+from vswaplab.base.draws import CHOICE, REDRAW, draw, draws
+from vswaplab.engine.kernel.faults import HIT, Faults
+from vswaplab.engine.kernel.folios import DISK, NONE, ZERO, ZSWAP, OutOfMemoryError
+from vswaplab.engine.outcome import Drain, Occupancy, PageTable, constant
+from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
+from vswaplab.trace.trace import Piece, Trace, Workload
+
+_STATE = {NONE: State.NONE, ZERO: State.ZERO, ZSWAP: State.ZSWAP, DISK: State.SWAPFILE}
+_FEW = 48
+"""Hits that are quicker one by one: a speed setting."""
+_WINDOW = 1 << 10
+"""Accesses looked up at once: a speed setting."""
+
+
+class _Machine(Faults):
+    """What both engines share: the trace, and what is handed back.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of a machine with ``kernel`` set.
+    trace : Trace or TraceFile
+    """
+
+    most_accesses = 1 << 13
+
+    def __init__(self, plan: Plan, trace: Workload) -> None:
+        super().__init__(plan, trace)
+        if isinstance(trace, Trace):
+            self.feed(next(trace.pieces()))
+
+    def feed(self, piece: Piece) -> None:
+        """Take the accesses that come next."""
+        self.piece = piece
+
+    def _fault(self, index: int, page: int, *, is_write: bool) -> bool:
+        # Serve an access to a page that is not mapped; False: memory ran out before it.
+        try:
+            code = self.handle_mm_fault(page, is_write=is_write)
+        except OutOfMemoryError:
+            self.count["oom"] = 1
+            return False
+        self._record(index, code)
+        if is_write:
+            self._rewrite(index, page)
+        return True
+
+    def _record(self, index: int, code: int) -> None:
+        if self.codes is not None:
+            self.codes[index] = code
+
+    def _first(self, index: int) -> int:
+        # Rows by which what is first touched or redrawn now is shifted.
+        return next((by for at, by in reversed(self.trace.content_shifts) if at <= index), 0)
+
+    def _rewrite(self, index: int, page: int) -> None:
+        # A write redraws the content with a set probability (model.md rule 8).
+        if draw(self.plan.seed, index, REDRAW) >> 11 < self.plan.redraw_below:
+            corpus, first = self.trace.corpus, int(self.trace.content[page])
+            offset = draw(self.plan.seed, index, CHOICE) % int(corpus.region_rows[first])
+            self.content[page] = int(corpus.region_start[first]) + offset + self._first(index)
+
+    def _repeats(self, start: int, stop: int) -> None:
+        # Dropped repeat touches of records start..stop-1, which left their pages in DRAM; of a free nobody is served.
+        at = self.piece.start
+        stretch = slice(start - at, stop - at)
+        is_free = self.piece.op[stretch] == Op.FREE
+        for repeats in (self.piece.repeat_reads, self.piece.repeat_writes):
+            if repeats is not None:
+                total, lost = int(repeats[stretch].sum()), int(repeats[stretch][is_free].sum())
+                self.count["repeat_dram"] += total - lost
+                self.count["repeat_unserved"] += lost
+
+    # What came out --------------------------------------------------------------------------
+
+    def occupancy(self) -> Occupancy:
+        """Count what each tier holds now."""
+        backing, present = self._backings(), self._present()
+        away = backing[~present]
+        return Occupancy(
+            resident=int(present.sum()), zero=int((away == ZERO).sum()), cram=0, cram_bytes=0, cram_media_bytes=0,
+            multi_state=0, writable=0, zombies=0, balloon=0, zswap=len(self.zswap_lru), zswap_bytes=self.zswap_bytes,
+            zswap_footprint=self.zs_pool.pages * FOOTPRINT_PAGE, swapped=int((away == DISK).sum()), zram=0,
+            zram_bytes=0, zram_footprint=0, cache_only=int((present & ~self._mapped()).sum()),
+            slots=tuple(self.slots_used), free_pages=self.max_pages - self.usage, gate_open=True,
+            pool_full=self.zswap_pool_reached_full,
+        )  # fmt: skip
+
+    def page_table(self, *, is_ranked: bool = True) -> PageTable:
+        """Lay the state out as arrays; the rank is the order in which reclaim would scan."""
+        n, backing, present = self.plan.n_pages, self._backings(), self._present()
+        state = np.array([_STATE[b] for b in range(4)], np.uint8)[backing]
+        state[present] = State.RESIDENT
+        stored, referenced = np.zeros(n, np.int32), np.zeros(n, np.bool_)
+        for page, is_referenced in self.zswap_lru.items():
+            stored[page], referenced[page] = self.zswap_length[page], is_referenced
+        slot = np.frombuffer(self.slot, np.int8)
+        return PageTable(
+            state, np.array(self.content, np.int32), stored, slot.copy(), (slot >= 0) & (backing == DISK), referenced,
+            constant(1, n, np.uint8), constant(0, n, np.uint8), present & ~self._mapped(), constant(0, n, np.uint8),
+            self._ranks() if is_ranked else constant(-1, n, np.int32),
+        )  # fmt: skip
+
+    def _mapped(self) -> NDArray[np.bool_]:
+        return np.frombuffer(self.mapped, np.bool_)
+
+    def _present(self) -> NDArray[np.bool_]:
+        return self._mapped() | np.frombuffer(self.cached, np.bool_)
+
+    def _backings(self) -> NDArray[np.uint8]:
+        return np.frombuffer(self.backing, np.uint8)
+
+    def _ranks(self) -> NDArray[np.int32]:
+        rank = np.full(self.plan.n_pages, -1, np.int32)
+        for queue in ([*self.inactive_list, *self.active_list, *self.lru_add_batch], list(self.zswap_lru)):
+            rank[queue] = np.arange(len(queue))
+        return rank
+
+    def remove_cram(self, *, maps: bool) -> Drain:
+        """Refuse: a machine with ``kernel`` has no CRAM device."""
+        raise NotImplementedError
+
+
+class KernelReference(_Machine):
+    """Simulate one access at a time."""
+
+    def run(self, start: int, stop: int) -> int:
+        """Process accesses start..stop-1; return the index of the first one not processed."""
+        next_read = self.kernel.next_stat_read(start)
+        for index in range(start, stop):
+            if index == next_read:
+                self.flush_stats()
+                next_read = self.kernel.next_stat_read(index + 1)
+            if not self.access(index):
+                return index
+        return stop
+
+    def access(self, index: int) -> bool:
+        """Serve one access; False if the machine ran out of memory before it."""
+        place = index - self.piece.start
+        page, op = int(self.piece.page[place]), int(self.piece.op[place])
+        is_write = op == Op.WRITE
+        if op == Op.FREE:
+            self.free(page)
+        elif self.mapped[page]:
+            self.hit(page, is_write=is_write)
+            self._record(index, HIT)
+            if is_write:
+                self._rewrite(index, page)
+        elif not self._fault(index, page, is_write=is_write):
+            return False
+        self.count["accesses"] += 1
+        self.count[("reads", "writes", "frees")[op]] += 1
+        self._repeats(index, index + 1)
+        return True
+
+
+class KernelVectorised(_Machine):
+    """Take all hits between two faults at once: they only set accessed and dirty bits, in any order."""
+
+    def run(self, start: int, stop: int) -> int:
+        """Process accesses start..stop-1; return the index of the first one not processed."""
+        at = start
+        while at < stop:
+            if at == self.kernel.next_stat_read(at):
+                self.flush_stats()
+            end = min(at + _WINDOW, stop, self.kernel.next_stat_read(at + 1))
+            done = self._window(at, end)
+            self._count(at, done)
+            at = done
+            if self.count["oom"]:
+                return at
+        return stop
+
+    def _window(self, start: int, stop: int) -> int:
+        # Up to the first access behind a reclaim, which may have unmapped what comes later.
+        stretch = slice(start - self.piece.start, stop - self.piece.start)
+        pages, op = self.piece.page[stretch].astype(np.int64), self.piece.op[stretch]
+        rows = self._drawn(start, pages, op)
+        done, before = 0, self.n_unmapped
+        for i in ((self._mapped().take(pages) == 0) | (op == Op.FREE)).nonzero()[0].tolist():
+            page, is_write = int(pages[i]), bool(op[i] == Op.WRITE)
+            if op[i] != Op.FREE and self.mapped[page]:  # an earlier fault in the window brought it
+                continue
+            self._hits(start, pages, op, rows, done, i)
+            done = i
+            if op[i] == Op.FREE:
+                self.free(page)
+            elif not self._fault(start + i, page, is_write=is_write):
+                return start + i
+            done = i + 1
+            if self.n_unmapped != before:
+                return start + done
+        self._hits(start, pages, op, rows, done, pages.size)
+        return stop
+
+    def _drawn(self, start: int, pages: NDArray[np.int64], op: NDArray[np.uint8]) -> NDArray[np.int64] | None:
+        # (window,) the content that each write draws, -1: none.
+        if not self.plan.redraw_below:
+            return None
+        rows = np.full(pages.size, -1, np.int64)
+        writes = (op == Op.WRITE).nonzero()[0]
+        drawn = draws(self.plan.seed, writes + start, REDRAW) >> np.uint64(11) < np.uint64(self.plan.redraw_below)
+        writes = writes[drawn]
+        corpus, first = self.trace.corpus, self.trace.content.take(pages[writes])
+        offset = draws(self.plan.seed, writes + start, CHOICE) % corpus.region_rows.take(first).astype(np.uint64)
+        shifts = np.array([self._first(start + int(i)) for i in writes], np.int64)
+        rows[writes] = corpus.region_start.take(first) + offset.astype(np.int64) + shifts
+        return rows
+
+    def _hits(
+        self,
+        start: int,
+        pages: NDArray[np.int64],
+        op: NDArray[np.uint8],
+        rows: NDArray[np.int64] | None,
+        first: int,
+        stop: int,
+    ) -> None:
+        # Accesses first..stop-1 of the window find their pages mapped.
+        n = stop - first
+        if not n:
+            return
+        hit, is_write = pages[first:stop], op[first:stop] == Op.WRITE
+        if n <= _FEW:
+            for page, writes in zip(hit.tolist(), is_write.tolist(), strict=True):
+                self.young[page] = 1
+                self.pte_dirty[page] |= writes
+        else:
+            np.frombuffer(self.young, np.uint8)[hit] = 1
+            np.frombuffer(self.pte_dirty, np.uint8)[hit[is_write]] = 1
+        if rows is not None:
+            for i in (rows[first:stop] >= 0).nonzero()[0].tolist():
+                self.content[int(hit[i])] = int(rows[first + i])
+        if self.codes is not None:
+            self.codes[start + first : start + stop] = HIT
+        self.count["dram_hit"] += n
+        self.pass_time(n * self.kernel.hit_ns)
+
+    def _count(self, start: int, stop: int) -> None:
+        if stop > start:
+            op = self.piece.op[start - self.piece.start : stop - self.piece.start]
+            n_reads, n_writes, n_frees = np.bincount(op, minlength=3).tolist()
+            for name, n in zip(
+                ("accesses", "reads", "writes", "frees"), (op.size, n_reads, n_writes, n_frees), strict=True
+            ):
+                self.count[name] += n
+            self._repeats(start, stop)

@@ -1,0 +1,204 @@
+"""zswap (mm/zswap.c): stores, loads, the pool's limit, and the worker that writes back beside the program."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.engine.kernel.folios import DISK, NONE, ZERO, ZSWAP, OutOfMemoryError
+from vswaplab.engine.kernel.memcg import RETRIES, Memcg
+
+SLICE_NS = 750_000
+"""How long a worker keeps the CPU once the program sleeps (sysctl_sched_base_slice, kernel/sched/fair.c)."""
+
+
+class ZswapPool(Memcg):
+    """Swap-out of one page, and the pool."""
+
+    plug: list[int] | None = None  # disk writes held back until the end of a pass (blk_start_plug)
+    worker: Iterator[int] | None = None
+    worker_starts = worker_again = in_worker = False
+    credit = 0  # CPU time that the worker may take, ns
+
+    @abstractmethod
+    def swap_cache_alloc(self, page: int) -> None:
+        """Put a new folio into the swap cache."""
+
+    @abstractmethod
+    def folio_alloc_swap(self, page: int) -> bool:
+        """Give a page a swap entry; False: no slot is free."""
+
+    @abstractmethod
+    def disk_slot(self, page: int) -> int:
+        """Find the device that a page is written to, -1: none has room."""
+
+    # mm/page_io.c -------------------------------------------------------------------------------
+
+    def swap_writepage(self, page: int) -> bool:
+        """Write a folio out: nothing for a zero page, to zswap, or to disk; False: it must stay."""
+        self.use_cpu(self.kernel.swapout_ns)
+        self.dirty[page] = 0
+        if self.plan.zero_of_row[self.content[page]]:
+            self.count["swpout_zero"] += 1
+            self.backing[page] = ZERO
+            return True
+        if self.zswap_store(page):
+            self.backing[page] = ZSWAP
+            return True
+        if (self.plan.zswap is not None and not self.plan.zswap.writeback) or not self.swap_writepage_bdev(page):
+            self.dirty[page] = 1
+            self.count["reclaim_fail"] += 1
+            return False
+        return True
+
+    def swap_writepage_bdev(self, page: int) -> bool:
+        """Start writing a folio to its device; False: no slot is free."""
+        device = self.disk_slot(page)
+        if device < 0:
+            return False
+        self.count["pswpout"] += 1
+        self.device_out[device] += 1
+        self.backing[page], self.writeback[page] = DISK, 1
+        if self.plug is None:
+            self.submit_bio(page)
+        else:
+            self.plug.append(page)
+        return True
+
+    # Stores and loads -----------------------------------------------------------------------------
+
+    def zswap_check_limits(self) -> bool:
+        """Whether the pool is full: at its limit, or not yet back at the accept threshold."""
+        zswap = self.plan.zswap
+        assert zswap is not None
+        if self.zs_pool.pages >= zswap.max_pages:
+            self.count["pool_limit_hit"] += 1
+            self.zswap_pool_reached_full = True
+        elif self.zswap_pool_reached_full:
+            self.zswap_pool_reached_full = self.zs_pool.pages > zswap.accept_pages
+            self.count["reject_accept_threshold"] += self.zswap_pool_reached_full
+        return self.zswap_pool_reached_full
+
+    def zswap_store(self, page: int) -> bool:
+        """Compress a page into the pool; a full pool wakes the worker."""
+        if self.plan.zswap is None:
+            return False
+        if self.zswap_check_limits() or not self.zswap_store_page(page):
+            if self.zswap_pool_reached_full:
+                self.queue_work()
+            return False
+        self.count["zswpout"] += 1
+        self.use_cpu(self.kernel.compress_ns)
+        return True
+
+    def zswap_store_page(self, page: int) -> bool:
+        """Allocate, charge and remember an entry; False: the page does not compress."""
+        zswap = self.plan.zswap
+        assert zswap is not None
+        length = int(zswap.length_of_row[self.content[page]])
+        if length >= PAGE_SIZE and not zswap.stores_raw:
+            self.count["reject_compress_poor"] += 1
+            return False
+        self.zspage[page] = self.zs_pool.malloc(length)
+        self.obj_cgroup_charge(length)
+        self.zswap_length[page] = length
+        self.zswap_bytes += length
+        self.count["zswpout_bytes"] += length
+        self.zswap_lru[page] = True
+        return True
+
+    def zswap_entry_free(self, page: int) -> None:
+        """Drop an entry and give its bytes back."""
+        length = self.zswap_length.pop(page)
+        self.zs_pool.free(self.zspage.pop(page))
+        del self.zswap_lru[page]
+        self.zswap_bytes -= length
+        self.obj_cgroup_uncharge(length)
+
+    def zswap_load(self, page: int) -> None:
+        """Decompress: the entry goes, the folio is dirty."""
+        self.zswap_entry_free(page)
+        self.backing[page], self.dirty[page] = NONE, 1
+        self.count["zswpin"] += 1
+
+    # Writeback ------------------------------------------------------------------------------------
+
+    def zswap_writeback_entry(self, page: int) -> bool:
+        """Bring an entry into the swap cache and start its write; False: it is being loaded, or has no slot."""
+        if self.cached[page] or self.disk_slot(page) < 0:
+            return False
+        try:
+            self.swap_cache_alloc(page)
+        except OutOfMemoryError:
+            return False
+        self.zswap_entry_free(page)
+        self.count["zswpwb"] += 1
+        self.rotates[page] = 1
+        return self.swap_writepage_bdev(page)
+
+    def shrink_memcg_cb(self) -> bool:
+        """The oldest entry: its second chance, or writeback; either way it goes to the end."""
+        page, is_referenced = next(iter(self.zswap_lru.items()))
+        self.zswap_lru.move_to_end(page)
+        if is_referenced:
+            self.zswap_lru[page] = False
+            return False
+        return self.zswap_writeback_entry(page)
+
+    def shrink_worker(self) -> Iterator[int]:
+        """Write back until the pool is at the accept threshold, or sixteen tries failed.
+
+        Yields
+        ------
+        ns : CPU time of one try, after which the worker can lose the CPU
+        """
+        zswap = self.plan.zswap
+        assert zswap is not None
+        n_failures = 0
+        while True:
+            n_tried, n_written = min(self.kernel.nr_to_walk, len(self.zswap_lru)) * zswap.writeback, 0
+            for _ in range(n_tried):
+                n_written += self.shrink_memcg_cb()
+            if not n_written:
+                n_failures += 1
+                if n_failures == RETRIES:
+                    return
+            if self.zs_pool.pages <= zswap.accept_pages:
+                return
+            yield (n_tried - n_written) * self.kernel.rotate_ns + n_written * self.kernel.writeback_ns
+
+    # The worker and the program share a CPU ----------------------------------------------------------
+
+    def queue_work(self) -> None:
+        """Wake the worker; one that is only pending is not queued twice."""
+        if self.worker is None:
+            self.worker, self.credit, self.worker_starts = self.shrink_worker(), 0, False
+        elif self.worker_starts:
+            self.worker_again = True
+
+    def use_cpu(self, ns: int) -> None:
+        """The program uses the CPU: a worker that waits has a claim to as much."""
+        self.pass_time(ns)
+        if self.worker is not None and not self.in_worker:
+            self.credit += ns
+
+    def run_worker(self, asleep_ns: int = 0) -> None:
+        """Give the worker the CPU for its share, and for as long as the program sleeps."""
+        if self.worker is None or self.in_worker:
+            return
+        in_reclaim, plug = self.in_reclaim, self.plug
+        self.in_worker, self.in_reclaim, self.plug = True, False, None
+        self.credit += asleep_ns
+        while self.credit > 0 and self.worker is not None:
+            self.worker_starts = True
+            ns = next(self.worker, None)
+            if ns is not None:
+                self.credit -= ns
+                self.pass_time(ns)
+                continue
+            self.worker = None
+            if self.worker_again:
+                self.worker, self.worker_again, self.worker_starts = self.shrink_worker(), False, False
+        self.credit = min(self.credit, 0)
+        self.in_worker, self.in_reclaim, self.plug = False, in_reclaim, plug

@@ -1,0 +1,53 @@
+"""Reclaim as one Linux version does it: the setting ``Machine.kernel``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from vswaplab.base.errors import InputError
+from vswaplab.machine.checks import MOST_PAGES, choice, set_fields, whole
+
+Version = Literal["6.12", "7.2", "7.3"]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How one Linux version reclaims, in place of exact LRU.
+
+    Pages lie on an active and an inactive list, with accessed bits and the
+    refault distance of mm/workingset.c; a group at its limit is charged in
+    batches of 64 pages and reclaims 32; zswap holds zspages with holes, and its
+    worker writes back beside the program. ``Dram.low`` and ``high`` mean
+    nothing then. One process, no CRAM, no zram.
+
+    Parameters
+    ----------
+    version : {"6.12", "7.2", "7.3"}
+        Of mm/, as measured (data/truth). 6.12 and 7.2 try one entry of the pool
+        at a time, 7.3 tries 32; from 7.0 on a worker waits until the program
+        goes back to user mode; 7.2 keeps a slot when its page is written to.
+    swappiness : 0..200
+        vm.swappiness or memory.swappiness.
+    base_pages : pages
+        What the group's own kernel objects take of memory.max before a page is
+        touched. Page tables come on top, one page for 512 pages touched.
+    stat_read_accesses, stat_read_from : accesses
+        How often somebody reads memory.stat, and before which access first; 0:
+        nobody does. Reclaim goes by the statistics of the last flush, and a
+        read flushes.
+    """
+
+    version: Version = "7.3"
+    swappiness: int = 60  # vm.swappiness, docs.kernel.org/admin-guide/sysctl/vm.html [P]
+    base_pages: int = 5  # upper page tables and slab of a small process (kernel-truth, 0.52 MiB with 128 tables) [D]
+    stat_read_accesses: int = 0
+    stat_read_from: int = 0
+
+    def __post_init__(self) -> None:
+        choice("kernel", "version", self.version, get_args(Version))
+        if whole("kernel", "swappiness", self.swappiness, 0) > 200:
+            raise InputError(f"kernel.swappiness must be at most 200, got {self.swappiness}")
+        set_fields(self, base_pages=whole("kernel", "base_pages", self.base_pages, 0, MOST_PAGES))
+        for name in ("stat_read_accesses", "stat_read_from"):
+            set_fields(self, **{name: whole("kernel", name, getattr(self, name), 0)})
