@@ -9,6 +9,7 @@ from vswaplab.engine.follow import follow
 from vswaplab.engine.metadata import metadata_along
 from vswaplab.engine.risk import poison_probability, risk
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
+from vswaplab.machine.kernel import Kernel
 from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
 from vswaplab.machine.presets import preset
 from vswaplab.machine.profiles import Profile, profiles
@@ -47,6 +48,7 @@ __all__ = [
     "Cram",
     "Dram",
     "InputError",
+    "Kernel",
     "Machine",
     "Op",
     "Profile",

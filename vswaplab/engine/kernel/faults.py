@@ -18,7 +18,7 @@ class Faults(Reclaim):
     """What an access does that finds its page not mapped."""
 
     def hit(self, page: int, *, is_write: bool) -> None:
-        """The page is mapped: its entry is marked accessed, and dirty by a write."""
+        """Serve an access to a mapped page: its entry is marked accessed, and dirty by a write."""
         self.count["dram_hit"] += 1
         self.young[page] = 1
         self.pte_dirty[page] |= is_write
@@ -98,7 +98,7 @@ class Faults(Reclaim):
         self.folio_add_lru(page)
 
     def workingset_refault(self, page: int) -> None:
-        """A page that was away for less than the active list is long goes on the active list."""
+        """Make a page active that was away for less than the active list is long."""
         shadow = self.shadow.pop(page, None)
         if shadow is None:
             return
@@ -161,9 +161,10 @@ class Faults(Reclaim):
         return -1
 
     def free(self, page: int) -> None:
-        """The program frees a page (zap_pte_range): folio, entry and slot go."""
+        """Free a page for the program (zap_pte_range): folio, entry and slot go."""
         if self.mapped[page]:
             self.mapped[page] = self.young[page] = self.pte_dirty[page] = 0
+            self.n_unmapped += 1
             self._drop_folio(page)
         elif self.cached[page]:
             self._drop_folio(page)
@@ -181,16 +182,8 @@ class Faults(Reclaim):
             self.zswap_entry_free(page)
         if self.writeback[page]:
             self.writes = deque(write for write in self.writes if write[1] != page)
-        for flag in (
-            self.cached,
-            self.dirty,
-            self.writeback,
-            self.rotates,
-            self.referenced,
-            self.active,
-            self.workingset,
-        ):
-            flag[page] = 0
+        self.cached[page] = self.dirty[page] = self.writeback[page] = self.rotates[page] = 0
+        self.referenced[page] = self.active[page] = self.workingset[page] = 0
         self.uncharge(1)
 
     def swapoff(self, device: int, *, maps: bool) -> Drain:

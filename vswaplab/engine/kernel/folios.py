@@ -103,7 +103,7 @@ class Folios:
         return self.active_list if self.active[page] else self.inactive_list
 
     def folio_add_lru(self, page: int) -> None:
-        """A folio in the CPU's batch is on no list: it can be neither reclaimed nor rotated."""
+        """Collect a folio in the CPU's batch: it is on no list, can be neither reclaimed nor rotated."""
         self.lru_add_batch.append(page)
         self.in_batch[page] = 1
         if len(self.lru_add_batch) == FOLIO_BATCH:

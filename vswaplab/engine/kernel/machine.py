@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op, State
 from vswaplab.base.draws import CHOICE, REDRAW, draw, draws
+from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.kernel.faults import HIT, Faults
 from vswaplab.engine.kernel.folios import DISK, NONE, ZERO, ZSWAP, OutOfMemoryError
 from vswaplab.engine.outcome import Drain, Occupancy, PageTable, constant
@@ -124,6 +125,22 @@ class _Machine(Faults):
             rank[queue] = np.arange(len(queue))
         return rank
 
+    def check(self) -> None:
+        """Assert what must hold between two accesses."""
+        present, backing = self._present(), self._backings()
+        on_lists = [*self.inactive_list, *self.active_list, *self.lru_add_batch]
+        assert len(on_lists) == len(set(on_lists))
+        assert set(on_lists) == set(present.nonzero()[0].tolist())
+        assert set(self.zswap_lru) == set((backing == ZSWAP).nonzero()[0].tolist())
+        assert self.zswap_bytes == sum(self.zswap_length.values())
+        assert not (present & (backing == ZSWAP) & self._mapped()).any()
+        slot = np.frombuffer(self.slot, np.int8)
+        assert self.slots_used == [int((slot == d).sum()) for d in range(len(self.slots_used))]
+        assert (slot[backing == DISK] >= 0).all()
+        n_tables = sum(self.has_table)
+        held = len(on_lists) + n_tables + self.kernel.base_pages + self.stock
+        assert self.usage == held + (self.zswap_bytes + self.object_stock) // PAGE_SIZE
+
     def remove_cram(self, *, maps: bool) -> Drain:
         """Refuse: a machine with ``kernel`` has no CRAM device."""
         raise NotImplementedError
@@ -185,8 +202,9 @@ class KernelVectorised(_Machine):
         stretch = slice(start - self.piece.start, stop - self.piece.start)
         pages, op = self.piece.page[stretch].astype(np.int64), self.piece.op[stretch]
         rows = self._drawn(start, pages, op)
+        events: list[int] = ((self._mapped().take(pages) == 0) | (op == Op.FREE)).nonzero()[0].tolist()
         done, before = 0, self.n_unmapped
-        for i in ((self._mapped().take(pages) == 0) | (op == Op.FREE)).nonzero()[0].tolist():
+        for i in events:
             page, is_write = int(pages[i]), bool(op[i] == Op.WRITE)
             if op[i] != Op.FREE and self.mapped[page]:  # an earlier fault in the window brought it
                 continue
@@ -248,9 +266,7 @@ class KernelVectorised(_Machine):
     def _count(self, start: int, stop: int) -> None:
         if stop > start:
             op = self.piece.op[start - self.piece.start : stop - self.piece.start]
-            n_reads, n_writes, n_frees = np.bincount(op, minlength=3).tolist()
-            for name, n in zip(
-                ("accesses", "reads", "writes", "frees"), (op.size, n_reads, n_writes, n_frees), strict=True
-            ):
+            self.count["accesses"] += op.size
+            for name, n in zip(("reads", "writes", "frees"), np.bincount(op, minlength=3).tolist(), strict=True):
                 self.count[name] += n
             self._repeats(start, stop)

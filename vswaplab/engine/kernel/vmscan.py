@@ -51,7 +51,7 @@ class Reclaim(ZswapPool):
         return inactive * (isqrt(10 * gigabytes) if gigabytes else 1) < active
 
     def prepare_scan_control(self) -> None:
-        """The active list is scanned if it is too long, or if pages came back that had been active."""
+        """Decide whether to scan the active list: it is too long, or pages came back that had been active."""
         refaulted = self.flushed[2] != self.refaults
         self.may_deactivate = self.force_deactivate or refaulted or self.inactive_is_low()
 
@@ -90,7 +90,7 @@ class Reclaim(ZswapPool):
             self.submit_bio(page)
 
     def lru_note_cost(self, n_io: int, n_rotated: int) -> None:
-        """What scanning anonymous pages cost, for get_scan_count."""
+        """Remember what scanning cost, for get_scan_count."""
         self.anon_cost += n_io * CLUSTER_MAX + n_rotated
         if self.anon_cost > (self.flushed[0] + self.flushed[1]) // 4:
             self.anon_cost //= 2
@@ -130,7 +130,7 @@ class Reclaim(ZswapPool):
         return folios
 
     def folio_check_references(self, page: int) -> int:
-        """Accessed since the last scan: once more round the list; twice in a row: active."""
+        """Judge a folio: accessed since the last scan, it goes round the list again; twice in a row, it is active."""
         was_referenced, self.referenced[page] = self.referenced[page], 0
         if not (self.mapped[page] and self.young[page]):
             return _RECLAIM

@@ -138,7 +138,7 @@ class ZswapPool(Memcg):
         return self.swap_writepage_bdev(page)
 
     def shrink_memcg_cb(self) -> bool:
-        """The oldest entry: its second chance, or writeback; either way it goes to the end."""
+        """Take the oldest entry: its second chance, or writeback; either way it goes to the end."""
         page, is_referenced = next(iter(self.zswap_lru.items()))
         self.zswap_lru.move_to_end(page)
         if is_referenced:
@@ -178,7 +178,7 @@ class ZswapPool(Memcg):
             self.worker_again = True
 
     def use_cpu(self, ns: int) -> None:
-        """The program uses the CPU: a worker that waits has a claim to as much."""
+        """Let the program use the CPU: a worker that waits has a claim to as much."""
         self.pass_time(ns)
         if self.worker is not None and not self.in_worker:
             self.credit += ns

@@ -1,0 +1,110 @@
+"""Both engines of a machine with ``kernel`` give the same result, whatever the batch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import vswaplab as vl
+from vswaplab.engine.kernel import KernelReference, KernelVectorised
+from vswaplab.engine.kernel import machine as kernel_machine
+from vswaplab.engine.plan import make_plan
+
+CORPUS = vl.Corpus(
+    pl.DataFrame({"is_zero": [True, False, False, False, False], "lz4_4k": [64, 430, 1232, 2435, 4096]}).cast(
+        {"lz4_4k": pl.UInt16}
+    )
+)
+
+
+@st.composite
+def traces(draw: st.DrawFn) -> vl.Trace:
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
+    n_pages, n = draw(st.integers(80, 1500)), draw(st.integers(200, 4000))
+    hot = draw(st.sampled_from([1, 4, 20]))
+    page = np.minimum(rng.integers(0, n_pages, n), rng.integers(0, n_pages * hot, n))
+    op = rng.choice(3, n, p=draw(st.sampled_from([(0.7, 0.3, 0), (0, 1, 0), (0.5, 0.45, 0.05)]))).astype(np.uint8)
+    repeats = draw(st.booleans())
+    return vl.Trace(
+        page, op, n_pages=n_pages, content=rng.integers(0, 5, n_pages).astype(np.int32), corpus=CORPUS,
+        redraw_probability=draw(st.sampled_from([0.0, 0.3])),
+        repeat_reads=rng.integers(0, 3, n).astype(np.int32) if repeats else None,
+    )  # fmt: skip
+
+
+@st.composite
+def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
+    capacity = draw(st.integers(70, max(71, n_pages)))
+    zswap = vl.Zswap(
+        max_pool_percent=draw(st.sampled_from([3, 10, 30, 100])),
+        accept_threshold_percent=draw(st.sampled_from([50, 90, 100])),
+        writeback=draw(st.sampled_from([True, True, False])),
+        store_incompressible=draw(st.booleans()),
+    )
+    files = [vl.Swapfile(draw(st.sampled_from([5, n_pages // 2, 2 * n_pages]))) for _ in range(draw(st.integers(0, 2)))]
+    return vl.Machine(
+        vl.Dram(capacity),
+        zswap=draw(st.sampled_from([None, zswap, zswap])),
+        swapfiles=files,
+        layer=draw(st.sampled_from(["none", "swap-table"])),
+        swap_max_slots=draw(st.sampled_from([None, None, 20])),
+        costs=vl.Costs(dram_ns=draw(st.sampled_from([100, 50_000_000])), swap_write_ns=draw(st.sampled_from([0, 90_000]))),
+        kernel=vl.Kernel(
+            draw(st.sampled_from(["6.12", "7.2", "7.3"])),
+            swappiness=draw(st.sampled_from([60, 100, 200])),
+            stat_read_accesses=draw(st.sampled_from([0, 100])),
+            stat_read_from=draw(st.sampled_from([0, 150])),
+        ),
+    )
+
+
+def run(engine: KernelReference | KernelVectorised, n: int, batch: int) -> int:
+    at = 0
+    while at < n:
+        stop = min(at + batch, n)
+        done = engine.run(at, stop)
+        if done < stop:
+            return done
+        at = stop
+    return n
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_kernel_engines_agree(data: st.DataObject) -> None:
+    agree(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_kernel_engines_agree__many_times(data: st.DataObject) -> None:
+    agree(data)
+
+
+def agree(data: st.DataObject) -> None:
+    trace = data.draw(traces())
+    machine = data.draw(machines(trace.n_pages))
+    plan = make_plan(trace, machine, data.draw(st.integers(0, 3)))
+    reference, fast = KernelReference(plan, trace), KernelVectorised(plan, trace)
+    reference.codes, fast.codes = np.zeros(len(trace), np.uint8), np.zeros(len(trace), np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel_machine, "_WINDOW", data.draw(st.sampled_from([3, 64, 1 << 10])))
+        patch.setattr(kernel_machine, "_FEW", data.draw(st.sampled_from([0, 48])))
+        done = run(fast, len(trace), data.draw(st.sampled_from([1, 7, 500, len(trace)])))
+    assert run(reference, len(trace), len(trace)) == done
+    different = {k: (v, fast.count[k]) for k, v in reference.count.items() if v != fast.count[k]}
+    assert not different, f"counters (reference, vectorised): {different}"
+    assert (reference.device_in, reference.device_out) == (fast.device_in, fast.device_out)
+    assert reference.now == fast.now
+    np.testing.assert_array_equal(reference.codes[:done], fast.codes[:done])
+    assert asdict(reference.occupancy()) == asdict(fast.occupancy())
+    table, other = reference.page_table(), fast.page_table()
+    for name in table.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(table, name), getattr(other, name), err_msg=name)
+    reference.check()
