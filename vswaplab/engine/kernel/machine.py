@@ -14,6 +14,7 @@ from vswaplab.engine.outcome import Drain, Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
 from vswaplab.trace.trace import Piece, Trace, Workload
 
+_WRITE, _FREE = int(Op.WRITE), int(Op.FREE)
 _STATE = {NONE: State.NONE, ZERO: State.ZERO, ZSWAP: State.ZSWAP, DISK: State.SWAPFILE}
 _FEW = 48
 """Hits that are quicker one by one: a speed setting."""
@@ -73,7 +74,7 @@ class _Machine(Faults):
         # Dropped repeat touches of records start..stop-1, which left their pages in DRAM; of a free nobody is served.
         at = self.piece.start
         stretch = slice(start - at, stop - at)
-        is_free = self.piece.op[stretch] == Op.FREE
+        is_free = self.piece.op[stretch] == _FREE
         for repeats in (self.piece.repeat_reads, self.piece.repeat_writes):
             if repeats is not None:
                 total, lost = int(repeats[stretch].sum()), int(repeats[stretch][is_free].sum())
@@ -164,8 +165,8 @@ class KernelReference(_Machine):
         """Serve one access; False if the machine ran out of memory before it."""
         place = index - self.piece.start
         page, op = int(self.piece.page[place]), int(self.piece.op[place])
-        is_write = op == Op.WRITE
-        if op == Op.FREE:
+        is_write = op == _WRITE
+        if op == _FREE:
             self.free(page)
         elif self.mapped[page]:
             self.hit(page, is_write=is_write)
@@ -202,17 +203,18 @@ class KernelVectorised(_Machine):
         stretch = slice(start - self.piece.start, stop - self.piece.start)
         pages, op = self.piece.page[stretch].astype(np.int64), self.piece.op[stretch]
         rows = self._drawn(start, pages, op)
-        events: list[int] = ((self._mapped().take(pages) == 0) | (op == Op.FREE)).nonzero()[0].tolist()
+        events = ((self._mapped().take(pages) == 0) | (op == _FREE)).nonzero()[0]
+        places: list[int] = events.tolist()
         done, before = 0, self.n_unmapped
-        for i in events:
-            page, is_write = int(pages[i]), bool(op[i] == Op.WRITE)
-            if op[i] != Op.FREE and self.mapped[page]:  # an earlier fault in the window brought it
+        for i, page, what in zip(places, pages[events].tolist(), op[events].tolist(), strict=True):
+            if what != _FREE and self.mapped[page]:  # an earlier fault in the window brought it
                 continue
-            self._hits(start, pages, op, rows, done, i)
-            done = i
-            if op[i] == Op.FREE:
+            if i > done:
+                self._hits(start, pages, op, rows, done, i)
+                done = i
+            if what == _FREE:
                 self.free(page)
-            elif not self._fault(start + i, page, is_write=is_write):
+            elif not self._fault(start + i, page, is_write=what == _WRITE):
                 return start + i
             done = i + 1
             if self.n_unmapped != before:
@@ -225,7 +227,7 @@ class KernelVectorised(_Machine):
         if not self.plan.redraw_below:
             return None
         rows = np.full(pages.size, -1, np.int64)
-        writes = (op == Op.WRITE).nonzero()[0]
+        writes = (op == _WRITE).nonzero()[0]
         drawn = draws(self.plan.seed, writes + start, REDRAW) >> np.uint64(11) < np.uint64(self.plan.redraw_below)
         writes = writes[drawn]
         corpus, first = self.trace.corpus, self.trace.content.take(pages[writes])
@@ -247,7 +249,7 @@ class KernelVectorised(_Machine):
         n = stop - first
         if not n:
             return
-        hit, is_write = pages[first:stop], op[first:stop] == Op.WRITE
+        hit, is_write = pages[first:stop], op[first:stop] == _WRITE
         if n <= _FEW:
             for page, writes in zip(hit.tolist(), is_write.tolist(), strict=True):
                 self.young[page] = 1
