@@ -53,7 +53,9 @@ def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
         swapfiles=files,
         layer=draw(st.sampled_from(["none", "swap-table"])),
         swap_max_slots=draw(st.sampled_from([None, None, 20])),
-        costs=vl.Costs(dram_ns=draw(st.sampled_from([100, 50_000_000])), swap_write_ns=draw(st.sampled_from([0, 90_000]))),
+        costs=vl.Costs(
+            dram_ns=draw(st.sampled_from([100, 50_000_000])), swap_write_ns=draw(st.sampled_from([0, 90_000]))
+        ),
         kernel=vl.Kernel(
             draw(st.sampled_from(["6.12", "7.2", "7.3"])),
             swappiness=draw(st.sampled_from([60, 100, 200])),

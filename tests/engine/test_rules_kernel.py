@@ -1,0 +1,290 @@
+"""Reclaim as a kernel does it, worked out by hand on a group of ten pages and function by function."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+import vswaplab as vl
+from vswaplab.engine.kernel import KernelReference
+from vswaplab.engine.kernel.faults import DISK_READ, MAJOR, MINOR
+from vswaplab.engine.plan import make_plan
+from vswaplab.engine.zspages import ZsPool
+
+ZERO, SMALL, RAW = range(3)
+CORPUS = vl.Corpus(
+    pl.DataFrame({"is_zero": [True, False, False], "lz4_4k": [64, 1000, 4096]}).cast({"lz4_4k": pl.UInt16})
+)
+BASE, TABLE = 5, 1
+
+
+def group(
+    room: int = 10,
+    content: int = ZERO,
+    version: str = "6.12",
+    zswap: vl.Zswap | None = None,
+    n_slots: int = 1000,
+    pages: int = 600,
+    **costs: int,
+) -> KernelReference:
+    """Make a group that has room for so many pages, besides five of the kernel's and a page table."""
+    trace = vl.Trace([0], n_pages=pages, content=np.full(pages, content, np.int32), corpus=CORPUS)
+    machine = vl.Machine(
+        vl.Dram(BASE + TABLE + room), zswap=zswap, swapfiles=[vl.Swapfile(n_slots)] if n_slots else [], layer="none",
+        costs=vl.Costs(**costs), kernel=vl.Kernel(version),
+    )  # fmt: skip
+    return KernelReference(make_plan(trace, machine, 0), trace)
+
+
+def touch(kernel: KernelReference, *pages: int, write: bool = False) -> list[int]:
+    outcomes = []
+    for page in pages:
+        if kernel.mapped[page]:
+            kernel.hit(page, is_write=write)
+            outcomes.append(0)
+        else:
+            outcomes.append(kernel.handle_mm_fault(page, is_write=write))
+    return outcomes
+
+
+def test_ten_pages() -> None:
+    # Room for ten. All were accessed, so the first pages that the eleventh's reclaim meets are kept: it scans nothing
+    # at priorities 12 to 2 (ten pages >> 2 are 2; of them 60 in 200, swappiness against file pages, is none), page 0 at
+    # priority 1 (5 x 60 / 200), and all ten at priority 0. Page 0 is met again there, not accessed since: it goes.
+    kernel = group(room=10)
+    assert touch(kernel, *range(10)) == [MAJOR] * 10
+    assert kernel.usage == BASE + TABLE + 10
+    kernel.lru_add_drain()  # a CPU keeps up to 30 pages back, which no scan sees
+
+    assert touch(kernel, 10) == [MAJOR]
+
+    assert kernel.count["reclaim_runs"] == 1
+    assert (kernel.count["pgscan"], kernel.count["pgsteal"], kernel.count["swpout_zero"]) == (11, 1, 1)
+    assert list(kernel.inactive_list) == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+    ]  # next to be scanned first; 10 is in the CPU's batch
+    assert kernel.lru_add_batch == [10]
+    assert [page for page in range(11) if not kernel.mapped[page]] == [0]
+
+    kernel.lru_add_drain()
+    # Page 1 is touched again: at the next reclaim it was accessed twice between three scans, and becomes active.
+    assert touch(kernel, 1, 0) == [0, MAJOR]
+    assert list(kernel.active_list) == [1]
+    assert kernel.count["pgactivate"] == 1
+
+
+def test_try_charge_memcg__takes_a_batch_and_keeps_the_rest() -> None:
+    kernel = group(room=100)
+    touch(kernel, 0)
+    assert (kernel.usage, kernel.stock) == (BASE + 64, 62)  # its table and itself
+    touch(kernel, *range(1, 63))
+    assert (kernel.usage, kernel.stock) == (BASE + 64, 0)
+    touch(kernel, 63)  # 69 + 64 pages are more than 106: one is charged alone
+    assert (kernel.usage, kernel.stock) == (BASE + 65, 0)
+
+
+def test_obj_cgroup_charge__counts_bytes_and_keeps_the_rest_of_a_page() -> None:
+    kernel = group(room=10)
+    kernel.obj_cgroup_charge(1000)
+    assert (kernel.usage, kernel.object_stock) == (BASE + 1, 3096)
+    kernel.obj_cgroup_charge(3000)
+    assert (kernel.usage, kernel.object_stock) == (BASE + 1, 96)
+    kernel.obj_cgroup_uncharge(4000)
+    assert (kernel.object_stock, kernel.stock) == (4096, 0)  # no more than a page: nothing goes back
+    kernel.obj_cgroup_uncharge(1)
+    assert (kernel.object_stock, kernel.stock) == (1, 1)
+
+
+def test_page_tables__one_for_each_512_pages() -> None:
+    kernel = group(room=100)
+    touch(kernel, 0, 511, 512)
+    assert sum(kernel.has_table) == 2
+    assert kernel.usage - kernel.stock == BASE + 2 + 3
+
+
+def test_folio_check_references__keeps_once_then_activates() -> None:
+    kernel = group()
+    touch(kernel, 0)
+    assert kernel.folio_check_references(0) == 1  # accessed: kept
+    touch(kernel, 0)
+    assert kernel.folio_check_references(0) == 2  # and again: active
+    assert kernel.folio_check_references(0) == 0  # not since: goes
+
+
+def test_shrink_active_list__moves_pages_down_whether_accessed_or_not() -> None:
+    kernel = group()
+    touch(kernel, 0, 1)
+    kernel.active[0] = kernel.active[1] = 1
+    kernel.shrink_active_list(32)
+    assert (list(kernel.inactive_list), list(kernel.active_list)) == ([0, 1], [])
+    assert (kernel.young[0], kernel.workingset[0]) == (0, 1)
+
+
+def test_inactive_is_low__goes_by_the_last_flush() -> None:
+    kernel = group()
+    touch(kernel, 0, 1)
+    kernel.active[0] = kernel.active[1] = 1
+    kernel.lru_add_drain()
+    assert not kernel.inactive_is_low()
+    kernel.flush_stats()
+    assert kernel.inactive_is_low()
+
+
+def test_pass_time__flushes_every_two_seconds() -> None:
+    kernel = group(dram_ns=1_000_000_000)
+    touch(kernel, 0)
+    kernel.lru_add_drain()
+    touch(kernel, 0)
+    assert kernel.flushed == (0, 0, 0)
+    touch(kernel, 0)
+    assert kernel.flushed == (1, 0, 0)
+
+
+@pytest.mark.parametrize(("n_active", "is_active"), [(3, True), (2, False)])
+def test_workingset_refault__is_active_if_away_no_longer_than_the_active_list(
+    n_active: int, *, is_active: bool
+) -> None:
+    kernel = group()
+    kernel.shadow[7], kernel.nonresident_age = (10, 1), 13
+    kernel.flushed = (5, n_active, 0)
+    kernel.workingset_refault(7)
+    assert (kernel.active[7], kernel.workingset[7]) == (is_active, is_active)
+    assert kernel.count["workingset_refault_anon"] == 1
+    assert kernel.nonresident_age == 13 + is_active
+
+
+def evict(kernel: KernelReference, page: int) -> None:
+    """Let reclaim scan one page that was not accessed since."""
+    kernel.lru_add_drain()
+    kernel.list_of(page).remove(page)
+    kernel.inactive_list.add_tail(page)
+    kernel.young[page] = kernel.referenced[page] = 0
+    kernel.shrink_inactive_list(1)
+
+
+def test_disk_write__page_stays_in_the_swap_cache_until_it_ends() -> None:
+    kernel = group(content=RAW, swap_write_ns=1_000_000)
+    touch(kernel, 0, 1)
+    evict(kernel, 0)
+    assert (kernel.mapped[0], kernel.cached[0], kernel.writeback[0]) == (0, 1, 1)
+    assert list(kernel.inactive_list) == [1, 0]
+    kernel.pass_time(1_000_000)
+    assert (kernel.writeback[0], list(kernel.inactive_list)) == (0, [0, 1])  # rotated: the next to be scanned
+    assert touch(kernel, 0) == [MINOR]
+    assert kernel.count["swap_cache"] == 1
+
+
+def test_read_from_disk__clean_pages_keep_their_slot() -> None:
+    kernel = group(content=RAW, swap_write_ns=0)
+    touch(kernel, 0)
+    evict(kernel, 0)
+    kernel.pass_time(0)
+    evict(kernel, 0)
+    assert touch(kernel, 0) == [DISK_READ]
+    assert kernel.slots_used == [1]
+    evict(kernel, 0)  # dropped for free
+    assert (kernel.count["pswpout"], kernel.count["clean_drop"]) == (1, 1)
+
+
+@pytest.mark.parametrize(("version", "slots"), [("6.12", 0), ("7.2", 1), ("7.3", 0)])
+def test_read_from_disk_by_a_write__frees_the_slot_but_for_7_2(version: str, slots: int) -> None:
+    kernel = group(content=RAW, version=version, swap_write_ns=0)
+    touch(kernel, 0)
+    evict(kernel, 0)
+    kernel.pass_time(0)
+    evict(kernel, 0)
+    touch(kernel, 0, write=True)
+    assert kernel.slots_used == [slots]
+
+
+def test_zswap__a_load_frees_the_entry_and_gives_its_bytes_back() -> None:
+    kernel = group(content=SMALL, zswap=vl.Zswap(max_pool_percent=100))
+    touch(kernel, 0)
+    evict(kernel, 0)
+    assert (list(kernel.zswap_lru), kernel.zswap_bytes, kernel.usage) == ([0], 1000, BASE + TABLE + 1)
+    assert touch(kernel, 0) == [MAJOR]
+    assert (list(kernel.zswap_lru), kernel.zswap_bytes, kernel.object_stock) == ([], 0, 4096)
+
+
+def test_zswap__incompressible_pages_are_refused_or_kept() -> None:
+    refuses = group(content=RAW, zswap=vl.Zswap(max_pool_percent=100, store_incompressible=False))
+    keeps = group(content=RAW, zswap=vl.Zswap(max_pool_percent=100))
+    for kernel in (refuses, keeps):
+        touch(kernel, 0)
+        evict(kernel, 0)
+    assert (refuses.count["reject_compress_poor"], refuses.count["pswpout"], keeps.count["zswpout"]) == (1, 1, 1)
+
+
+def full_pool(version: str) -> KernelReference:
+    """Make a pool of 20 entries that is over its limit of one page, its worker waiting."""
+    kernel = group(room=94, content=SMALL, version=version, zswap=vl.Zswap(max_pool_percent=1), fault_ns=0, victim_ns=0)
+    touch(kernel, *range(21))
+    for page in range(20):
+        kernel.zswap_pool_reached_full = False
+        evict(kernel, page) if page == 0 else store(kernel, page)
+    evict(kernel, 20)
+    return kernel
+
+
+def store(kernel: KernelReference, page: int) -> None:
+    """Evict a page into a pool that is full, as if it were not."""
+    pages, kernel.zs_pool.pages = kernel.zs_pool.pages, 0
+    evict(kernel, page)
+    kernel.zs_pool.pages += pages
+
+
+def test_shrink_worker__one_entry_a_try_gives_up_after_16_second_chances() -> None:
+    kernel = full_pool("7.2")
+    assert (kernel.count["pool_limit_hit"], kernel.count["pswpout"]) == (1, 1)  # the refused page went to disk
+    kernel.credit = 1 << 40
+    kernel.run_worker()
+    assert kernel.count["zswpwb"] == 0
+    assert [page for page, is_referenced in kernel.zswap_lru.items() if not is_referenced] == list(range(16))
+
+
+def test_shrink_worker__thirty_two_a_try_write_back_on_the_second_round() -> None:
+    kernel = full_pool("7.3")
+    kernel.credit = 1 << 40
+    kernel.run_worker()
+    assert kernel.count["zswpwb"] == 20  # a zspage's pages go back only when it is empty
+    assert kernel.zs_pool.pages == 0
+
+
+def test_zspages__holes_stay_until_a_zspage_is_empty() -> None:
+    pool = ZsPool()
+    objects = [pool.malloc(2048) for _ in range(30)]  # two zspages of 15
+    assert pool.pages == 16
+    for zspage in objects[1:15] + objects[16:]:
+        pool.free(zspage)
+    assert pool.pages == 16  # one object in each
+    pool.malloc(2048)
+    pool.free(objects[15])
+    assert pool.pages == 16  # the new one went to the zspage that was moved last, the second
+
+
+def test_free__gives_everything_back() -> None:
+    kernel = group(content=SMALL, zswap=vl.Zswap(max_pool_percent=100))
+    touch(kernel, 0, 1)
+    evict(kernel, 0)
+    kernel.free(0)
+    kernel.free(1)
+    kernel.check()
+    assert (sum(kernel.mapped), len(kernel.zswap_lru), kernel.slots_used) == (0, 0, [0])
+
+
+def test_out_of_memory__ends_the_run_before_the_access() -> None:
+    pages = np.arange(40)
+    trace = vl.Trace(pages, np.ones(40, np.uint8), content=np.full(40, RAW, np.int32), corpus=CORPUS)
+    machine = vl.Machine(vl.Dram(30), layer="none", kernel=vl.Kernel())
+    result = vl.simulate(trace, machine)
+    assert result.totals["oom"] == 1
+    assert result.totals["accesses"] == 30 - BASE - TABLE
