@@ -53,11 +53,11 @@ def test_ten_pages() -> None:
     # at priorities 12 to 2 (ten pages >> 2 are 2; of them 60 in 200, swappiness against file pages, is none), page 0 at
     # priority 1 (5 x 60 / 200), and all ten at priority 0. Page 0 is met again there, not accessed since: it goes.
     kernel = group(room=10)
-    assert touch(kernel, *range(10)) == [MAJOR] * 10
+    assert touch(kernel, *range(10)) == [MINOR] * 10
     assert kernel.usage == BASE + TABLE + 10
     kernel.lru_add_drain()  # a CPU keeps up to 30 pages back, which no scan sees
 
-    assert touch(kernel, 10) == [MAJOR]
+    assert touch(kernel, 10) == [MINOR]
 
     assert kernel.count["reclaim_runs"] == 1
     assert (kernel.count["pgscan"], kernel.count["pgsteal"], kernel.count["swpout_zero"]) == (11, 1, 1)

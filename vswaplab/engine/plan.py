@@ -85,6 +85,7 @@ class ZswapPlan:
     max_pages: int
     accept_pages: int
     writeback: bool
+    shrinker_enabled: bool
     stores_raw: bool
     length_of_row: NDArray[np.int32]
     """(n_rows,) compressed bytes, 4096: does not compress."""
@@ -148,8 +149,11 @@ class KernelPlan:
     compress_ns: int
     read_ns: int
     write_ns: int
+    try_ns: int
     rotate_ns: int
     writeback_ns: int
+    shrinker_flushes: bool
+    """The dynamic shrinker brings the statistics up to date before it counts."""
 
     def next_stat_read(self, index: int) -> int:
         """Give the first access from ``index`` on before which memory.stat is read."""
@@ -243,8 +247,10 @@ def _kernel_plan(kernel: Kernel, machine: Machine) -> KernelPlan:
         compress_ns=0 if zswap is None else zswap.profile.store_ns,
         read_ns=0 if device is None else device.read_ns + device.transfer_ns,
         write_ns=costs.swap_write_ns,
+        try_ns=costs.zswap_try_ns,
         rotate_ns=costs.zswap_rotate_ns,
         writeback_ns=costs.zswap_writeback_ns,
+        shrinker_flushes=kernel.version != "7.3",
     )
 
 
@@ -287,6 +293,7 @@ def _zswap_plan(zswap: Zswap, trace: Workload, machine: Machine) -> ZswapPlan:
         max_pages=max_pages,
         accept_pages=max_pages * zswap.accept_threshold_percent // 100,
         writeback=zswap.writeback,
+        shrinker_enabled=zswap.shrinker_enabled,
         stores_raw=zswap.store_incompressible and zswap.writeback,
         length_of_row=trace.corpus.sizes(zswap.profile.size_column),
         footprint_of_length=footprint,

@@ -242,7 +242,8 @@ class Zswap:
         Keep pages that do not compress as 4096-byte entries (Linux 7.3, while
         writeback is on); off: refuse them (Linux 6.12).
     shrinker_enabled : bool
-        Not in this version: must be False (the kernel's default).
+        Reclaim writes old entries back, at the pool's limit or not; only where
+        ``Machine.kernel`` is set.
     """
 
     compressor: str | Profile = "lz4"
@@ -261,8 +262,6 @@ class Zswap:
             set_fields(self, **{name: percent})
         for name in ("writeback", "store_incompressible", "shrinker_enabled"):
             flag("zswap", name, getattr(self, name))
-        if self.shrinker_enabled:
-            raise InputError("zswap.shrinker_enabled true is not modelled in this version: use false")
 
     @property
     def profile(self) -> Profile:
@@ -404,7 +403,8 @@ class Costs:
     slot_visit_ns: int = 2  # look at one entry of a virtual table in a scan, likewise [guess]
     rmap_visit_ns: int = 100  # follow one physical slot to its virtual one: a cache miss [guess]
     swap_write_ns: int = 20_000  # until a write to a swap device has ended; NVMe buffered, 10-30 us (facts 9) [U]
-    zswap_rotate_ns: int = 200  # give an entry of the pool its second chance [guess]
+    zswap_try_ns: int = 1_000  # one try of zswap's worker, besides what it moves [guess]
+    zswap_rotate_ns: int = 20  # give an entry of the pool its second chance [guess]
     zswap_writeback_ns: int = 8_000  # decompress an entry and submit its write [guess]
     cram_loaded: bool = False  # price CRAM reads at the profile's loaded latency
 
@@ -471,6 +471,8 @@ class Machine:
         if self.swap_max_slots is not None:
             set_fields(self, swap_max_slots=whole("machine", "swap_max_slots", self.swap_max_slots, 0))
         if self.kernel is None:
+            if self.zswap is not None and self.zswap.shrinker_enabled:
+                raise InputError("zswap.shrinker_enabled true is modelled only where a kernel reclaims: set kernel too")
             return
         for name in ("cram", "zram"):
             if getattr(self, name) is not None:

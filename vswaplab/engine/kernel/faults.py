@@ -10,7 +10,7 @@ from vswaplab.engine.kernel.zswap import SLICE_NS
 from vswaplab.engine.outcome import Drain
 
 HIT, MINOR, MAJOR, DISK_READ = range(4)
-"""Outcomes of an access: mapped; in the swap cache; out of memory's own tiers, or a first touch; read from disk."""
+"""Outcomes of an access: mapped; a minor fault (in the swap cache, or a first touch); loaded without a read; read."""
 _NO_SLOT = 255
 
 
@@ -53,7 +53,7 @@ class Faults(Reclaim):
         self.try_charge_memcg(1)
         self.count["first_touch"] += 1
         self.folio_add_lru(page)
-        return MAJOR
+        return MINOR
 
     def do_swap_page(self, page: int, *, is_write: bool) -> int:
         """Swap a page in, or find it in the swap cache."""
@@ -76,6 +76,7 @@ class Faults(Reclaim):
             self.count["swpin_zero"] += 1
             return MAJOR
         self.count["pswpin"] += 1
+        self.n_disk_swapins += 1
         self.device_in[self.slot[page]] += 1
         self.locked = page
         if self.worker is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.kernel.lists import Lru
 from vswaplab.engine.plan import Plan
 from vswaplab.engine.zspages import ZsPool
@@ -19,6 +21,8 @@ NONE, ZSWAP, DISK, ZERO = range(4)
 FOLIO_BATCH = 31
 """Folios that a CPU collects before they go on a list, or back to the group (PAGEVEC_SIZE, Linux 6.8 and later)."""
 
+TICK_NS = 4_000_000
+"""The scheduler's clock tick (HZ 250)."""
 STAT_FLUSH_NS = 2_000_000_000
 """How often the statistics of a group are brought up to date (FLUSH_TIME, mm/memcontrol.c)."""
 
@@ -78,9 +82,12 @@ class Folios:
 
         # Time, and what happens by it.
         self.now = 0
-        self.next_flush = STAT_FLUSH_NS
+        self.next_flush, self.next_tick = STAT_FLUSH_NS, TICK_NS
+        self.worker: Iterator[int] | None = None  # of zswap: it waits for the CPU, or has it
+        self.need_resched = False  # a clock tick has found the worker waiting
         self.writes: deque[tuple[int, int]] = deque()  # disk writes under way: when each ends, and its page
         self.flushed = (0, 0, 0)  # statistics of the last flush: inactive, active, activations by refault
+        self.flushed_zswap = (0, 0)  # entries, and whole pages of their bytes
         self.workingset_activate = 0
 
     def pass_time(self, ns: int) -> None:
@@ -91,10 +98,14 @@ class Folios:
         while self.now >= self.next_flush:
             self.next_flush += STAT_FLUSH_NS
             self.flush_stats()
+        if self.now >= self.next_tick:
+            self.next_tick = self.now // TICK_NS * TICK_NS + TICK_NS
+            self.need_resched = self.worker is not None
 
     def flush_stats(self) -> None:
         """mem_cgroup_flush_stats: lruvec_page_state() sees what was flushed last, not what is."""
         self.flushed = (len(self.inactive_list), len(self.active_list), self.workingset_activate)
+        self.flushed_zswap = (len(self.zswap_lru), self.zswap_bytes // PAGE_SIZE)
 
     # mm/swap.c ------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ class Reclaim(ZswapPool):
             for priority in range(DEF_PRIORITY, -1, -1):
                 self.prepare_scan_control()
                 self.shrink_lruvec(priority, wanted)
+                self.shrink_slab(priority)
                 if self.n_reclaimed >= wanted:
                     break
             self.refaults = self.flushed[2]  # snapshot_refaults
@@ -141,7 +142,7 @@ class Reclaim(ZswapPool):
         """Free what can be freed; return what is kept, and how many were written out."""
         kept, n_pageout, n_freed = [], 0, 0
         for page in folios:
-            if self.kernel.preempts_in_reclaim:  # cond_resched
+            if self.kernel.preempts_in_reclaim or self.need_resched:  # cond_resched
                 self.run_worker()
             if page == self.locked:
                 kept.append(page)

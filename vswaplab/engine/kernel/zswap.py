@@ -9,6 +9,8 @@ from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.kernel.folios import DISK, NONE, ZERO, ZSWAP, OutOfMemoryError
 from vswaplab.engine.kernel.memcg import RETRIES, Memcg
 
+SHRINK_BATCH = 128
+DEFAULT_SEEKS = 2
 SLICE_NS = 750_000
 """How long a worker keeps the CPU once the program sleeps (sysctl_sched_base_slice, kernel/sched/fair.c)."""
 
@@ -17,7 +19,6 @@ class ZswapPool(Memcg):
     """Swap-out of one page, and the pool."""
 
     plug: list[int] | None = None  # disk writes held back until the end of a pass (blk_start_plug)
-    worker: Iterator[int] | None = None
     worker_starts = worker_again = in_worker = False
     credit = 0  # CPU time that the worker may take, ns
 
@@ -135,6 +136,7 @@ class ZswapPool(Memcg):
         self.zswap_entry_free(page)
         self.count["zswpwb"] += 1
         self.rotates[page] = 1
+        self.use_cpu(self.kernel.writeback_ns)
         return self.swap_writepage_bdev(page)
 
     def shrink_memcg_cb(self) -> bool:
@@ -151,7 +153,7 @@ class ZswapPool(Memcg):
 
         Yields
         ------
-        ns : CPU time of one try, after which the worker can lose the CPU
+        ns : CPU time of one try besides its writes, after which the worker can lose the CPU
         """
         zswap = self.plan.zswap
         assert zswap is not None
@@ -166,7 +168,45 @@ class ZswapPool(Memcg):
                     return
             if self.zs_pool.pages <= zswap.accept_pages:
                 return
-            yield (n_tried - n_written) * self.kernel.rotate_ns + n_written * self.kernel.writeback_ns
+            yield self.kernel.try_ns + (n_tried - n_written) * self.kernel.rotate_ns
+
+    # The dynamic shrinker (mm/shrinker.c, shrinker_enabled) -------------------------------------------
+
+    n_deferred = n_disk_swapins = 0
+
+    def shrink_slab(self, priority: int) -> None:
+        """do_shrink_slab for zswap's shrinker: scan in batches of 128, keep for later what is less."""
+        zswap = self.plan.zswap
+        if zswap is None or not (zswap.shrinker_enabled and zswap.writeback):
+            return
+        n_freeable = self.zswap_shrinker_count()
+        if not n_freeable:
+            return
+        deferred, self.n_deferred = self.n_deferred, 0
+        delta = (n_freeable >> priority) * 4 // DEFAULT_SEEKS
+        left, n_scanned = min((deferred >> priority) + delta, 2 * n_freeable), 0
+        while left >= min(SHRINK_BATCH, n_freeable):
+            step = min(SHRINK_BATCH, left)
+            if not self.zswap_shrinker_scan(step):
+                break
+            left, n_scanned = left - step, n_scanned + step
+        self.n_deferred += min(max(deferred + delta - n_scanned, 0), 2 * n_freeable)
+
+    def zswap_shrinker_count(self) -> int:
+        """Say how many entries could go: reads from disk protect as many, and what compresses well weighs less."""
+        if self.kernel.shrinker_flushes:
+            self.flush_stats()
+        n_stored, n_backing = self.flushed_zswap
+        if not n_stored:
+            return 0
+        n_entries = len(self.zswap_lru)
+        n_protected = min(n_entries, self.n_disk_swapins)
+        self.n_disk_swapins -= n_protected
+        return (n_entries - n_protected) * n_backing // n_stored
+
+    def zswap_shrinker_scan(self, n: int) -> int:
+        """Take so many of the oldest entries; return how many were written back."""
+        return sum(self.shrink_memcg_cb() for _ in range(min(n, len(self.zswap_lru))))
 
     # The worker and the program share a CPU ----------------------------------------------------------
 
@@ -180,7 +220,9 @@ class ZswapPool(Memcg):
     def use_cpu(self, ns: int) -> None:
         """Let the program use the CPU: a worker that waits has a claim to as much."""
         self.pass_time(ns)
-        if self.worker is not None and not self.in_worker:
+        if self.in_worker:
+            self.credit -= ns
+        elif self.worker is not None:
             self.credit += ns
 
     def run_worker(self, asleep_ns: int = 0) -> None:
@@ -188,14 +230,13 @@ class ZswapPool(Memcg):
         if self.worker is None or self.in_worker:
             return
         in_reclaim, plug = self.in_reclaim, self.plug
-        self.in_worker, self.in_reclaim, self.plug = True, False, None
+        self.in_worker, self.in_reclaim, self.plug, self.need_resched = True, False, None, False
         self.credit += asleep_ns
         while self.credit > 0 and self.worker is not None:
             self.worker_starts = True
             ns = next(self.worker, None)
             if ns is not None:
-                self.credit -= ns
-                self.pass_time(ns)
+                self.use_cpu(ns)
                 continue
             self.worker = None
             if self.worker_again:
