@@ -10,6 +10,7 @@ from vswaplab.engine.metadata import metadata_along
 from vswaplab.engine.risk import poison_probability, risk
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
 from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
+from vswaplab.machine.linux import linux
 from vswaplab.machine.presets import preset
 from vswaplab.machine.profiles import Profile, profiles
 from vswaplab.machine.swapoff import swapoff, swapoff_work
@@ -64,6 +65,7 @@ __all__ = [
     "follow",
     "fork",
     "layer_designs",
+    "linux",
     "load_result",
     "load_trace",
     "loop",
