@@ -38,6 +38,7 @@ from vswaplab.trace import (
     write_trace,
     zipf,
 )
+from vswaplab.truth import TruthRun, read_truth, replay
 
 __version__ = _version("vswaplab")
 
@@ -55,6 +56,7 @@ __all__ = [
     "Swapfile",
     "Trace",
     "TraceFile",
+    "TruthRun",
     "Zram",
     "Zswap",
     "backend_work",
@@ -79,6 +81,8 @@ __all__ = [
     "prefork",
     "preset",
     "profiles",
+    "read_truth",
+    "replay",
     "risk",
     "runs_needed",
     "save_trace",
