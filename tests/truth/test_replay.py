@@ -135,6 +135,14 @@ def test_machine_of__without_a_limit_starts_with_what_was_free() -> None:
     assert machine_of(run).dram.charge == "host"
 
 
+@pytest.mark.parametrize("name", [name for name, run in (KERNEL | VSWAP).items() if run.memory_max is not None])
+def test_machine_of__a_run_with_a_limit_uses_nothing_that_was_measured(name: str) -> None:
+    run = (KERNEL | VSWAP)[name]
+    blind = replace(run, epochs=run.epochs.clear(), code=None, swapoff_counts=None, kill=None, noise={})
+
+    assert machine_of(blind) == machine_of(run)
+
+
 @pytest.mark.parametrize(
     ("kernel", "version"),
     [("6.1.0-9", "6.12"), ("6.12.107+deb13-amd64", "6.12"), ("7.2.11 + vswap", "7.2"), ("7.10.1", "7.3")],

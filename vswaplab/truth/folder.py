@@ -116,11 +116,13 @@ def read_table(file: Path, words: Iterable[str], numbers: Iterable[str]) -> pl.D
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{file} is not a whole CSV table ({reason}): copy it again") from None
+    words = tuple(words)
     for name in (*words, *numbers):
         if name not in table.columns:
             raise InputError(f"{file} has no column {name}: it is not of this format, or cut short; copy it again")
-    empty = [name for name in table.columns if table[name].null_count() == table.height]
-    table = table.with_columns(pl.col(empty).cast(pl.Int64))  # of a column without a value, CSV cannot tell the kind
+    empty = [name for name in table.columns if table[name].null_count() == table.height and name not in words]
+    # of a column without a value CSV cannot tell the kind, and a name may be all digits
+    table = table.with_columns(pl.col(empty).cast(pl.Int64), pl.col(words).cast(pl.String))
     for name in numbers:
         if not table[name].dtype.is_numeric():
             raise InputError(f"{file}: column {name} holds something that is not a number: mend the file")
