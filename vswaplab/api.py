@@ -11,6 +11,7 @@ from vswaplab.engine.risk import poison_probability, risk
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
 from vswaplab.machine.kernel import Kernel
 from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
+from vswaplab.machine.linux import linux
 from vswaplab.machine.presets import preset
 from vswaplab.machine.profiles import Profile, profiles
 from vswaplab.machine.swapoff import swapoff, swapoff_work
@@ -38,6 +39,7 @@ from vswaplab.trace import (
     write_trace,
     zipf,
 )
+from vswaplab.truth import TruthRun, read_truth, replay
 
 __version__ = _version("vswaplab")
 
@@ -56,6 +58,7 @@ __all__ = [
     "Swapfile",
     "Trace",
     "TraceFile",
+    "TruthRun",
     "Zram",
     "Zswap",
     "backend_work",
@@ -66,6 +69,7 @@ __all__ = [
     "follow",
     "fork",
     "layer_designs",
+    "linux",
     "load_result",
     "load_trace",
     "loop",
@@ -79,6 +83,8 @@ __all__ = [
     "prefork",
     "preset",
     "profiles",
+    "read_truth",
+    "replay",
     "risk",
     "runs_needed",
     "save_trace",

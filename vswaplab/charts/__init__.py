@@ -4,6 +4,7 @@ from vswaplab.charts.compare import comparison_chart, folio_chart
 from vswaplab.charts.history import faults_chart, media_chart, residency_chart, stall_chart
 from vswaplab.charts.layers import backend_chart
 from vswaplab.charts.theme import TIER_COLOURS, save_chart, setup_display
+from vswaplab.charts.validation import validation_chart
 from vswaplab.results.summary import TIERS
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "save_chart",
     "setup_display",
     "stall_chart",
+    "validation_chart",
 ]

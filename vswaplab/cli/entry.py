@@ -16,6 +16,7 @@ from vswaplab.cli.lab import open_lab
 from vswaplab.cli.lists import list_profiles, list_traces
 from vswaplab.cli.run import add_arguments
 from vswaplab.cli.text import BAD_INPUT, INTERRUPTED, OK
+from vswaplab.cli.validate import add_arguments as add_validate_arguments
 
 
 def run_command(argv: Sequence[str] | None) -> int:
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vswaplab {version('vswaplab')}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     add_arguments(verbs.add_parser("run", help="run a trace on a machine and save the result"))
+    add_validate_arguments(verbs.add_parser("validate", help="hold the model against what real kernels did"))
     lister = verbs.add_parser("profiles", help="list the devices and compressors")
     lister.add_argument("--profiles", metavar="FILE.toml", help="add the profiles of this file")
     lister.add_argument("--json", action="store_true", help="print JSON")

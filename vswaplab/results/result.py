@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -123,25 +123,7 @@ class Result:
         InputError
             The folder holds something else, cannot be written, or the disk is full.
         """
-        target = Path(folder)
-        check_folder(target)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        except OSError as error:
-            raise InputError(f"cannot write results to {target}: {error.strerror}; choose another folder") from None
-        try:
-            staging.chmod(0o755)
-            self._write(staging, extra or {})
-            _swap_in(staging, target)
-        except (OSError, pl.exceptions.PolarsError) as error:  # polars has its own error for a full disk
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise InputError(
-                f"cannot write results to {target}: {reason}; free some space or choose another folder"
-            ) from None
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-        return target
+        return write_folder(Path(folder), lambda staging: self._write(staging, extra or {}))
 
     def _write(self, folder: Path, extra: Mapping[str, str]) -> None:
         for name in ("epochs", "tiers", "events"):
@@ -184,6 +166,45 @@ def check_folder(folder: str | Path) -> None:
         raise InputError(f"{target} holds files that are not a vswaplab result: choose another folder")
     if not os.access(target, os.W_OK):
         raise InputError(f"cannot write results to {target}: permission denied; choose another folder")
+
+
+def write_folder(target: Path, write: Callable[[Path], None]) -> Path:
+    """Write a folder of results whole or not at all: beside its place first, then renamed.
+
+    Parameters
+    ----------
+    target
+        Must not exist, be empty, or hold an earlier result.
+    write : callable
+        Called with the folder to write to; writes ``provenance.json`` among others.
+
+    Returns
+    -------
+    target
+
+    Raises
+    ------
+    InputError
+        The folder holds something else, cannot be written, or the disk is full.
+    """
+    check_folder(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise InputError(f"cannot write results to {target}: {error.strerror}; choose another folder") from None
+    try:
+        staging.chmod(0o755)
+        write(staging)
+        _swap_in(staging, target)
+    except (OSError, pl.exceptions.PolarsError) as error:  # polars has its own error for a full disk
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(
+            f"cannot write results to {target}: {reason}; free some space or choose another folder"
+        ) from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
 
 
 def _swap_in(staging: Path, target: Path) -> None:

@@ -1,0 +1,142 @@
+"""Figures of the model beside real kernels: errors of counters, and agreement access by access."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import altair as alt
+import polars as pl
+
+from vswaplab.base.errors import InputError
+from vswaplab.charts.theme import WIDTH, layered, titled
+
+NEAR_PERCENT = 2.0
+"""An error up to this counts as near."""
+
+_INSIDE, _OUTSIDE = "within 2 %, or inside the kernel's own range", "outside both"
+_COLOURS = {_INSIDE: "#0072B2", _OUTSIDE: "#D55E00"}  # Okabe and Ito's
+_MARKS = {
+    "model": ("the model", "#0072B2", "circle"),
+    "lru_agreement": ("exact LRU of the measured size (hit or miss only)", "#B3B3B3", "diamond"),
+    "ceiling": ("lowest between repetitions of the kernel", "#000000", "triangle-up"),
+}
+_ROW_PX = 19
+
+
+def is_near() -> pl.Expr:
+    """Say of a row of counters whether the model is within 2 % or inside the kernel's own range."""
+    inside = pl.col("model").is_between(pl.col("low"), pl.col("high"))
+    return (inside | (pl.col("error_percent").abs() <= NEAR_PERCENT)).fill_null(False)
+
+
+def validation_chart(counters: pl.DataFrame, runs: pl.DataFrame, *, title: str | None = None) -> alt.VConcatChart:
+    """Show how far the model is from real kernels.
+
+    Parameters
+    ----------
+    counters, runs : polars.DataFrame
+        The tables of ``truth.validate``.
+    title
+        Default: how many counters are near.
+
+    Returns
+    -------
+    chart
+        Above: one point per run and counter, its error in %. Below, if outcomes
+        were recorded: agreement access by access, first repetition of each.
+
+    Raises
+    ------
+    InputError
+        A column is missing.
+    """
+    _need(counters, ("run", "counter", "kernel", "low", "high", "model", "error_percent"))
+    _need(runs, ("run", "agreement", "lru_agreement", "ceiling"))
+    shown = counters.with_columns(
+        where=pl.when(is_near()).then(pl.lit(_INSIDE)).otherwise(pl.lit(_OUTSIDE)).alias("where")
+    )
+    agreed = _first_repetitions(runs)
+    parts: list[alt.Chart | alt.LayerChart] = [_errors(shown), *([_agreements(agreed)] if agreed.height else [])]
+    undrawn = shown["error_percent"].null_count()
+    note = f"{undrawn} counters that the kernel has at 0 and the model not are left out." if undrawn else None
+    heading = titled(title or finding(counters, runs), note)
+    chart = alt.VConcatChart(vconcat=parts, title=heading, description=_alt_text(shown, agreed), spacing=28)
+    resolved: alt.VConcatChart = chart.resolve_scale(color="independent", shape="independent")
+    return resolved
+
+
+def finding(counters: pl.DataFrame, runs: pl.DataFrame) -> str:
+    """Say in one line how many counters are near, and how often single accesses agree."""
+    near = int(counters.select(is_near()).to_series().sum())
+    text = f"{near:,} of {counters.height:,} counters within 2 % or the kernel's own range"
+    shares = sorted(runs["agreement"].drop_nulls().to_list())
+    return f"{text}; {100 * median(shares):.1f} % of single accesses alike (median)" if shares else text
+
+
+def _need(table: pl.DataFrame, columns: tuple[str, ...]) -> None:
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise InputError(f"the table has no column {missing[0]!r}: it needs {', '.join(columns)}")
+
+
+def _errors(shown: pl.DataFrame) -> alt.LayerChart:
+    names = shown["counter"].unique(maintain_order=True).to_list()
+    drawn = shown.drop_nulls("error_percent")
+    marks = [-100, -10, -2, 0, 2, 10, 100, 1000]
+    axis = alt.Axis(values=marks, labelExpr="datum.value ? format(datum.value, '+d') : '0'", grid=True)
+    x = alt.X("error_percent:Q", title="Error of the model (%)", axis=axis, scale=alt.Scale(type="symlog", constant=2))
+    colour = alt.Color("where:N", title=None, scale=_scale(_COLOURS), legend=alt.Legend(orient="top"))
+    points = (
+        alt.Chart(drawn)
+        .mark_point(size=45, filled=True, opacity=0.55)
+        .encode(
+            x=x,
+            y=alt.Y("counter:N", title="Counter", sort=names),
+            color=colour,
+            shape=alt.Shape("where:N", legend=None, scale=alt.Scale(domain=[*_COLOURS], range=["circle", "cross"])),
+            tooltip=["run:N", "counter:N", "kernel:Q", "low:Q", "high:Q", "model:Q", "error_percent:Q"],
+        )
+    )
+    zero = alt.Chart(pl.DataFrame({"error_percent": [0.0]})).mark_rule(strokeWidth=1.5).encode(x="error_percent:Q")
+    return layered(zero, points, width=WIDTH, height=_ROW_PX * max(1, len(names)))
+
+
+def _first_repetitions(runs: pl.DataFrame) -> pl.DataFrame:
+    return runs.filter(pl.col("agreement").is_not_null(), ~pl.col("run").str.contains(r"\.r\d+$"))
+
+
+def _agreements(agreed: pl.DataFrame) -> alt.Chart:
+    long = pl.concat(
+        agreed.select("run", what=pl.lit(words), share=pl.col(column).cast(pl.Float64) * 100)
+        for column, (words, _, _) in zip(("agreement", "lru_agreement", "ceiling"), _MARKS.values(), strict=True)
+    ).drop_nulls()
+    colours = {words: colour for words, colour, _ in _MARKS.values()}
+    shapes = {words: shape for words, _, shape in _MARKS.values()}
+    legend = alt.Legend(orient="top", columns=1)
+    chart: alt.Chart = (
+        alt.Chart(long)
+        .mark_point(size=70, filled=True, opacity=0.9, strokeWidth=2)
+        .encode(
+            x=alt.X("share:Q", title="Accesses with the same outcome (%)", scale=alt.Scale(zero=False)),
+            y=alt.Y("run:N", title="Run", sort=agreed["run"].to_list(), axis=alt.Axis(labelLimit=260, grid=True)),
+            color=alt.Color("what:N", title=None, scale=_scale(colours), legend=legend),
+            shape=alt.Shape("what:N", title=None, scale=_scale(shapes), legend=legend),
+            tooltip=["run:N", "what:N", alt.Tooltip("share:Q", format=".2f")],
+        )
+        .properties(width=WIDTH, height=_ROW_PX * agreed.height)
+    )
+    return chart
+
+
+def _scale(values: dict[str, str]) -> alt.Scale:
+    return alt.Scale(domain=list(values), range=list(values.values()))
+
+
+def _alt_text(shown: pl.DataFrame, agreed: pl.DataFrame) -> str:
+    by_name = shown.group_by("counter", maintain_order=True).agg(pl.col("error_percent").abs().median())
+    told = ", ".join(f"{name} {error:.1f} %" for name, error in by_name.drop_nulls().rows())
+    text = f"Points of the model's error by counter, in %; medians of the absolute error: {told or 'nothing'}."
+    if not agreed.height:
+        return text
+    shares = agreed["agreement"].to_list()
+    return f"{text} Below, points of the share of accesses alike by run: {min(shares):.1%} to {max(shares):.1%}."

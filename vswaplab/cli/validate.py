@@ -1,0 +1,126 @@
+"""``vswaplab validate``: a folder of kernel runs in, errors of the model out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import polars as pl
+
+from vswaplab.cli.run import RESULTS
+from vswaplab.cli.text import INTERRUPTED, OK, Progress, aligned_table
+from vswaplab.results.result import check_folder, write_folder
+from vswaplab.truth.validate import Validation, validate
+
+_COUNTER_KEYS = ("run", "counter", "kernel", "model", "low", "high")
+_RUN_KEYS = ("run", "agreement", "lru_agreement", "ceiling")
+
+
+def add_arguments(verb: argparse.ArgumentParser) -> None:
+    """Say what ``validate`` understands."""
+    add = verb.add_argument
+    add("folder", metavar="DIR", help="runs.json, epochs.csv, outcomes.npz and so on; data/README.md has the format")
+    add("--only", metavar="TEXT", help="only the runs that have this in their name")
+    add("--out", metavar="DIR", help=f"where tables and figure go, default {RESULTS}/validate-DIR")
+    add("--json", action="store_true", help="print a JSON document instead of tables")
+    verb.set_defaults(verb=validate_folder)
+
+
+def validate_folder(arguments: argparse.Namespace) -> int:
+    """Replay, save, tell; return the exit status."""
+    source = Path(arguments.folder)
+    target = Path(arguments.out) if arguments.out is not None else RESULTS / f"validate-{source.resolve().name}"
+    check_folder(target)
+    with Progress(sys.stderr) as progress:
+        found = validate(source, only=arguments.only, progress=progress)
+    if not found.counters.height:
+        print("vswaplab: interrupted before the first run was finished: nothing is kept", file=sys.stderr)
+        return INTERRUPTED
+    provenance = {"vswaplab": version("vswaplab"), "folder": str(source), "only": arguments.only}
+    write_folder(target, lambda folder: _save(found, folder, provenance | {"partial": found.is_partial}))
+    if arguments.json:
+        print(json.dumps(_document(found), indent=2))
+    else:
+        _tell(found, target)
+    return INTERRUPTED if found.is_partial else OK
+
+
+def _save(found: Validation, folder: Path, provenance: dict[str, object]) -> None:
+    from vswaplab.charts.theme import chart_svg  # half a second of plotting library
+    from vswaplab.charts.validation import validation_chart
+
+    for name, table in (("counters", found.counters), ("runs", found.runs)):
+        table.write_parquet(folder / f"{name}.parquet")
+        table.write_csv(folder / f"{name}.csv")
+    (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+    chart = validation_chart(found.counters, found.runs)
+    (folder / "validation.svg").write_text(chart_svg(chart), encoding="utf-8")
+    (folder / "validation.html").write_text(chart.to_html(inline=True), encoding="utf-8")
+
+
+def _document(found: Validation) -> dict[str, object]:
+    return {
+        "counters": found.counters.select(_COUNTER_KEYS).to_dicts(),
+        "runs": found.runs.select(_RUN_KEYS).to_dicts(),
+    }
+
+
+def _tell(found: Validation, target: Path) -> None:
+    from vswaplab.charts.validation import finding
+
+    print(aligned_table(_counter_cells(found.counters), left=2))
+    if found.runs.height:
+        print()
+        print(aligned_table(_run_cells(found.runs)))
+    print()
+    print(f"{finding(found.counters, found.runs)}.")
+    for line in _kills(found.runs):
+        print(line)
+    print("Low and High: over repetitions of the configuration. Model: what it says from the configuration alone.")
+    print(f"Tables and figure: {target}; open {target / 'validation.html'} in a browser")
+
+
+def _counter_cells(counters: pl.DataFrame) -> list[list[str]]:
+    rows = [["Run", "Counter", "Kernel", "Low", "High", "Model", "Error, %"]]
+    previous = ""
+    for row in counters.iter_rows(named=True):
+        name = row["run"] if row["run"] != previous else ""
+        previous = row["run"]
+        error = "-" if row["error_percent"] is None else f"{row['error_percent']:+.1f}"
+        rows.append([name, row["counter"], *(_number(row[key]) for key in ("kernel", "low", "high", "model")), error])
+    return rows
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+
+
+def _run_cells(runs: pl.DataFrame) -> list[list[str]]:
+    headings = ["Run", "Agreement, %", "Exact LRU, %", "Ceiling, %", "Kernel ended", "Model ended", "Not modelled"]
+    rows = [headings]
+    for row in runs.iter_rows(named=True):
+        shares = ("-" if row[key] is None else f"{100 * row[key]:.2f}" for key in _RUN_KEYS[1:])
+        ends = ("OOM kill" if row[key] else "whole" for key in ("kernel_oom", "model_oom"))
+        rows.append([row["run"], *shares, *ends, row["not_modelled"] or "-"])
+    return rows
+
+
+def _kills(runs: pl.DataFrame) -> list[str]:
+    killed = runs.filter(pl.col("kernel_oom"))
+    whole = runs.filter(~pl.col("kernel_oom"))
+    lines = []
+    if killed.height:
+        lines.append(
+            f"Runs that the kernel ended for want of memory: {killed.height}, the model {_count(killed)} of them."
+        )
+    if _count(whole):
+        names = ", ".join(whole.filter(pl.col("model_oom"))["run"])
+        lines.append(f"Runs that the kernel completed and the model ends: {_count(whole)} ({names}).")
+    return lines
+
+
+def _count(runs: pl.DataFrame) -> int:
+    return int(runs["model_oom"].sum())

@@ -1,0 +1,199 @@
+"""A machine as Linux would have it: one memory cgroup, zswap and a swap device.
+
+Settings have the kernel's names and units. What a version does is in
+``VERSIONS``; a mechanism of the kernel that no machine of this package has yet
+is no parameter here, so nothing is accepted and then left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isqrt
+
+from vswaplab.base.errors import InputError
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.machine.config import Dram, Machine, Swapfile, Zswap
+
+RECLAIM_BATCH = 32
+"""Pages that one reclaim under a limit frees: SWAP_CLUSTER_MAX (Linux 7.3, include/linux/swap.h)."""
+
+_ENTRIES = PAGE_SIZE // 8
+_SMALL_PAGES = 4
+_ZSWAP_SETTINGS = ("compressor", "max_pool_percent", "accept_threshold_percent")
+
+
+@dataclass(frozen=True)
+class LinuxVersion:
+    """What differs between kernel versions, as far as a machine can show it."""
+
+    store_incompressible: bool
+    """zswap keeps pages that do not compress, at 4096 bytes, while writeback is allowed."""
+
+
+VERSIONS: dict[str, LinuxVersion] = {
+    # mm/zswap.c, zswap_store: -ENOSPC of the compressor is a refusal; kernel-truth runs of Debian 6.12.107 [M]
+    "6.12": LinuxVersion(store_incompressible=False),
+    # mm/zswap.c, zswap_compress: a page that does not shrink is stored as it is; runs of 7.2.11 and 7.3.4 [M]
+    "7.2": LinuxVersion(store_incompressible=True),
+    "7.3": LinuxVersion(store_incompressible=True),
+}
+"""The versions that ``linux`` knows."""
+
+
+def linux(
+    version: str = "7.3",
+    *,
+    memory_max: int | None,
+    total_ram_pages: int,
+    workload_pages: int,
+    zswap: Mapping[str, object] | None = None,
+    zswap_writeback: bool = True,
+    swap_bytes: int = 0,
+    swap_max: int | None = None,
+    vswap: bool = False,
+    free_pages: int | None = None,
+) -> Machine:
+    """Build the machine of a Linux system whose workload is one process in one memory cgroup.
+
+    Parameters
+    ----------
+    version : {"6.12", "7.2", "7.3"}
+    memory_max : bytes
+        memory.max of the cgroup, kernel memory of the workload included
+        (``kernel_memory_bytes``); None: no limit, the whole machine is the
+        workload's.
+    total_ram_pages : pages
+        MemTotal; ``max_pool_percent`` is a percentage of it.
+    workload_pages : pages
+        What the workload maps (``trace.n_pages``).
+    zswap : mapping
+        ``compressor`` (default lzo, as in the kernel's configuration),
+        ``max_pool_percent``, ``accept_threshold_percent``; {}: on, with the
+        kernel's defaults; None: off.
+    zswap_writeback : bool
+        memory.zswap.writeback.
+    swap_bytes : bytes
+        Size of the swap device, its header page included; 0: none.
+    swap_max : bytes
+        memory.swap.max; None: no limit.
+    vswap : bool
+        The kernel has the virtual swap layer.
+    free_pages : pages
+        Needed without ``memory_max``: MemFree before the workload starts.
+
+    Returns
+    -------
+    machine : Machine
+
+    Raises
+    ------
+    InputError
+        An unknown version, a zswap setting that is not one, a size out of
+        range or smaller than the kernel memory of the workload.
+
+    Examples
+    --------
+    >>> machine = linux(
+    ...     "6.12", memory_max=112 << 20, total_ram_pages=118_297, workload_pages=65_536,
+    ...     zswap={"max_pool_percent": 20}, swap_bytes=2 << 30,
+    ... )
+    >>> machine.dram.capacity_pages, machine.zswap.store_incompressible, machine.swapfiles[0].capacity_slots
+    (28539, False, 524287)
+    """
+    if version not in VERSIONS:
+        raise InputError(f"no Linux version {version!r}: choose from {', '.join(VERSIONS)}")
+    numbers = {"total_ram_pages": total_ram_pages, "workload_pages": workload_pages, "swap_bytes": swap_bytes}
+    numbers |= {"memory_max": memory_max or 0, "swap_max": swap_max or 0, "free_pages": free_pages or 0}
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise InputError(f"linux: {name} must be a whole number of at least 0, got {number!r}")
+    if memory_max is None:
+        dram = _whole_machine(total_ram_pages, free_pages)
+    else:
+        dram = _under_limit(memory_max, total_ram_pages, workload_pages)
+    return Machine(
+        dram=dram,
+        zswap=None if zswap is None else _zswap(zswap, VERSIONS[version], writeback=zswap_writeback),
+        swapfiles=_swapfiles(swap_bytes),
+        swap_max_slots=None if swap_max is None else swap_max // PAGE_SIZE,
+        layer="swap-table" if vswap else "none",
+    )
+
+
+def kernel_memory_bytes(workload_pages: int) -> int:
+    """Say how much kernel memory a process that maps so many pages is charged for.
+
+    8 bytes of page table a page, in whole pages, and 8 bytes for each page of
+    those; and four pages of slab and per-CPU counters, of which a small
+    cgroup has 8 to 13 KB and 7 KB (``cg_slab``, and ``cg_kernel`` less that and
+    the page tables, in data/truth/kernel [M]).
+
+    Examples
+    --------
+    Measured there with 65,536 pages: 0.52 MiB.
+
+    >>> round(kernel_memory_bytes(65_536) / (1 << 20), 2)
+    0.52
+    """
+    tables = -(-workload_pages // _ENTRIES)
+    upper = -(-tables // _ENTRIES)
+    return (tables + upper + _SMALL_PAGES) * PAGE_SIZE
+
+
+def watermarks(zone_pages: int, total_pages: int) -> tuple[int, int]:
+    """Give the low and high watermark of a zone, in pages.
+
+    Linux 7.3, mm/page_alloc.c, __setup_per_zone_wmarks: min_free_kbytes is the
+    root of 16 times the memory in KiB, shared out by size; low and high lie a
+    quarter of it above each other, or a thousandth of the zone if that is more.
+
+    Examples
+    --------
+    >>> watermarks(32_768, 32_768)
+    (452, 542)
+    """
+    least = isqrt(total_pages * 4 * 16) * zone_pages // (4 * total_pages)
+    step = max(least // 4, zone_pages // 1000)
+    return least + step, least + 2 * step
+
+
+def _under_limit(memory_max: int, total_ram_pages: int, workload_pages: int) -> Dram:
+    kernel = kernel_memory_bytes(workload_pages)
+    capacity = (memory_max - kernel) // PAGE_SIZE
+    if capacity < 1:
+        raise InputError(
+            f"linux: memory_max {memory_max} leaves no page beside {kernel} bytes of kernel memory: raise it"
+        )
+    batch = min(capacity, RECLAIM_BATCH)
+    return Dram(capacity, total_pages=max(1, total_ram_pages), low=0, high=batch, charge="memcg")
+
+
+def _whole_machine(total_ram_pages: int, free_pages: int | None) -> Dram:
+    if free_pages is None or not 1 <= free_pages <= total_ram_pages:
+        raise InputError(
+            f"linux: without memory_max, free_pages must be between 1 and total_ram_pages ({total_ram_pages}), got "
+            f"{free_pages!r}: give MemFree before the workload starts"
+        )
+    low, high = watermarks(total_ram_pages, total_ram_pages)
+    high = min(high, free_pages)
+    return Dram(free_pages, total_pages=total_ram_pages, low=min(low, high - 1), high=high, charge="host")
+
+
+def _zswap(settings: Mapping[str, object], version: LinuxVersion, *, writeback: bool) -> Zswap:
+    if not isinstance(settings, Mapping):
+        raise InputError(f"linux: zswap must be a table of settings or None, got {settings!r}")
+    for name in settings:
+        if name not in _ZSWAP_SETTINGS:
+            raise InputError(f"linux: zswap.{name} is not a setting: choose from {', '.join(_ZSWAP_SETTINGS)}")
+    # mm/Kconfig, "Default compressor" of zswap: LZO
+    values = {"compressor": "lzo"} | dict(settings)
+    return Zswap(**values, writeback=writeback, store_incompressible=version.store_incompressible)  # type: ignore[arg-type]
+
+
+def _swapfiles(swap_bytes: int) -> list[Swapfile]:
+    # the first page of a device is its header: mm/swapfile.c, read_swap_header
+    slots = swap_bytes // PAGE_SIZE - 1
+    if swap_bytes and slots < 1:
+        raise InputError(f"linux: swap_bytes {swap_bytes} holds no page beside the header: give at least 8192, or 0")
+    return [Swapfile(capacity_slots=slots)] if swap_bytes else []

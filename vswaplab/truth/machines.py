@@ -1,0 +1,157 @@
+"""The trace and the machine of a run, from what it was set to."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+
+from vswaplab.base.errors import InputError
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.machine.config import Cram, Dram, Machine
+from vswaplab.machine.linux import VERSIONS, linux, watermarks
+from vswaplab.machine.profiles import find_profile
+from vswaplab.trace import Corpus, Trace
+from vswaplab.truth.runs import ContentClass, TruthRun
+from vswaplab.truth.traces import PAGE_MASK, WRITE_BIT, TraceSettings, accesses, content_classes
+
+_MODELLED = ("compressor", "max_pool_percent", "accept_threshold_percent")
+
+
+def trace_of(run: TruthRun) -> Trace:
+    """Make the trace of a run: the fill, which writes every page once in page order, then its accesses.
+
+    Raises
+    ------
+    InputError
+        zswap was on, and nobody measured what its compressor makes of the pages.
+    """
+    column = None
+    if run.zswap is not None and "compressor" in run.zswap:
+        compressor = str(run.zswap["compressor"])
+        column = find_profile(compressor, "compressor").size_column
+        if run.lengths is None:
+            raise InputError(
+                f"run {run.name!r}: nobody measured what {compressor} makes of its pages: add rows with "
+                f"k_random_bytes and stored_bytes_per_page of that compressor to calibration.csv"
+            )
+    return _trace(run.trace, run.classes, run.seed_class, run.lengths, column)
+
+
+@lru_cache(maxsize=8)
+def _trace(
+    settings: TraceSettings,
+    classes: tuple[ContentClass, ...],
+    seed_class: int,
+    lengths: tuple[int, ...] | None,
+    column: str | None,
+) -> Trace:
+    packed, n_pages = accesses(settings), settings.n_pages
+    table = pl.DataFrame({"is_zero": [found.random_bytes == 0 for found in classes]})
+    if column is not None:
+        table = table.with_columns(pl.Series(column, lengths, pl.UInt16))
+    page = np.r_[np.arange(n_pages), packed & PAGE_MASK]
+    op = np.r_[np.ones(n_pages, np.uint8), (packed >> WRITE_BIT).astype(np.uint8)]
+    content = content_classes(n_pages, [found.percent for found in classes], seed_class)
+    return Trace(page, op, n_pages=n_pages, content=content, corpus=Corpus(table), name=settings.kind)
+
+
+def version_of(run: TruthRun) -> str:
+    """Name the version of ``linux`` that a run's kernel is closest to: the newest that is not newer."""
+    known = {name: tuple(int(part) for part in name.split(".")) for name in VERSIONS}
+    older = [name for name, version in known.items() if version <= run.version]
+    return max(older or [min(known, key=known.__getitem__)], key=known.__getitem__)
+
+
+def machine_of(run: TruthRun) -> Machine:
+    """Build the machine of a run.
+
+    What the model has no setting for stays away (``not_modelled``). Of a
+    machine without a limit, how much memory was free before the fill is read
+    off the guest: nothing else that a run measured is used.
+
+    Raises
+    ------
+    InputError
+        A setting that no machine can have.
+    """
+    try:
+        return _cram_machine(run) if run.cram is not None else _linux(run)
+    except InputError as error:
+        raise InputError(f"run {run.name!r}: {error}") from None
+
+
+def not_modelled(run: TruthRun) -> list[str]:
+    """List the settings of a run that the model lacks, in the kernel's words."""
+    found = []
+    if run.zswap is not None and run.zswap["shrinker_enabled"]:
+        found.append("shrinker_enabled")
+    if run.zswap_max is not None:
+        found.append("memory.zswap.max")
+    if run.lru_gen:
+        found.append("lru_gen")
+    if run.page_cluster:
+        found.append("page-cluster")
+    if run.vcpus > 1:
+        found.append(f"{run.vcpus} vcpus")
+    return found
+
+
+def free_pages(run: TruthRun) -> int:
+    """Give the DRAM that was free before the fill, pages; of a run without snapshots, all there is."""
+    column, pages_of = ("n0_nr_free_pages", 1) if run.cram is not None else ("mi_MemFree_kb", 4)
+    start = run.epochs.filter(row="start") if run.epochs.height else run.epochs
+    if start.height and column in start.columns and start[column][0] is not None:
+        return int(start[column][0]) // pages_of
+    return int(run.cram.dram_mib * 256) if run.cram is not None else run.total_ram_pages
+
+
+def _linux(run: TruthRun) -> Machine:
+    settings = None if run.zswap is None else {name: run.zswap[name] for name in _MODELLED}
+    return linux(
+        version_of(run),
+        memory_max=run.memory_max,
+        total_ram_pages=run.total_ram_pages,
+        workload_pages=run.trace.n_pages,
+        zswap=settings,
+        zswap_writeback=run.zswap_writeback,
+        swap_bytes=run.swap_device_mib << 20,
+        swap_max=run.swap_max,
+        vswap=run.has_vswap,
+        free_pages=free_pages(run) if run.memory_max is None else None,
+    )
+
+
+def _cram_machine(run: TruthRun) -> Machine:
+    settings = None if run.zswap is None else {"max_pool_percent": run.zswap["max_pool_percent"]}
+    memory = linux(
+        version_of(run),
+        memory_max=run.memory_max,
+        total_ram_pages=_guest_pages(run),
+        workload_pages=run.trace.n_pages,
+        zswap=settings,
+        swap_bytes=run.swap_device_mib << 20,
+        free_pages=min(free_pages(run), _guest_pages(run)),
+    )
+    dram = memory.dram if run.memory_max is not None else Dram(free_pages(run), charge="host")
+    return Machine(dram, cram_node(run), memory.zswap, memory.swapfiles, layer="none")
+
+
+def cram_node(run: TruthRun) -> Cram | None:
+    """Set up the CRAM node of a guest: plain RAM, 4096 bytes a page, pressure only from its driver."""
+    assert run.cram is not None
+    size = run.cram.cram_mib << 20
+    if not size:
+        return None
+    gate = 1 - run.cram.pressure / 1000
+    node_low, node_high = watermarks(size // PAGE_SIZE, _guest_pages(run))
+    return Cram(
+        media_bytes=size, profile="none", mode="tier", close_at=gate, open_at=gate, node_low=node_low,
+        node_high=node_high, writeback_high=1.0, writeback_low=1.0,
+    )  # fmt: skip
+
+
+def _guest_pages(run: TruthRun) -> int:
+    assert run.cram is not None
+    return int((run.cram.dram_mib + run.cram.cram_mib) * 256)
