@@ -1,7 +1,7 @@
 """What every single access found: four codes, as a kernel's accounting tells them apart.
 
-This is the one place that knows which engine says so. Today the reference
-engine runs one access at a time and its counters are looked at after each.
+A kernel's engine says so itself. Of the others the reference runs one access
+at a time, and its counters are looked at after each.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.engine.kernel import KernelVectorised
 from vswaplab.engine.outcome import Occupancy
 from vswaplab.engine.plan import make_plan
 from vswaplab.engine.reference import Reference
@@ -59,6 +60,8 @@ class Moment:
     count: dict[str, int]
     """Counter name to number, since the start."""
     occupancy: Occupancy
+    swap_cache: int | None
+    """Pages in the swap cache, mapped ones included; None: the engine does not tell."""
 
     @property
     def codes(self) -> list[int]:
@@ -132,8 +135,13 @@ def tell(
         Called as ``progress(done, total)`` now and then.
     """
     plan = make_plan(trace, machine, seed)
-    engine = Reference(plan, trace) if with_codes else Vectorised(plan, trace)
-    code = np.empty(marks[-1] if with_codes else 0, np.uint8)
+    code = np.full(marks[-1] if with_codes else 0, NO_CODE, np.uint8)
+    engine: Reference | Vectorised | KernelVectorised
+    if machine.kernel is not None:
+        engine = KernelVectorised(plan, trace)
+        engine.codes = code if with_codes else None
+    else:
+        engine = Reference(plan, trace) if with_codes else Vectorised(plan, trace)
     at, moments = 0, []
     for mark in marks:
         while at < mark and not engine.count["oom"]:
@@ -141,7 +149,8 @@ def tell(
             at = _record(engine, at, stop, code) if isinstance(engine, Reference) else engine.run(at, stop)
             if progress is not None:
                 progress(at, marks[-1])
-        moments.append(Moment(at, dict(engine.count), engine.occupancy()))
+        swap_cache = engine.swap_cache if isinstance(engine, KernelVectorised) else None
+        moments.append(Moment(at, dict(engine.count), engine.occupancy(), swap_cache))
         if at < mark:
             break
     return Story(moments, code[:at] if with_codes else None)

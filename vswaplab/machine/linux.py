@@ -13,14 +13,12 @@ from math import isqrt
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.machine.config import Dram, Machine, Swapfile, Zswap
-
-RECLAIM_BATCH = 32
-"""Pages that one reclaim under a limit frees: SWAP_CLUSTER_MAX (Linux 7.3, include/linux/swap.h)."""
+from vswaplab.machine.config import Costs, Dram, Machine, Swapfile, Zswap
+from vswaplab.machine.kernel import Kernel, Version
 
 _ENTRIES = PAGE_SIZE // 8
 _SMALL_PAGES = 4
-_ZSWAP_SETTINGS = ("compressor", "max_pool_percent", "accept_threshold_percent")
+_ZSWAP_SETTINGS = ("compressor", "max_pool_percent", "accept_threshold_percent", "shrinker_enabled")
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class LinuxVersion:
     """zswap keeps pages that do not compress, at 4096 bytes, while writeback is allowed."""
 
 
-VERSIONS: dict[str, LinuxVersion] = {
+VERSIONS: dict[Version, LinuxVersion] = {
     # mm/zswap.c, zswap_store: -ENOSPC of the compressor is a refusal; kernel-truth runs of Debian 6.12.107 [M]
     "6.12": LinuxVersion(store_incompressible=False),
     # mm/zswap.c, zswap_compress: a page that does not shrink is stored as it is; runs of 7.2.11 and 7.3.4 [M]
@@ -42,7 +40,7 @@ VERSIONS: dict[str, LinuxVersion] = {
 
 
 def linux(
-    version: str = "7.3",
+    version: Version = "7.3",
     *,
     memory_max: int | None,
     total_ram_pages: int,
@@ -52,6 +50,10 @@ def linux(
     swap_bytes: int = 0,
     swap_max: int | None = None,
     vswap: bool = False,
+    swappiness: int = 60,
+    stat_read_accesses: int = 0,
+    stat_read_from: int = 0,
+    costs: Costs | None = None,
     free_pages: int | None = None,
 ) -> Machine:
     """Build the machine of a Linux system whose workload is one process in one memory cgroup.
@@ -60,17 +62,18 @@ def linux(
     ----------
     version : {"6.12", "7.2", "7.3"}
     memory_max : bytes
-        memory.max of the cgroup, kernel memory of the workload included
-        (``kernel_memory_bytes``); None: no limit, the whole machine is the
-        workload's.
+        memory.max of the cgroup: it reclaims as ``Kernel`` says, kernel memory
+        of the workload included (``kernel_memory_bytes``). None: no limit, the
+        whole machine is the workload's; reclaim is then exact LRU between the
+        watermarks.
     total_ram_pages : pages
         MemTotal; ``max_pool_percent`` is a percentage of it.
     workload_pages : pages
         What the workload maps (``trace.n_pages``).
     zswap : mapping
         ``compressor`` (default lzo, as in the kernel's configuration),
-        ``max_pool_percent``, ``accept_threshold_percent``; {}: on, with the
-        kernel's defaults; None: off.
+        ``max_pool_percent``, ``accept_threshold_percent``,
+        ``shrinker_enabled``; {}: on, with the kernel's defaults; None: off.
     zswap_writeback : bool
         memory.zswap.writeback.
     swap_bytes : bytes
@@ -79,6 +82,12 @@ def linux(
         memory.swap.max; None: no limit.
     vswap : bool
         The kernel has the virtual swap layer.
+    swappiness : 0..200
+        vm.swappiness, or memory.swappiness.
+    stat_read_accesses, stat_read_from : accesses
+        How often somebody reads memory.stat, and before which access first.
+    costs : Costs
+        How long things take; what runs beside the program depends on it.
     free_pages : pages
         Needed without ``memory_max``: MemFree before the workload starts.
 
@@ -99,7 +108,7 @@ def linux(
     ...     zswap={"max_pool_percent": 20}, swap_bytes=2 << 30,
     ... )
     >>> machine.dram.capacity_pages, machine.zswap.store_incompressible, machine.swapfiles[0].capacity_slots
-    (28539, False, 524287)
+    (28672, False, 524287)
     """
     if version not in VERSIONS:
         raise InputError(f"no Linux version {version!r}: choose from {', '.join(VERSIONS)}")
@@ -108,12 +117,17 @@ def linux(
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise InputError(f"linux: {name} must be a whole number of at least 0, got {number!r}")
+    kernel = None
     if memory_max is None:
         dram = _whole_machine(total_ram_pages, free_pages)
     else:
         dram = _under_limit(memory_max, total_ram_pages, workload_pages)
+        base = kernel_memory_bytes(workload_pages) // PAGE_SIZE - -(-workload_pages // _ENTRIES)
+        kernel = Kernel(version, swappiness, base, stat_read_accesses, stat_read_from)
     return Machine(
         dram=dram,
+        kernel=kernel,
+        costs=Costs() if costs is None else costs,
         zswap=None if zswap is None else _zswap(zswap, VERSIONS[version], writeback=zswap_writeback),
         swapfiles=_swapfiles(swap_bytes),
         swap_max_slots=None if swap_max is None else swap_max // PAGE_SIZE,
@@ -165,8 +179,7 @@ def _under_limit(memory_max: int, total_ram_pages: int, workload_pages: int) -> 
         raise InputError(
             f"linux: memory_max {memory_max} leaves no page beside {kernel} bytes of kernel memory: raise it"
         )
-    batch = min(capacity, RECLAIM_BATCH)
-    return Dram(capacity, total_pages=max(1, total_ram_pages), low=0, high=batch, charge="memcg")
+    return Dram(memory_max // PAGE_SIZE, total_pages=max(1, total_ram_pages), charge="memcg")
 
 
 def _whole_machine(total_ram_pages: int, free_pages: int | None) -> Dram:

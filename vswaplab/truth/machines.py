@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -9,14 +10,28 @@ import polars as pl
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.machine.config import Cram, Dram, Machine
+from vswaplab.machine.config import Costs, Cram, Dram, Machine
+from vswaplab.machine.kernel import Version
 from vswaplab.machine.linux import VERSIONS, linux, watermarks
 from vswaplab.machine.profiles import find_profile
 from vswaplab.trace import Corpus, Trace
 from vswaplab.truth.runs import ContentClass, TruthRun
 from vswaplab.truth.traces import PAGE_MASK, WRITE_BIT, TraceSettings, accesses, content_classes
 
-_MODELLED = ("compressor", "max_pool_percent", "accept_threshold_percent")
+_MODELLED = ("compressor", "max_pool_percent", "accept_threshold_percent", "shrinker_enabled")
+
+EMULATED = Costs(
+    dram_ns=1_000,
+    fault_ns=25_000,
+    victim_ns=25_000,
+    swap_write_ns=700_000,
+    zswap_try_ns=3_000,
+    zswap_rotate_ns=200,
+    zswap_writeback_ns=35_000,
+)
+"""How long things take in a guest whose processor is emulated (QEMU TCG): some 50 us for a fault that swaps a page out,
+rounded, of one guest [M]. They decide when the statistics are flushed and how far what runs beside the program gets."""
+_EMULATED_STORE_NS, _EMULATED_READ_NS = 35_000, 200_000
 
 
 def trace_of(run: TruthRun) -> Trace:
@@ -57,9 +72,9 @@ def _trace(
     return Trace(page, op, n_pages=n_pages, content=content, corpus=Corpus(table), name=settings.kind)
 
 
-def version_of(run: TruthRun) -> str:
+def version_of(run: TruthRun) -> Version:
     """Name the version of ``linux`` that a run's kernel is closest to: the newest that is not newer."""
-    known = {name: tuple(int(part) for part in name.split(".")) for name in VERSIONS}
+    known: dict[Version, tuple[int, ...]] = {name: tuple(int(part) for part in name.split(".")) for name in VERSIONS}
     older = [name for name, version in known.items() if version <= run.version]
     return max(older or [min(known, key=known.__getitem__)], key=known.__getitem__)
 
@@ -85,8 +100,6 @@ def machine_of(run: TruthRun) -> Machine:
 def not_modelled(run: TruthRun) -> list[str]:
     """List the settings of a run that the model lacks, in the kernel's words."""
     found = []
-    if run.zswap is not None and run.zswap["shrinker_enabled"]:
-        found.append("shrinker_enabled")
     if run.zswap_max is not None:
         found.append("memory.zswap.max")
     if run.lru_gen:
@@ -108,9 +121,17 @@ def free_pages(run: TruthRun) -> int:
 
 
 def _linux(run: TruthRun) -> Machine:
-    settings = None if run.zswap is None else {name: run.zswap[name] for name in _MODELLED}
-    return linux(
+    settings: dict[str, object] | None = None
+    if run.zswap is not None:
+        compressor = find_profile(str(run.zswap["compressor"]), "compressor")
+        settings = {name: run.zswap[name] for name in _MODELLED}
+        settings["compressor"] = replace(compressor, store_ns=_EMULATED_STORE_NS)
+    machine = linux(
         version_of(run),
+        swappiness=run.swappiness,
+        stat_read_accesses=run.epoch_accesses,
+        stat_read_from=run.trace.n_pages,
+        costs=EMULATED,
         memory_max=run.memory_max,
         total_ram_pages=run.total_ram_pages,
         workload_pages=run.trace.n_pages,
@@ -121,6 +142,8 @@ def _linux(run: TruthRun) -> Machine:
         vswap=run.has_vswap,
         free_pages=free_pages(run) if run.memory_max is None else None,
     )
+    files = [replace(file, read_ns=_EMULATED_READ_NS) for file in machine.swapfiles]
+    return replace(machine, swapfiles=files)
 
 
 def _cram_machine(run: TruthRun) -> Machine:

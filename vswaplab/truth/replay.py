@@ -90,29 +90,31 @@ def _swapoff_kills(trace: Trace, machine: Machine) -> bool:
 def _counters(run: TruthRun, story: Story) -> dict[str, float]:
     fill, last = story.moments[0], story.moments[-1]
     seen = [moment.occupancy for moment in story.moments[1:] or [last]]
+    mapped = [held.resident - held.cache_only + held.cram for held in seen]
     codes = [after - before for before, after in zip(fill.codes, last.codes, strict=True)]
     found: dict[str, float] = dict(zip(("hits", "swap_cache", "zswap", "disk"), codes, strict=True))
     before = fill.count if run.cram is not None else dict.fromkeys(last.count, 0)
     found |= {name: last.count[name] - before[name] for name in ("zswpout", "zswpin", "zswpwb", "pswpin", "pswpout")}
-    found["resident_mean"] = float(np.mean([held.resident + held.cram for held in seen]))
+    found["resident_mean"] = float(np.mean(mapped))
     found["stored_mean"] = float(np.mean([held.zswap for held in seen]))
     found["stored_end"] = last.occupancy.zswap
     if run.kind == "vswap":
-        found |= _slots(run, last.occupancy)
+        found |= _slots(run, last.occupancy, last.swap_cache)
     if run.cram is not None:
         found |= {"demoted": last.count["cram_in"] - before["cram_in"]}
         found |= {"promoted": last.count["cram_promote"] - before["cram_promote"], "cram_end": last.occupancy.cram}
     return found
 
 
-def _slots(run: TruthRun, held: Occupancy) -> dict[str, float]:
+def _slots(run: TruthRun, held: Occupancy, cached: int | None) -> dict[str, float]:
     # Without a layer every swapped page holds a slot. A resident page that kept its slot is in the swap cache; so is
     # what a swapoff left there.
     slots, inside = sum(held.slots), held.zswap + held.zero
-    cached = slots - held.swapped - (0 if run.has_vswap else inside) + held.cache_only
+    if cached is None:
+        cached = slots - held.swapped - (0 if run.has_vswap else inside) + held.cache_only
     found: dict[str, float] = {"slots_used": slots, "swap_cache_end": cached}
     if run.has_vswap:
-        found["vs_used"] = inside + slots + held.cache_only
+        found["vs_used"] = inside + held.swapped + cached
     if run.swapoff_counts is not None:  # memory.max was lifted first, so what it finds is what it moves
         found |= {"swapoff_slots": slots, "swapoff_entries": held.swapped + inside, "swapoff_cached": cached}
         loaded = (0, 0) if run.has_vswap else (held.zswap, held.zero)

@@ -96,6 +96,11 @@ class _Machine(Faults):
             pool_full=self.zswap_pool_reached_full,
         )  # fmt: skip
 
+    @property
+    def swap_cache(self) -> int:
+        """Pages in the swap cache, mapped or not."""
+        return sum(self.cached)
+
     def page_table(self, *, is_ranked: bool = True) -> PageTable:
         """Lay the state out as arrays; the rank is the order in which reclaim would scan."""
         n, backing, present = self.plan.n_pages, self._backings(), self._present()
