@@ -31,6 +31,10 @@ class ZswapPool(Memcg):
         """Give a page a swap entry; False: no slot is free."""
 
     @abstractmethod
+    def free_slot(self, page: int) -> None:
+        """Free a page's slot, if it has one."""
+
+    @abstractmethod
     def disk_slot(self, page: int) -> int:
         """Find the device that a page is written to, -1: none has room."""
 
@@ -42,16 +46,22 @@ class ZswapPool(Memcg):
         self.dirty[page] = 0
         if self.plan.zero_of_row[self.content[page]]:
             self.count["swpout_zero"] += 1
-            self.backing[page] = ZERO
+            self._is_elsewhere(page, ZERO)
             return True
         if self.zswap_store(page):
-            self.backing[page] = ZSWAP
+            self._is_elsewhere(page, ZSWAP)
             return True
         if (self.plan.zswap is not None and not self.plan.zswap.writeback) or not self.swap_writepage_bdev(page):
             self.dirty[page] = 1
             self.count["reclaim_fail"] += 1
             return False
         return True
+
+    def _is_elsewhere(self, page: int, backing: int) -> None:
+        # With a layer a slot that the page had on disk is freed.
+        self.backing[page] = backing
+        if not self.plan.holds_slots:
+            self.free_slot(page)
 
     def swap_writepage_bdev(self, page: int) -> bool:
         """Start writing a folio to its device; False: no slot is free."""
