@@ -105,13 +105,24 @@ def test_find_kernel__wants_to_be_told_which_and_refuses_an_old_one(tmp_path):
     for release in ("6.1.0-9-amd64", "6.12.1-amd64"):
         (tmp_path / "boot").mkdir(exist_ok=True)
         (tmp_path / "boot" / f"vmlinuz-{release}").touch()
-        (tmp_path / "usr/lib/modules" / release).mkdir(parents=True)
+        (tmp_path / "usr/lib/modules" / release / "kernel").mkdir(parents=True)
 
     assert initrd.find_kernel(tmp_path, "6.12.1-amd64").release == "6.12.1-amd64"
-    with pytest.raises(settings.SetupError, match=r"Say --release; there is 6\.1\.0-9-amd64, 6\.12\.1-amd64"):
+    with pytest.raises(settings.SetupError, match=r"there is 6\.1\.0-9-amd64, 6\.12\.1-amd64; say --release"):
         initrd.find_kernel(tmp_path, None)
     with pytest.raises(settings.SetupError, match="too old"):
         initrd.find_kernel(tmp_path, "6.1.0-9-amd64")
+
+
+def test_find_kernel__packages_that_are_split_keep_the_image_with_the_modules(tmp_path):
+    place = tmp_path / "usr/lib/modules/7.3.4-amd64"
+    place.mkdir(parents=True)
+    (place / "vmlinuz").touch()
+
+    with pytest.raises(settings.SetupError, match="with the kernel's modules too"):
+        initrd.find_kernel(tmp_path, None)
+    (place / "kernel").mkdir()
+    assert initrd.find_kernel(tmp_path, None) == initrd.Kernel("7.3.4-amd64", place / "vmlinuz", place)
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed: the recorder's C program is not built")

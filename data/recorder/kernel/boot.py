@@ -4,8 +4,8 @@
     python data/recorder/kernel/boot.py FOLDER --kernel DIR --matrix data/recorder/kernel/example.toml
 
 Every setting of settings.py is an option; with a matrix, options given count for all its runs. Nothing is
-downloaded: README.md says how to get a kernel. One guest runs at a time, two minutes at most unless --timeout
-says more. FOLDER is rewritten after every guest, each file whole, so one that is stopped leaves what was there.
+downloaded: README.md says how to get a kernel. One guest runs at a time, for a minute or two, and is stopped after
+--timeout. FOLDER is rewritten after every guest, each file whole: a call that is stopped loses its last guest only.
 """
 
 from __future__ import annotations
@@ -246,9 +246,8 @@ def parser() -> argparse.ArgumentParser:
     group = made.add_argument_group("settings, as in a matrix")
     for each in fields(Settings)[1:]:
         words = WORDS[each.name][2] + f" ({_shown(each.default)})"
-        kinds: dict[type, Callable[[str], Value]] = {bool: _is_on, int: int, str: str}
-        kind = kinds[type(each.default)]
-        group.add_argument("--" + each.name.replace("_", "-"), type=kind, metavar="X", help=words.replace("%", "%%"))
+        kind, shown = KINDS[type(each.default)]
+        group.add_argument("--" + each.name.replace("_", "-"), type=kind, metavar=shown, help=words)
     return made
 
 
@@ -319,6 +318,9 @@ def _shown(value: object) -> str:
 def _stop(signal_number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
+
+KINDS: dict[type, tuple[Callable[[str], Value], str]] = {bool: (_is_on, "on|off"), int: (int, "N"), str: (str, "WORD")}
+"""Kind of a setting: what reads it from the command line, and what stands for it in the help."""
 
 if __name__ == "__main__":
     sys.exit(main())

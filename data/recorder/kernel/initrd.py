@@ -37,17 +37,18 @@ def find_kernel(root: Path, release: str | None) -> Kernel:
     release
         As ``uname -r`` says it; needed if there are several.
     """
-    images = {image.name.removeprefix("vmlinuz-"): image for image in sorted(root.glob("boot/vmlinuz-*"))}
+    images = {image.parent.name: image for image in sorted(root.glob("usr/lib/modules/*/vmlinuz"))}  # Linux 7.3 on
+    images |= {image.name.removeprefix("vmlinuz-"): image for image in sorted(root.glob("boot/vmlinuz-*"))}
     if release is None and len(images) == 1:
         release = next(iter(images))
     if release not in images:
-        have = ", ".join(images) or "none: apt-get download linux-image-VERSION-amd64 and dpkg -x it"
-        raise SetupError(f"which kernel under {root}? Say --release; there is {have}")
+        have = f"there is {', '.join(images)}; say --release" if images else "there is none; unpack one with dpkg -x"
+        raise SetupError(f"which kernel under {root}? {have}")
     places = [root / where / release for where in ("usr/lib/modules", "lib/modules")]
-    modules = next((place for place in places if place.is_dir()), None)
+    modules = next((place for place in places if (place / "kernel").is_dir()), None)
     version = re.match(r"(\d+)\.(\d+)", release)
     if modules is None:
-        raise SetupError(f"no folder {places[0]}: unpack the whole kernel package")
+        raise SetupError(f"no folder {places[0]}/kernel: unpack the package with the kernel's modules too")
     if version is None or (int(version[1]), int(version[2])) < OLDEST:
         raise SetupError(f"kernel {release} is too old: its zswap does not count what is needed, take 6.8 or newer")
     return Kernel(release, images[release], modules)
