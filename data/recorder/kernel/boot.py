@@ -119,6 +119,7 @@ def _console(lab: Lab, settings: Settings) -> str:
             raise GuestError(f"no end within {lab.timeout_s:g} s: raise --timeout, or make fewer accesses") from None
         finally:
             guest.kill()
+            guest.wait()
     text = said.decode(errors="replace").replace("\r", "")
     if lab.console:
         with lab.console.open("a", encoding="utf-8") as log:
