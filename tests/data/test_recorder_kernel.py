@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 RECORDER = Path(__file__).parents[2] / "data" / "recorder" / "kernel"
+OWN = Path(__file__).parents[2] / "data" / "truth" / "own"
 NAMES = ("settings", "initrd", "folder")  # scripts: they import each other by their bare names
 sys.path.insert(0, str(RECORDER))
 try:
@@ -341,3 +342,19 @@ def test_folder__a_damaged_one_is_left_alone(tmp_path, name):
         folder.Folder(tmp_path)
 
     assert (tmp_path / name).read_text() == "{"
+
+
+def test_folder__is_what_the_model_is_held_to(tmp_path):
+    truth = pytest.importorskip("vswaplab.truth")
+    shutil.copytree(OWN, tmp_path / "own")  # made by boot.py: its counts, outcomes and hashes are checked as it is read
+
+    with folder.held(tmp_path / "own") as made:
+        killed = made.document["runs"][0] | {"run": "killed", "config": "killed", "anon_rss_kib_at_kill": 1}
+        made.add_failed(killed)
+        made.save()
+
+    before, after = truth.read_truth(OWN), truth.read_truth(tmp_path / "own")
+    assert [run.name for run in after] == ["uniform_mp30_zstd_m128", "killed"]
+    assert (after[0].code == before[0].code).all()
+    assert after[0].epochs.equals(before[0].epochs)
+    assert after[0].lengths == (64, 421, 1222, 2427, 4096)
