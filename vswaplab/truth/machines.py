@@ -28,10 +28,11 @@ EMULATED = Costs(
     zswap_try_ns=3_000,
     zswap_rotate_ns=200,
     zswap_writeback_ns=35_000,
+    context_switch_ns=40_000,
 )
 """How long things take in a guest whose processor is emulated (QEMU TCG): some 50 us for a fault that swaps a page out,
 rounded, of one guest [M]. They decide when the statistics are flushed and how far what runs beside the program gets."""
-_EMULATED_STORE_NS, _EMULATED_READ_NS = 35_000, 200_000
+_STORE_NS, _LOAD_NS, _READ_NS = 35_000, 25_000, 230_000
 
 
 def trace_of(run: TruthRun) -> Trace:
@@ -125,7 +126,7 @@ def _linux(run: TruthRun) -> Machine:
     if run.zswap is not None:
         compressor = find_profile(str(run.zswap["compressor"]), "compressor")
         settings = {name: run.zswap[name] for name in _MODELLED}
-        settings["compressor"] = replace(compressor, store_ns=_EMULATED_STORE_NS)
+        settings["compressor"] = replace(compressor, store_ns=_STORE_NS, load_ns=_LOAD_NS)
     machine = linux(
         version_of(run),
         swappiness=run.swappiness,
@@ -142,7 +143,7 @@ def _linux(run: TruthRun) -> Machine:
         vswap=run.has_vswap,
         free_pages=free_pages(run) if run.memory_max is None else None,
     )
-    files = [replace(file, read_ns=_EMULATED_READ_NS) for file in machine.swapfiles]
+    files = [replace(file, read_ns=_READ_NS) for file in machine.swapfiles]
     return replace(machine, swapfiles=files)
 
 

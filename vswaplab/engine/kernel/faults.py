@@ -149,6 +149,10 @@ class Faults(Reclaim):
         """Give the device that a page is written to; with a layer the slot is taken only now."""
         return self._take_slot(page)
 
+    def has_free_slot(self) -> bool:
+        """Whether a page can be given a slot on a device."""
+        return sum(self.slots_used) < min(self.plan.max_slots, sum(self.capacity))
+
     def _take_slot(self, page: int) -> int:
         if self.slot[page] != _NO_SLOT:
             return self.slot[page]
