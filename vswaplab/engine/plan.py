@@ -239,7 +239,7 @@ def _kernel_plan(kernel: Kernel, machine: Machine) -> KernelPlan:
         max_pages=machine.dram.capacity_pages,
         base_pages=kernel.base_pages,
         swappiness=kernel.swappiness,
-        nr_to_walk=32 if kernel.version == "7.3" else 1,
+        nr_to_walk=kernel.zswap_walk or (32 if kernel.version == "7.3" else 1),
         preempts_in_reclaim=kernel.version == "6.12",
         frees_on_write=kernel.version != "7.2",
         stat_read_from=kernel.stat_read_from,

@@ -480,8 +480,8 @@ class Machine:
                 raise InputError(f"machine.kernel does not model {name}: leave one of the two out")
         if self.dram.charge != "memcg" or self.layer == "vswap":
             raise InputError(
-                f"machine.kernel needs dram.charge 'memcg' and the layer 'none' or 'swap-table', got {self.dram.charge!r} "
-                f"and {self.layer!r}"
+                f"machine.kernel needs dram.charge 'memcg' and the layer 'none' or 'swap-table', got "
+                f"{self.dram.charge!r} and {self.layer!r}"
             )
 
     def to_dict(self) -> dict[str, object]:
