@@ -31,10 +31,10 @@ EMULATED = Costs(
     zswap_writeback_ns=35_000,
     context_switch_ns=40_000,
 )
-"""How long things take in a guest whose processor is emulated (QEMU TCG). They decide when the statistics are flushed and
-how far what runs beside the program gets. Medians over the runs of the folder, rounded: a hit 0.7 us, a minor fault 26, a
-page filled and swapped out 57, a load from memory 80 to 110, a read from disk 280 to 325 [M]. Nothing in the data says what a
-write to disk, an entry of the pool written back or a switch between tasks takes: 700, 35 and 40 us gave the runs with the
+"""How long things take in a guest whose processor is emulated (QEMU TCG). They decide when statistics are flushed, and
+how far what runs beside the program gets. Medians over runs, rounded: a hit 0.7 us, a minor fault 26, a
+page filled and swapped out 57, a load from memory 80 to 110, a read from disk 280 to 325 [M]. Nothing says what a
+write to disk, an entry written back or a switch between tasks takes: 700, 35 and 40 us gave the runs with the
 shrinker, and those with a full pool, their best fit [guess]."""
 _STORE_NS, _LOAD_NS, _READ_NS = 35_000, 25_000, 230_000
 
