@@ -45,6 +45,8 @@ def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
         accept_threshold_percent=draw(st.sampled_from([50, 90, 100])),
         writeback=draw(st.sampled_from([True, True, False])),
         store_incompressible=draw(st.booleans()),
+        shrinker_enabled=draw(st.booleans()),
+        max_bytes=draw(st.sampled_from([None, None, 0, 40_000])),
     )
     files = [vl.Swapfile(draw(st.sampled_from([5, n_pages // 2, 2 * n_pages]))) for _ in range(draw(st.integers(0, 2)))]
     return vl.Machine(
@@ -61,6 +63,7 @@ def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
             swappiness=draw(st.sampled_from([60, 100, 200])),
             stat_read_accesses=draw(st.sampled_from([0, 100])),
             stat_read_from=draw(st.sampled_from([0, 150])),
+            zswap_walk=draw(st.sampled_from([None, 5])),
         ),
     )
 

@@ -259,6 +259,20 @@ def test_shrink_worker__thirty_two_a_try_write_back_on_the_second_round() -> Non
     assert kernel.zs_pool.pages == 0
 
 
+def test_zswap_max__a_store_at_the_limit_writes_an_old_entry_back_first() -> None:
+    # 9 entries of 1000 bytes are two whole pages. Each store beyond looks at the oldest entry; a second chance is no room.
+    kernel = group(room=94, content=SMALL, zswap=vl.Zswap(max_pool_percent=100, max_bytes=8192))
+    touch(kernel, *range(20))
+    for page in range(9):
+        evict(kernel, page)
+    assert (kernel.count["zswpout"], kernel.may_zswap()) == (9, False)
+    for page in range(9, 18):
+        evict(kernel, page)
+    assert (kernel.count["zswpout"], kernel.count["zswpwb"], kernel.count["pswpout"]) == (9, 0, 9)
+    evict(kernel, 18)
+    assert (kernel.count["zswpout"], kernel.count["zswpwb"], kernel.count["pswpout"]) == (10, 1, 10)
+
+
 def test_zspages__holes_stay_until_a_zspage_is_empty() -> None:
     pool = ZsPool()
     objects = [pool.malloc(2048) for _ in range(30)]  # two zspages of 15

@@ -97,6 +97,8 @@ REFUSED: list[tuple[Callable[[], object], str, str]] = [
         for name in ("writeback", "store_incompressible", "shrinker_enabled")
     ),
     (lambda: vl.Machine(vl.Dram(9), zswap=vl.Zswap(shrinker_enabled=True)), "true", "set kernel too"),
+    (lambda: vl.Machine(vl.Dram(9), zswap=vl.Zswap(max_bytes=5)), "5", "set kernel too"),
+    (lambda: vl.Zswap(max_bytes=-1), "-1", "at least 0"),
     (lambda: vl.Kernel("5.4"), "'5.4'", "one of 6.12, 7.2, 7.3"),
     (lambda: vl.Kernel(swappiness=201), "201", "at most 200"),
     (lambda: vl.Machine(vl.Dram(9), vl.Cram(8192), kernel=vl.Kernel()), "cram", "leave one of the two out"),

@@ -84,6 +84,8 @@ class ZswapPlan:
 
     max_pages: int
     accept_pages: int
+    group_pages: int | None
+    """memory.zswap.max; None: no limit."""
     writeback: bool
     shrinker_enabled: bool
     stores_raw: bool
@@ -297,6 +299,7 @@ def _zswap_plan(zswap: Zswap, trace: Workload, machine: Machine) -> ZswapPlan:
     return ZswapPlan(
         max_pages=max_pages,
         accept_pages=max_pages * zswap.accept_threshold_percent // 100,
+        group_pages=None if zswap.max_bytes is None else zswap.max_bytes // PAGE_SIZE,
         writeback=zswap.writeback,
         shrinker_enabled=zswap.shrinker_enabled,
         stores_raw=zswap.store_incompressible and zswap.writeback,

@@ -244,6 +244,10 @@ class Zswap:
     shrinker_enabled : bool
         Reclaim writes old entries back, at the pool's limit or not; only where
         ``Machine.kernel`` is set.
+    max_bytes : bytes
+        memory.zswap.max: at it a store first has to write an old entry back,
+        and is refused if that fails; None: no limit. Only where
+        ``Machine.kernel`` is set.
     """
 
     compressor: str | Profile = "lz4"
@@ -252,6 +256,7 @@ class Zswap:
     writeback: bool = True  # cgroup-v2 memory.zswap.writeback [P]
     store_incompressible: bool = True  # Linux 7.3, kernel-truth README fact 5 [measured]
     shrinker_enabled: bool = False
+    max_bytes: int | None = None  # cgroup-v2 memory.zswap.max: no limit by default [P]
 
     def __post_init__(self) -> None:
         _compressor("zswap", "compressor", self.compressor)
@@ -260,6 +265,8 @@ class Zswap:
             if percent > 100:
                 raise InputError(f"zswap.{name} must be a percentage of at most 100, got {percent}")
             set_fields(self, **{name: percent})
+        if self.max_bytes is not None:
+            set_fields(self, max_bytes=whole("zswap", "max_bytes", self.max_bytes, 0))
         for name in ("writeback", "store_incompressible", "shrinker_enabled"):
             flag("zswap", name, getattr(self, name))
 
@@ -474,6 +481,10 @@ class Machine:
         if self.kernel is None:
             if self.zswap is not None and self.zswap.shrinker_enabled:
                 raise InputError("zswap.shrinker_enabled true is modelled only where a kernel reclaims: set kernel too")
+            if self.zswap is not None and self.zswap.max_bytes is not None:
+                raise InputError(
+                    f"zswap.max_bytes {self.zswap.max_bytes} is modelled only where a kernel reclaims: set kernel too"
+                )
             return
         for name in ("cram", "zram"):
             if getattr(self, name) is not None:

@@ -47,6 +47,7 @@ def linux(
     workload_pages: int,
     zswap: Mapping[str, object] | None = None,
     zswap_writeback: bool = True,
+    zswap_max: int | None = None,
     swap_bytes: int = 0,
     swap_max: int | None = None,
     vswap: bool = False,
@@ -76,6 +77,8 @@ def linux(
         ``shrinker_enabled``; {}: on, with the kernel's defaults; None: off.
     zswap_writeback : bool
         memory.zswap.writeback.
+    zswap_max : bytes
+        memory.zswap.max; None: no limit.
     swap_bytes : bytes
         Size of the swap device, its header page included; 0: none.
     swap_max : bytes
@@ -128,7 +131,7 @@ def linux(
         dram=dram,
         kernel=kernel,
         costs=Costs() if costs is None else costs,
-        zswap=None if zswap is None else _zswap(zswap, VERSIONS[version], writeback=zswap_writeback),
+        zswap=None if zswap is None else _zswap(zswap, VERSIONS[version], zswap_writeback, zswap_max),
         swapfiles=_swapfiles(swap_bytes),
         swap_max_slots=None if swap_max is None else swap_max // PAGE_SIZE,
         layer="swap-table" if vswap else "none",
@@ -193,7 +196,9 @@ def _whole_machine(total_ram_pages: int, free_pages: int | None) -> Dram:
     return Dram(free_pages, total_pages=total_ram_pages, low=min(low, high - 1), high=high, charge="host")
 
 
-def _zswap(settings: Mapping[str, object], version: LinuxVersion, *, writeback: bool) -> Zswap:
+def _zswap(
+    settings: Mapping[str, object], version: LinuxVersion, writeback: bool, max_bytes: int | None
+) -> Zswap:
     if not isinstance(settings, Mapping):
         raise InputError(f"linux: zswap must be a table of settings or None, got {settings!r}")
     for name in settings:
@@ -201,7 +206,8 @@ def _zswap(settings: Mapping[str, object], version: LinuxVersion, *, writeback: 
             raise InputError(f"linux: zswap.{name} is not a setting: choose from {', '.join(_ZSWAP_SETTINGS)}")
     # mm/Kconfig, "Default compressor" of zswap: LZO
     values = {"compressor": "lzo"} | dict(settings)
-    return Zswap(**values, writeback=writeback, store_incompressible=version.store_incompressible)  # type: ignore[arg-type]
+    values |= {"writeback": writeback, "store_incompressible": version.store_incompressible, "max_bytes": max_bytes}
+    return Zswap(**values)  # type: ignore[arg-type]
 
 
 def _swapfiles(swap_bytes: int) -> list[Swapfile]:

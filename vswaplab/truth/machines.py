@@ -105,8 +105,6 @@ def machine_of(run: TruthRun) -> Machine:
 def not_modelled(run: TruthRun) -> list[str]:
     """List the settings of a run that the model lacks, in the kernel's words."""
     found = []
-    if run.zswap_max is not None:
-        found.append("memory.zswap.max")
     if run.lru_gen:
         found.append("lru_gen")
     if run.page_cluster:
@@ -142,6 +140,7 @@ def _linux(run: TruthRun) -> Machine:
         workload_pages=run.trace.n_pages,
         zswap=settings,
         zswap_writeback=run.zswap_writeback,
+        zswap_max=run.zswap_max,
         swap_bytes=run.swap_device_mib << 20,
         swap_max=run.swap_max,
         vswap=run.has_vswap,

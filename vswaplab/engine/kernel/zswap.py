@@ -99,13 +99,20 @@ class ZswapPool(Memcg):
         """Compress a page into the pool; a full pool wakes the worker."""
         if self.plan.zswap is None:
             return False
-        if self.zswap_check_limits() or not self.zswap_store_page(page):
+        may_store = self.may_zswap() or self.shrink_memcg() > 0
+        if not may_store or self.zswap_check_limits() or not self.zswap_store_page(page):
             if self.zswap_pool_reached_full:
                 self.queue_work()
             return False
         self.count["zswpout"] += 1
         self.use_cpu(self.kernel.compress_ns)
         return True
+
+    def may_zswap(self) -> bool:
+        """obj_cgroup_may_zswap: whether the group is below memory.zswap.max."""
+        zswap = self.plan.zswap
+        assert zswap is not None
+        return zswap.group_pages is None or self.zswap_bytes // PAGE_SIZE < zswap.group_pages
 
     def zswap_store_page(self, page: int) -> bool:
         """Allocate, charge and remember an entry; False: the page does not compress."""
@@ -166,6 +173,12 @@ class ZswapPool(Memcg):
             return False
         return self.zswap_writeback_entry(page)
 
+    def shrink_memcg(self) -> int:
+        """Try the group's oldest entries, one or 32 of them; return how many were written back."""
+        if self.plan.zswap is None or not self.plan.zswap.writeback:
+            return 0
+        return sum(self.shrink_memcg_cb() for _ in range(min(self.kernel.nr_to_walk, len(self.zswap_lru))))
+
     def shrink_worker(self) -> Iterator[int]:
         """Write back until the pool is at the accept threshold, or sixteen tries failed.
 
@@ -177,9 +190,8 @@ class ZswapPool(Memcg):
         assert zswap is not None
         n_failures = 0
         while True:
-            n_tried, n_written = min(self.kernel.nr_to_walk, len(self.zswap_lru)) * zswap.writeback, 0
-            for _ in range(n_tried):
-                n_written += self.shrink_memcg_cb()
+            n_tried = min(self.kernel.nr_to_walk, len(self.zswap_lru)) * zswap.writeback
+            n_written = self.shrink_memcg()
             if not n_written:
                 n_failures += 1
                 if n_failures == RETRIES:
