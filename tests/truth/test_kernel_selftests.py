@@ -74,8 +74,8 @@ def test_zswap_usage__a_group_above_its_limit_stores_pages() -> None:
 
 
 def test_swapin_nozswap__without_room_in_zswap_pages_swap_to_the_device() -> None:
-    workload = written_and_read(32)  # memory.max 24M; memory.zswap.max 0, which is zswap off for that group
-    result = vl.simulate(workload, group(24, workload, zswap=None))
+    workload = written_and_read(32)  # memory.max 24M; memory.zswap.max 0
+    result = vl.simulate(workload, group(24, workload, zswap_max=0))
 
     peak = result.tiers.filter(tier="swapfile")["media_bytes"].max()
     assert peak >= 8 * MIB  # memory.swap.peak
@@ -98,16 +98,15 @@ USAGE_PAGES = 4 * PAGES // 2  # 1024 pages of 2048 bytes
 def half_compressible(limit_pages: int | None, *, writeback: bool) -> vl.Result:
     """Push 1024 half-compressible pages out and read them back, then push them out again.
 
-    The limit stands for memory.zswap.max, half of the usage, and is there from the start; None: there is none. The
-    ballast is of zeros, which never reach zswap.
+    The limit is memory.zswap.max, half of the usage, and is there from the start; None: there is none. The ballast is
+    of zeros, which never reach zswap.
     """
     body, ballast = range(4 * PAGES), range(4 * PAGES, 20 * PAGES)
     content = [HALF] * len(body) + [ZERO] * len(ballast)
     workload = trace(len(content), content, (body, 1), (ballast, 1), (body, 0), (ballast, 1))
-    made = group(6, workload, zswap={"max_pool_percent": 100 if limit_pages is None else 1}, zswap_writeback=writeback)
-    ram = made.dram.total_pages if limit_pages is None else 100 * limit_pages  # of which max_pool_percent is a share
-    dram = vl.Dram(made.dram.capacity_pages, total_pages=ram, low=0, high=32)
-    return vl.simulate(workload, vl.Machine(dram, zswap=made.zswap, swapfiles=made.swapfiles, layer=made.layer))
+    limit = None if limit_pages is None else limit_pages * 4096
+    settings = {"zswap": {"max_pool_percent": 100}, "zswap_writeback": writeback, "zswap_max": limit}
+    return vl.simulate(workload, group(6, workload, **settings))
 
 
 @pytest.mark.parametrize("writeback", [True, False])
