@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +14,12 @@ from bench.guards import over_zipf
 from bench.measure import Measurement, Timed, alternate
 from bench.rows import misses
 from bench.streams import KI, STREAMS, M, Scale, chain, make, make_warm, mean_stored_bytes, plain
-from bench.tables import as_markdown, as_text, read_document
+from bench.tables import as_markdown, as_text, markdown_of, read_document
 
 import vswaplab as vl
 
+HERE = Path(__file__).resolve().parent
+README = (HERE.parents[1] / "README.md").read_text(encoding="utf-8")
 N_PAGES, N_TOUCHES = 400, 3_000
 TINY = Scale(fewer_pages=1_024, fewer_touches=2_500)
 
@@ -161,3 +165,9 @@ def test_speed(request: pytest.FixtureRequest, machine) -> None:
     trace = make("zipf-1.0", 256 * KI, M)
     result = benchmark(vl.simulate, trace, machine(trace.n_pages))
     assert result.totals["accesses"] == M
+
+
+def test_readme__its_table_is_made_from_the_kept_measurement() -> None:
+    block = re.search(r"<!-- speed.json -->\n(.*?)\n<!-- end of speed.json -->", README, re.DOTALL)
+    assert block is not None
+    assert block[1] == markdown_of(*read_document(HERE / "speed.json"))
