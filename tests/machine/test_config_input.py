@@ -96,7 +96,11 @@ REFUSED: list[tuple[Callable[[], object], str, str]] = [
         (lambda n=name: vl.Zswap(**{n: 1}), "1", f"zswap.{name} must be true or false")
         for name in ("writeback", "store_incompressible", "shrinker_enabled")
     ),
-    (lambda: vl.Zswap(shrinker_enabled=True), "true", "use false"),
+    (lambda: vl.Machine(vl.Dram(9), zswap=vl.Zswap(shrinker_enabled=True)), "true", "set kernel too"),
+    (lambda: vl.Kernel("5.4"), "'5.4'", "one of 6.12, 7.2, 7.3"),
+    (lambda: vl.Kernel(swappiness=201), "201", "at most 200"),
+    (lambda: vl.Machine(vl.Dram(9), vl.Cram(8192), kernel=vl.Kernel()), "cram", "leave one of the two out"),
+    (lambda: vl.Machine(vl.Dram(9), kernel=vl.Kernel()), "vswap", "'none' or 'swap-table'"),
     (lambda: vl.Zswap("nope"), "'nope'", "vswaplab profiles"),
     (lambda: vl.Zswap("ocp-spec"), "'ocp-spec' is a cram", "vswaplab profiles"),
     # swapfiles, costs

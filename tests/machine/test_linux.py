@@ -20,7 +20,8 @@ def test_linux__takes_kernel_memory_off_the_limit() -> None:
     machine = vl.linux("7.3", **SIZES)
 
     assert kernel_memory_bytes(512) == 6 * 4096  # one table of 512 entries, the one above it, four pages of slab
-    assert machine.dram == vl.Dram(250, total_pages=1_000, low=0, high=32, charge="memcg")
+    assert machine.dram == vl.Dram(256, total_pages=1_000, charge="memcg")
+    assert machine.kernel == vl.Kernel("7.3", base_pages=5)  # the table is charged when its first page is touched
     assert machine.zswap is None
     assert machine.swapfiles == ()
     assert machine.swap_max_slots is None
@@ -71,7 +72,7 @@ def test_linux__without_a_limit_reclaims_between_the_watermarks() -> None:
         ({"memory_max": None}, "without memory_max, free_pages must be between 1 and total_ram_pages (1000)"),
         ({"memory_max": None, "free_pages": 1_001}, "got 1001: give MemFree before the workload starts"),
         ({"swap_bytes": 4_096}, "swap_bytes 4096 holds no page beside the header"),
-        ({"zswap": {"shrinker_enabled": True}}, "zswap.shrinker_enabled is not a setting: choose from compressor"),
+        ({"zswap": {"zpool": "zbud"}}, "zswap.zpool is not a setting: choose from compressor"),
         ({"zswap": {"max_pool_percent": 101}}, "zswap.max_pool_percent must be a percentage of at most 100"),
         ({"zswap": "on"}, "zswap must be a table of settings or None, got 'on'"),
     ],

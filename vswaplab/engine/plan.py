@@ -147,11 +147,14 @@ class KernelPlan:
     fault_ns: int
     swapout_ns: int
     compress_ns: int
+    decompress_ns: int
     read_ns: int
     write_ns: int
     try_ns: int
     rotate_ns: int
     writeback_ns: int
+    switch_ns: int
+    """What a worker pays that loses the CPU after every entry."""
     shrinker_flushes: bool
     """The dynamic shrinker brings the statistics up to date before it counts."""
 
@@ -236,7 +239,7 @@ def _kernel_plan(kernel: Kernel, machine: Machine) -> KernelPlan:
         max_pages=machine.dram.capacity_pages,
         base_pages=kernel.base_pages,
         swappiness=kernel.swappiness,
-        nr_to_walk=32 if kernel.version == "7.3" else 1,
+        nr_to_walk=kernel.zswap_walk or (32 if kernel.version == "7.3" else 1),
         preempts_in_reclaim=kernel.version == "6.12",
         frees_on_write=kernel.version != "7.2",
         stat_read_from=kernel.stat_read_from,
@@ -245,11 +248,13 @@ def _kernel_plan(kernel: Kernel, machine: Machine) -> KernelPlan:
         fault_ns=costs.fault_ns,
         swapout_ns=costs.victim_ns,
         compress_ns=0 if zswap is None else zswap.profile.store_ns,
+        decompress_ns=0 if zswap is None else zswap.profile.load_ns,
         read_ns=0 if device is None else device.read_ns + device.transfer_ns,
         write_ns=costs.swap_write_ns,
         try_ns=costs.zswap_try_ns,
         rotate_ns=costs.zswap_rotate_ns,
         writeback_ns=costs.zswap_writeback_ns,
+        switch_ns=costs.context_switch_ns,
         shrinker_flushes=kernel.version != "7.3",
     )
 

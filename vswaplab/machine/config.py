@@ -406,6 +406,7 @@ class Costs:
     zswap_try_ns: int = 1_000  # one try of zswap's worker, besides what it moves [guess]
     zswap_rotate_ns: int = 20  # give an entry of the pool its second chance [guess]
     zswap_writeback_ns: int = 8_000  # decompress an entry and submit its write [guess]
+    context_switch_ns: int = 2_000  # to another task and back [guess]
     cram_loaded: bool = False  # price CRAM reads at the profile's loaded latency
 
     def __post_init__(self) -> None:
@@ -478,7 +479,10 @@ class Machine:
             if getattr(self, name) is not None:
                 raise InputError(f"machine.kernel does not model {name}: leave one of the two out")
         if self.dram.charge != "memcg" or self.layer == "vswap":
-            raise InputError("machine.kernel needs dram.charge 'memcg' and the layer 'none' or 'swap-table'")
+            raise InputError(
+                f"machine.kernel needs dram.charge 'memcg' and the layer 'none' or 'swap-table', got "
+                f"{self.dram.charge!r} and {self.layer!r}"
+            )
 
     def to_dict(self) -> dict[str, object]:
         """Everything that defines the machine, ready for JSON; profiles in full."""

@@ -36,6 +36,9 @@ class Kernel:
         How often somebody reads memory.stat, and before which access first; 0:
         nobody does. Reclaim goes by the statistics of the last flush, and a
         read flushes.
+    zswap_walk : entries
+        How many the pool's worker looks at in one try; None: as many as the
+        version.
     """
 
     version: Version = "7.3"
@@ -43,6 +46,7 @@ class Kernel:
     base_pages: int = 5  # upper page tables and slab of a small process (kernel-truth, 0.52 MiB with 128 tables) [D]
     stat_read_accesses: int = 0
     stat_read_from: int = 0
+    zswap_walk: int | None = None
 
     def __post_init__(self) -> None:
         choice("kernel", "version", self.version, get_args(Version))
@@ -51,3 +55,5 @@ class Kernel:
         set_fields(self, base_pages=whole("kernel", "base_pages", self.base_pages, 0, MOST_PAGES))
         for name in ("stat_read_accesses", "stat_read_from"):
             set_fields(self, **{name: whole("kernel", name, getattr(self, name), 0)})
+        if self.zswap_walk is not None:
+            set_fields(self, zswap_walk=whole("kernel", "zswap_walk", self.zswap_walk, 1))

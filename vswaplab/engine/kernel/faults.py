@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from vswaplab.engine.kernel.folios import DISK, NONE, PAGES_OF_TABLE, ZERO, ZSWAP
+from vswaplab.engine.kernel.folios import DISK, NONE, PAGES_OF_TABLE, ZERO, ZSWAP, OutOfMemoryError
 from vswaplab.engine.kernel.vmscan import Reclaim
 from vswaplab.engine.kernel.zswap import SLICE_NS
 from vswaplab.engine.outcome import Drain
@@ -125,7 +125,7 @@ class Faults(Reclaim):
         """
         if not self.plan.holds_slots and self.backing[page] != DISK:
             return True
-        if 2 * sum(self.slots_used) > sum(self.plan.slots_of_device):  # vm_swap_full
+        if 2 * sum(self.slots_used) > sum(self.capacity):  # vm_swap_full
             return True
         return is_write and self.kernel.frees_on_write
 
@@ -149,13 +149,17 @@ class Faults(Reclaim):
         """Give the device that a page is written to; with a layer the slot is taken only now."""
         return self._take_slot(page)
 
+    def has_free_slot(self) -> bool:
+        """Whether a page can be given a slot on a device."""
+        return sum(self.slots_used) < min(self.plan.max_slots, sum(self.capacity))
+
     def _take_slot(self, page: int) -> int:
         if self.slot[page] != _NO_SLOT:
             return self.slot[page]
         if sum(self.slots_used) >= self.plan.max_slots:
             return -1
         for device in self.plan.device_order:
-            if self.slots_used[device] < self.plan.slots_of_device[device]:
+            if self.slots_used[device] < self.capacity[device]:
                 self.slots_used[device] += 1
                 self.slot[page] = device
                 return device
@@ -187,6 +191,54 @@ class Faults(Reclaim):
         self.referenced[page] = self.active[page] = self.workingset[page] = 0
         self.uncharge(1)
 
+    # swapoff ------------------------------------------------------------------------------------------
+
     def swapoff(self, device: int, *, maps: bool) -> Drain:
-        """Empty a swap device and take it away."""
-        raise NotImplementedError
+        """Empty a swap device and take it away (try_to_unuse); it ends early if memory runs out.
+
+        Parameters
+        ----------
+        device : int
+        maps : bool
+            Page tables are gone through, so that pages are mapped; else they stay
+            in the swap cache under their virtual entry.
+        """
+        drain = Drain()
+        self.capacity[device] = 0
+        for page in range(self.plan.n_pages):
+            if self.slot[page] != device:
+                continue
+            if self.mapped[page] or self.cached[page]:
+                drain.copies_dropped += 1
+            elif not self._bring_in(page, drain):
+                self.count["oom"] = 1
+                break
+            self._leave_device(page, drain, maps=maps)
+        return drain
+
+    def _bring_in(self, page: int, drain: Drain) -> bool:
+        # Load a page into the swap cache; False: memory ran out.
+        backing, before, device_in = self.backing[page], dict(self.count), list(self.device_in)
+        try:
+            self._swap_in(page)
+        except OutOfMemoryError:
+            return False
+        for name in ("pswpin", "zswpin", "swpin_zero"):  # these are the drain's, not an access's
+            self.count[name] = before[name]
+        self.device_in = device_in
+        drain.pages_read += backing == DISK
+        drain.pages_loaded += backing == ZSWAP
+        drain.zero_loaded += backing == ZERO
+        return True
+
+    def _leave_device(self, page: int, drain: Drain, *, maps: bool) -> None:
+        is_unmapped = not self.mapped[page]
+        self.free_slot(page)
+        self.backing[page], self.dirty[page] = NONE, 1
+        if is_unmapped and not maps:
+            drain.cache_only += 1
+            return
+        self.cached[page] = 0
+        if is_unmapped:
+            drain.pte_changed += 1
+            self.mapped[page] = 1

@@ -60,6 +60,7 @@ class Folios:
         self.backing = bytearray(n)
         self.slot = bytearray(b"\xff" * n)  # swap device of the page's entry, 255: none
         self.slots_used = [0] * len(plan.slots_of_device)
+        self.capacity = list(plan.slots_of_device)  # 0 after swapoff
         self.shadow: dict[int, tuple[int, int]] = {}  # evicted page -> nonresident age, workingset flag
 
         # Lists.

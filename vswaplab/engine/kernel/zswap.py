@@ -31,6 +31,10 @@ class ZswapPool(Memcg):
         """Give a page a swap entry; False: no slot is free."""
 
     @abstractmethod
+    def has_free_slot(self) -> bool:
+        """Whether a page can be given a slot on a device."""
+
+    @abstractmethod
     def free_slot(self, page: int) -> None:
         """Free a page's slot, if it has one."""
 
@@ -132,12 +136,13 @@ class ZswapPool(Memcg):
         self.zswap_entry_free(page)
         self.backing[page], self.dirty[page] = NONE, 1
         self.count["zswpin"] += 1
+        self.use_cpu(self.kernel.decompress_ns)
 
     # Writeback ------------------------------------------------------------------------------------
 
     def zswap_writeback_entry(self, page: int) -> bool:
         """Bring an entry into the swap cache and start its write; False: it is being loaded, or has no slot."""
-        if self.cached[page] or self.disk_slot(page) < 0:
+        if self.cached[page] or not (self.plan.holds_slots or self.has_free_slot()):
             return False
         try:
             self.swap_cache_alloc(page)
@@ -146,7 +151,8 @@ class ZswapPool(Memcg):
         self.zswap_entry_free(page)
         self.count["zswpwb"] += 1
         self.rotates[page] = 1
-        self.use_cpu(self.kernel.writeback_ns)
+        loses_cpu = self.in_worker and self.kernel.preempts_in_reclaim
+        self.use_cpu(self.kernel.writeback_ns + (self.kernel.switch_ns if loses_cpu else 0))
         return self.swap_writepage_bdev(page)
 
     def shrink_memcg_cb(self) -> bool:
@@ -204,6 +210,8 @@ class ZswapPool(Memcg):
 
     def zswap_shrinker_count(self) -> int:
         """Say how many entries could go: reads from disk protect as many, and what compresses well weighs less."""
+        if not (self.plan.holds_slots or self.has_free_slot()):
+            return 0
         if self.kernel.shrinker_flushes:
             self.flush_stats()
         n_stored, n_backing = self.flushed_zswap
