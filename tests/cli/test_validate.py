@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 import vswaplab as vl
 from vswaplab import cli
@@ -17,7 +18,7 @@ from vswaplab.engine.codes import outcome_codes
 from vswaplab.machine.linux import kernel_memory_bytes
 from vswaplab.truth import TruthRun
 from vswaplab.truth import validate as validate_module
-from vswaplab.truth.traces import TraceSettings, accesses
+from vswaplab.truth.machines import machine_of, trace_of
 from vswaplab.truth.validate import COUNTER_SCHEMA, RUN_SCHEMA, validate
 
 TRUTH = Path(__file__).resolve().parents[2] / "data" / "truth"
@@ -45,23 +46,25 @@ def folder(workplace: Path) -> Path:
     trace = {"kind": "uniform", "n_pages": 64, "n_acc": 200, "seed": 5, "write_pct": 50}
     limit = kernel_memory_bytes(64) + 40 * 4096
     (made / "runs.json").write_text(json.dumps({"runs": [SETTINGS | {"trace": trace, "memcg": {"memory.max": limit}}]}))
-    page = np.r_[np.arange(64), accesses(TraceSettings(**trace)) & 0x7FFFFFFF]
-    op = np.r_[np.ones(64, np.uint8), accesses(TraceSettings(**trace)) >> 31]
-    machine = vl.linux("7.3", memory_max=limit, total_ram_pages=0, workload_pages=64, swap_bytes=2 << 20)
-    corpus = vl.Corpus(pl.DataFrame({"is_zero": [False]}))
-    code = outcome_codes(vl.Trace(page, op, content=[0] * 64, corpus=corpus), machine)[64:]
+    write_outcomes(made, np.zeros(200, np.uint8), 64)
+    run = vl.read_truth(made)[0]
+    code = outcome_codes(trace_of(run), machine_of(run))[64:]
     code[0] = 2 if code[0] != 2 else 3
-    np.savez(
-        made / "outcomes.npz", only=np.bitwise_or.reduce(code.reshape(-1, 4) << np.arange(0, 8, 2), axis=1).astype("u1")
-    )
+    write_outcomes(made, code, 40)
+    return made
+
+
+def write_outcomes(folder: Path, code: NDArray[np.uint8], n_present: int) -> None:
+    packed = np.bitwise_or.reduce(code.reshape(-1, 4) << np.arange(0, 8, 2), axis=1).astype("u1")
+    np.savez(folder / "outcomes.npz", only=packed)
     snapshots = [("start", 0), ("fill", 0), ("epoch", 100), ("epoch", 200)]
     counts = [[int((code[:at] == k).sum()) for k in range(4)] for _, at in snapshots]
     rows = [
-        ["only", row, at, *n, 40, n[3], 9 * (row == "epoch")] for (row, at), n in zip(snapshots, counts, strict=True)
+        ["only", row, at, *n, n_present, n[3], 9 * (row == "epoch")]
+        for (row, at), n in zip(snapshots, counts, strict=True)
     ]
     columns = ["run", "row", "access", "code0", "code1", "code2", "code3", "present_c0", "vm_pswpin", "vm_pswpout"]
-    pl.DataFrame(rows, schema=columns, orient="row").write_csv(made / "epochs.csv")
-    return made
+    pl.DataFrame(rows, schema=columns, orient="row").write_csv(folder / "epochs.csv")
 
 
 SETTINGS: dict[str, Any] = {

@@ -7,10 +7,18 @@ moved zspage of the fullest group that has room.
 
 from __future__ import annotations
 
+from functools import cache
+
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.zsmalloc import SizeClass, class_of
 
 _EMPTY, _FULL, _GROUPS = 0, 11, 12
+
+
+@cache
+def _classes() -> list[SizeClass]:
+    # By length in bytes.
+    return [class_of(length) for length in range(PAGE_SIZE + 1)]
 
 
 class ZsPool:
@@ -32,7 +40,7 @@ class ZsPool:
 
     def __init__(self) -> None:
         self.pages = 0
-        self._class_of = [class_of(length) for length in range(PAGE_SIZE + 1)]
+        self._class_of = _classes()
         self._groups: dict[SizeClass, list[dict[int, None]]] = {}  # of each group, the last zspage is the list's head
         self._class: dict[int, SizeClass] = {}
         self._in_use: dict[int, int] = {}

@@ -66,7 +66,8 @@ COUNTERS: dict[str, str] = {
     "zram_bd_writes": "pages zram wrote back to its backing device",
     "zram_bd_reads": "pages loaded from that device",
     "minor_fault": "first touches of a resident page by a further mapper",
-    "swap_cache": "accesses to a resident page that only the swap cache knew, left behind by a swapoff: a minor fault",
+    "swap_cache": "accesses to a resident page that only the swap cache knew, after a swapoff or (`Machine.kernel`) while "
+    "it is written out: a minor fault",
     "cram_writeback_multi_state": "CRAM pages moved while some of their mappers had them mapped and some not",
     "rmap_walks": "reverse-map walks: one for each mapped CRAM page that is moved",
     "pte_changed": "page-table entries unmapped for that",

@@ -44,6 +44,8 @@ class Memcg(Folios):
                 if not retries:
                     raise OutOfMemoryError
                 retries -= 1
+                if self.writes:  # a fruitless look at all lists lasts longer than a write
+                    self.pass_time(max(0, self.writes[0][0] - self.now))
 
     def _try_charge(self, n_pages: int) -> bool:
         if self.stock >= n_pages:

@@ -142,11 +142,13 @@ class ZswapPool(Memcg):
 
     def zswap_writeback_entry(self, page: int) -> bool:
         """Bring an entry into the swap cache and start its write; False: it is being loaded, or has no slot."""
-        if self.cached[page] or not (self.plan.holds_slots or self.has_free_slot()):
+        if self.cached[page] or self.disk_slot(page) < 0:  # the slot first: nothing may take it meanwhile
             return False
         try:
             self.swap_cache_alloc(page)
         except OutOfMemoryError:
+            if not self.plan.holds_slots:
+                self.free_slot(page)
             return False
         self.zswap_entry_free(page)
         self.count["zswpwb"] += 1
