@@ -85,6 +85,18 @@ def test_replay__counts_as_its_codes_do() -> None:
     assert found.counters["stored_end"] == held > 0
 
 
+def test_replay__looks_at_the_epochs_of_the_run() -> None:
+    run = replace(
+        KERNEL["zipf_mp20"], trace=TraceSettings("zipf", 2_000, 9_000, 11, 30), memory_max=4 << 20, epoch_accesses=4_000
+    )
+    found = replay(run)
+
+    assert found.epochs["access"].to_list() == [4_000, 8_000, 9_000]
+    assert found.epochs["stored"][-1] == found.counters["stored_end"] > 0
+    assert found.epochs["mapped"].mean() == found.counters["resident_mean"]
+    assert (found.epochs["mapped"] + found.epochs["stored"]).max() <= 2_000
+
+
 def test_replay__a_loop_larger_than_memory_never_hits_as_in_the_kernel() -> None:
     found = replay(KERNEL["loop_off"])
 

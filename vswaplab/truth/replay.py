@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.engine import simulate
@@ -35,12 +36,16 @@ class Replay:
         Memory ran out.
     zswap_bytes : bytes
         In zswap at the end.
+    epochs : polars.DataFrame
+        One row per epoch of the run: ``access``, pages ``mapped`` and pages
+        ``stored`` in zswap; fewer rows if memory ran out.
     """
 
     counters: dict[str, float]
     code: NDArray[np.uint8] | None
     is_oom: bool
     zswap_bytes: int
+    epochs: pl.DataFrame
 
 
 def replay(
@@ -79,7 +84,8 @@ def replay(
     story = tell(trace, made, marks, with_codes=codes, progress=progress)
     code = None if story.code is None else story.code[n_pages:]
     is_oom = story.is_oom or (run.is_killed_by_swapoff and _swapoff_kills(trace, made))
-    return Replay(_counters(run, story), code, is_oom, story.moments[-1].occupancy.zswap_bytes)
+    epochs = _epochs(story, n_pages)
+    return Replay(_counters(run, story, epochs), code, is_oom, story.moments[-1].occupancy.zswap_bytes, epochs)
 
 
 def _swapoff_kills(trace: Trace, machine: Machine) -> bool:
@@ -87,16 +93,25 @@ def _swapoff_kills(trace: Trace, machine: Machine) -> bool:
     return bool(result.totals["oom"])
 
 
-def _counters(run: TruthRun, story: Story) -> dict[str, float]:
+def _epochs(story: Story, n_pages: int) -> pl.DataFrame:
+    seen = story.moments[1:] or story.moments
+    held = [moment.occupancy for moment in seen]
+    columns = {
+        "access": [moment.access - n_pages for moment in seen],
+        "mapped": [now.resident - now.cache_only + now.cram for now in held],
+        "stored": [now.zswap for now in held],
+    }
+    return pl.DataFrame(columns)
+
+
+def _counters(run: TruthRun, story: Story, epochs: pl.DataFrame) -> dict[str, float]:
     fill, last = story.moments[0], story.moments[-1]
-    seen = [moment.occupancy for moment in story.moments[1:] or [last]]
-    mapped = [held.resident - held.cache_only + held.cram for held in seen]
     codes = [after - before for before, after in zip(fill.codes, last.codes, strict=True)]
     found: dict[str, float] = dict(zip(("hits", "swap_cache", "zswap", "disk"), codes, strict=True))
     before = fill.count if run.cram is not None else dict.fromkeys(last.count, 0)
     found |= {name: last.count[name] - before[name] for name in ("zswpout", "zswpin", "zswpwb", "pswpin", "pswpout")}
-    found["resident_mean"] = float(np.mean(mapped))
-    found["stored_mean"] = float(np.mean([held.zswap for held in seen]))
+    found["resident_mean"] = float(np.mean(epochs["mapped"].to_numpy()))
+    found["stored_mean"] = float(np.mean(epochs["stored"].to_numpy()))
     found["stored_end"] = last.occupancy.zswap
     if run.kind == "vswap":
         found |= _slots(run, last.occupancy, last.swap_cache)
