@@ -260,7 +260,8 @@ def test_shrink_worker__thirty_two_a_try_write_back_on_the_second_round() -> Non
 
 
 def test_zswap_max__a_store_at_the_limit_writes_an_old_entry_back_first() -> None:
-    # 9 entries of 1000 bytes are two whole pages. Each store beyond looks at the oldest entry; a second chance is no room.
+    # 9 entries of 1000 bytes are two whole pages. Each store beyond looks at the oldest entry; its second chance is no
+    # room.
     kernel = group(room=94, content=SMALL, zswap=vl.Zswap(max_pool_percent=100, max_bytes=8192))
     touch(kernel, *range(20))
     for page in range(9):

@@ -79,7 +79,8 @@ def _tell(found: Validation, target: Path) -> None:
     print(f"{finding(found.counters, found.runs)}.")
     for line in _kills(found.runs):
         print(line)
-    print("Low and High: over repetitions of the configuration. Model: what it says from the configuration alone.")
+    print("Low and High: over repetitions of the configuration. Model: from the configuration, and from")
+    print("times of the emulated guest, three of them chosen by fit (vswaplab/truth/machines.py).")
     print(f"Tables and figure: {target}; open {target / 'validation.html'} in a browser")
 
 

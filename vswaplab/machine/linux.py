@@ -196,9 +196,7 @@ def _whole_machine(total_ram_pages: int, free_pages: int | None) -> Dram:
     return Dram(free_pages, total_pages=total_ram_pages, low=min(low, high - 1), high=high, charge="host")
 
 
-def _zswap(
-    settings: Mapping[str, object], version: LinuxVersion, writeback: bool, max_bytes: int | None
-) -> Zswap:
+def _zswap(settings: Mapping[str, object], version: LinuxVersion, writeback: bool, max_bytes: int | None) -> Zswap:
     if not isinstance(settings, Mapping):
         raise InputError(f"linux: zswap must be a table of settings or None, got {settings!r}")
     for name in settings:
