@@ -176,6 +176,8 @@ machines = st.builds(
     swap_max_slots=st.sampled_from([None] * 8 + [0, 2, 20]),
     layer=st.sampled_from(["vswap", "vswap", "none"]),
     zram=st.one_of(st.none(), st.none(), zrams),
+    tiers=st.just({"low": (-9, 0), "high": (1, 99)}),
+    tiers_max=st.sampled_from([{}, {}, {}, {"low": 0}, {"high": 0}, {"low": 0, "high": 0}]),
 )
 
 

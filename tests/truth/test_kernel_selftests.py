@@ -24,11 +24,7 @@ CORPUS = vl.Corpus(pl.DataFrame({"is_zero": [True, False, False, False], "lzo_4k
 NOT_OF_ONE_GROUP = {
     "test_no_kmem_bypass": "fills a whole machine until 20 % of RAM are stored: it is about which group is charged",
     "test_no_invasive_cgroup_shrink": "two groups: one at its zswap limit may not write back the other's pages",
-    "swap tiers: a new group may use all": "reads the interface file: no machine has tiers as masks yet",
-    "swap tiers: 0 and max are read back": "likewise",
-    "swap tiers: unknown tiers and values": "likewise: they are refused",
-    "swap tiers: a tier made again": "likewise: it is open to all",
-    "swap tiers: 64M go to the tier that is left": "one group can show it, once a machine has tiers as masks",
+    "swap tiers: a tier made again": "tiers are made once for a machine",
     "swap tiers: what a parent forbids": "two groups: a child may not allow it",
     "swap tiers: a child restricts itself": "two groups",
     "zram01.sh": "a file system on zram: no swap",
@@ -43,6 +39,10 @@ SHOWN = (
     "test_zswap_writeback_enabled",
     "test_zswap_writeback_disabled",
     "test_zswap_incompressible",
+    "swap tiers: a new group may use all",
+    "swap tiers: 0 and max are read back",
+    "swap tiers: unknown tiers and values",
+    "swap tiers: 64M go to the tier that is left",
 )
 
 
@@ -145,8 +145,44 @@ def test_zswap_incompressible__random_pages_are_stored_since_linux_7(version: st
     assert result.state().filter(content=RANDOM, is_resident=False).height == 4 * PAGES
 
 
+def two_tiers(**limits: int | str) -> vl.Machine:
+    """Build a group with 64 MiB of DRAM, a fast and a slow device of 128 MiB (of zram, in the kernel's test)."""
+    return vl.Machine(
+        vl.Dram(64 * PAGES), swapfiles=[vl.Swapfile(128 * PAGES, priority=20), vl.Swapfile(128 * PAGES, priority=5)],
+        layer="none", kernel=vl.Kernel(), tiers={"slow": (-1, 9), "fast": (10, 32_767)}, tiers_max=limits,
+    )  # fmt: skip
+
+
+def test_swap_tiers__a_new_group_may_use_all_and_what_is_set_is_read_back() -> None:
+    assert [two_tiers().may_use(device) for device in two_tiers().swapfiles] == [True, True]
+    limited = vl.machine_from_dict(two_tiers(fast=0, slow="max").to_dict())
+    assert limited.tiers_max == {"fast": 0, "slow": "max"}
+    assert [limited.may_use(device) for device in limited.swapfiles] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"medium": 0}, "tiers_max.medium is no tier: choose from slow, fast"),
+        ({"fast": 1}, "must be 0 or 'max', got 1"),
+    ],
+)
+def test_swap_tiers__unknown_tiers_and_values_are_refused(limits: dict[str, int], words: str) -> None:
+    with pytest.raises(vl.InputError, match=words):
+        two_tiers(**limits)
+
+
+@pytest.mark.parametrize(("limits", "used"), [({"fast": 0}, (False, True)), ({"slow": 0}, (True, False))])
+def test_swap_tiers__64m_go_to_the_tier_that_is_left(limits: dict[str, int], used: tuple[bool, bool]) -> None:
+    body = range(128 * PAGES)  # 64 MiB of them do not fit
+    epochs = vl.simulate(trace(len(body), [RANDOM] * len(body), (body, 1)), two_tiers(**limits)).epochs
+
+    assert tuple(bool(epochs[f"pswpout_{device}"].sum()) for device in range(2)) == used
+
+
 def test_selftests__every_one_is_shown_or_left_out_for_a_reason() -> None:
     names = {*SHOWN, *NOT_OF_ONE_GROUP}
 
-    assert len(SHOWN) + 2 == 8  # of test_zswap.c
-    assert len(names) == len(SHOWN) + len(NOT_OF_ONE_GROUP) == 6 + 2 + 7 + 2
+    assert sum(name.startswith("test_") for name in names) == 8  # of test_zswap.c
+    assert sum(name.startswith("swap tiers") for name in names) == 7  # of test_swap_tiers.c
+    assert len(names) == len(SHOWN) + len(NOT_OF_ONE_GROUP) == 8 + 7 + 2

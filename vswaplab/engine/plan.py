@@ -225,7 +225,7 @@ def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
         cram=None if machine.cram is None else _cram_plan(machine.cram, trace, machine.dram.charge, page_charge),
         zswap=None if machine.zswap is None else _zswap_plan(machine.zswap, trace, machine),
         zram=None if machine.zram is None else _zram_plan(machine.zram, trace, machine),
-        slots_of_device=tuple(d.capacity_slots for d in devices),
+        slots_of_device=tuple(d.capacity_slots if machine.may_use(d) else 0 for d in devices),
         device_order=tuple(sorted(range(len(devices)), key=lambda d: -devices[d].priority)),
         max_slots=NO_LIMIT if machine.swap_max_slots is None else machine.swap_max_slots,
         holds_slots=machine.layer == "none",

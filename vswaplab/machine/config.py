@@ -444,6 +444,12 @@ class Machine:
     costs : Costs
     kernel : optional
         Reclaim as a Linux version does it; None: exact LRU.
+    tiers : mapping
+        Swap tiers: name to the lowest and highest priority of its devices. They
+        must not overlap; a device may be in none.
+    tiers_max : mapping
+        memory.swap.tiers.max of the group: tier to 0, its devices may not be
+        used, or "max", the default.
     """
 
     dram: Dram
@@ -455,6 +461,8 @@ class Machine:
     swap_max_slots: int | None = None
     zram: Zram | None = None
     kernel: Kernel | None = None
+    tiers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    tiers_max: Mapping[str, int | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parts: tuple[tuple[str, type, bool], ...] = (
@@ -478,6 +486,7 @@ class Machine:
         choice("machine", "layer", self.layer, get_args(Layer))
         if self.swap_max_slots is not None:
             set_fields(self, swap_max_slots=whole("machine", "swap_max_slots", self.swap_max_slots, 0))
+        set_fields(self, tiers=_tiers(self.tiers), tiers_max=_tiers_max(self.tiers_max, self.tiers))
         if self.kernel is None:
             if self.zswap is not None and self.zswap.shrinker_enabled:
                 raise InputError("zswap.shrinker_enabled true is modelled only where a kernel reclaims: set kernel too")
@@ -508,10 +517,43 @@ class Machine:
             tables["zram"]["recompressor"] = None if second is None else asdict(second)
         return tables
 
+    def may_use(self, device: Swapfile | Zram) -> bool:
+        """Say whether the group's swap tiers let it use a device."""
+        return not any(
+            self.tiers_max.get(name) == 0 and low <= device.priority <= high for name, (low, high) in self.tiers.items()
+        )
+
     @property
     def swap_devices(self) -> tuple[Swapfile | Zram, ...]:
         """Every swap device, in the order in which tables number them: the swapfiles, then zram."""
         return (*self.swapfiles, *(() if self.zram is None else (self.zram,)))
+
+
+def _tiers(tiers: object) -> dict[str, tuple[int, int]]:
+    if not isinstance(tiers, Mapping):
+        raise InputError(f"machine.tiers must be a table of name = [lowest, highest] priority, got {tiers!r}")
+    checked: dict[str, tuple[int, int]] = {}
+    for name, span in tiers.items():
+        is_pair = isinstance(span, Sequence) and not isinstance(span, str) and len(span) == 2
+        bounds = [whole("tiers", name, bound, -(1 << 31)) for bound in span] if is_pair else []
+        if len(bounds) != 2 or bounds[0] > bounds[1]:
+            raise InputError(f"tiers.{name} must be the lowest and the highest priority of its devices, got {span!r}")
+        for other, (low, high) in checked.items():
+            if bounds[0] <= high and low <= bounds[1]:
+                raise InputError(f"tiers.{name} {span!r} overlaps tiers.{other}: a device is in one tier at most")
+        checked[str(name)] = (bounds[0], bounds[1])
+    return checked
+
+
+def _tiers_max(limits: object, tiers: Mapping[str, object]) -> dict[str, int | str]:
+    if not isinstance(limits, Mapping):
+        raise InputError(f"machine.tiers_max must be a table of tier = 0 or 'max', got {limits!r}")
+    for name, limit in limits.items():
+        if name not in tiers:
+            raise InputError(f"tiers_max.{name} is no tier: choose from {', '.join(tiers) or 'those you add to tiers'}")
+        if isinstance(limit, bool) or limit not in (0, "max"):
+            raise InputError(f"tiers_max.{name} must be 0 or 'max', got {limit!r}")
+    return dict(limits)
 
 
 def _build(kind: type, owner: str, table: object) -> object:
