@@ -93,7 +93,10 @@ class Choice:
         """
         if self.placed is None:
             return self.pages.size
-        doubtful = which(_slots_in_doubt(mem, self.placed, n_loads))
+        in_doubt = _slots_in_doubt(mem, self.placed, n_loads)
+        if mem.plan.holds_slots:  # if CRAM takes a page that zram refused, it holds a slot after all
+            in_doubt |= self.placed.zram_refused
+        doubtful = which(in_doubt)
         return int(doubtful[0]) if doubtful.size else self.pages.size
 
     def place(self, mem: Memory, index: Pages) -> Placement:
