@@ -164,6 +164,13 @@ class ZswapPool(Memcg):
         self.use_cpu(self.kernel.writeback_ns + (self.kernel.switch_ns if loses_cpu else 0))
         return self.swap_writepage_bdev(page)
 
+    def _try_oldest(self, n: int) -> int:
+        # How many of the n oldest entries are written back; a reclaim meanwhile may take the last one away.
+        n_written = 0
+        for _ in range(min(n, len(self.zswap_lru))):
+            n_written += bool(self.zswap_lru) and self.shrink_memcg_cb()
+        return n_written
+
     def shrink_memcg_cb(self) -> bool:
         """Take the oldest entry: its second chance, or writeback; either way it goes to the end."""
         page, is_referenced = next(iter(self.zswap_lru.items()))
@@ -177,7 +184,7 @@ class ZswapPool(Memcg):
         """Try the group's oldest entries, one or 32 of them; return how many were written back."""
         if self.plan.zswap is None or not self.plan.zswap.writeback:
             return 0
-        return sum(self.shrink_memcg_cb() for _ in range(min(self.kernel.nr_to_walk, len(self.zswap_lru))))
+        return self._try_oldest(self.kernel.nr_to_walk)
 
     def shrink_worker(self) -> Iterator[int]:
         """Write back until the pool is at the accept threshold, or sixteen tries failed.
@@ -238,7 +245,7 @@ class ZswapPool(Memcg):
 
     def zswap_shrinker_scan(self, n: int) -> int:
         """Take so many of the oldest entries; return how many were written back."""
-        return sum(self.shrink_memcg_cb() for _ in range(min(n, len(self.zswap_lru))))
+        return self._try_oldest(n)
 
     # The worker and the program share a CPU ----------------------------------------------------------
 
