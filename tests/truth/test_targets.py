@@ -72,6 +72,7 @@ def test_shrinker__counts_are_near() -> None:
         assert error("kernel", "zipf_mp10_shr", counter) == pytest.approx(0, abs=bound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["zipf_mp10", "phases_mp10", "k73_zipf_mp10", "hotscan_mp10"])
 def test_full_pool__hits_and_reads_are_near(name: str) -> None:
     assert error("kernel", name, "hits") == pytest.approx(0, abs=3)

@@ -1,0 +1,15 @@
+"""A run takes the model two seconds: repetitions and variants of the vswap runs are among the slow tests."""
+
+from __future__ import annotations
+
+import pytest
+
+VARIANTS = (".r1", ".r2", "_smp2", "_w32", "_phases", "no_zipf", "_shr", "_kept", "mp5")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        is_of_vswap = item.path.name == "test_vswap_truth.py"
+        if is_of_vswap and any(variant in item.name for variant in VARIANTS):
+            item.add_marker(pytest.mark.slow)
