@@ -296,6 +296,13 @@ def test_free__gives_everything_back() -> None:
     assert (sum(kernel.mapped), len(kernel.zswap_lru), kernel.slots_used) == (0, 0, [0])
 
 
+def test_several_processes__are_refused() -> None:
+    trace = vl.Trace([0, 0], [1, 1], mapper=[0, 1], mappers=[3], n_pages=1)
+    machine = vl.Machine(vl.Dram(30), layer="none", kernel=vl.Kernel())
+    with pytest.raises(vl.InputError, match="models one process"):
+        vl.simulate(trace, machine)
+
+
 def test_out_of_memory__ends_the_run_before_the_access() -> None:
     pages = np.arange(40)
     trace = vl.Trace(pages, np.ones(40, np.uint8), content=np.full(40, RAW, np.int32), corpus=CORPUS)

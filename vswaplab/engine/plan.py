@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.draws import threshold
+from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
 from vswaplab.machine.config import Cram, Machine, Zram, Zswap
@@ -209,7 +210,8 @@ def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
     Raises
     ------
     InputError
-        The trace's corpus lacks the size column that a profile stores by.
+        The trace's corpus lacks the size column that a profile stores by; or it has
+        several processes, and the machine a kernel.
     """
     unit_bits = SHARE_BITS if machine.dram.charge == "host" else 0
     page_charge = PAGE_SIZE << unit_bits
@@ -230,11 +232,16 @@ def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
         max_slots=NO_LIMIT if machine.swap_max_slots is None else machine.swap_max_slots,
         holds_slots=machine.layer == "none",
         seed=seed,
-        kernel=None if machine.kernel is None else _kernel_plan(machine.kernel, machine),
+        kernel=None if machine.kernel is None else _kernel_plan(machine.kernel, machine, trace),
     )
 
 
-def _kernel_plan(kernel: Kernel, machine: Machine) -> KernelPlan:
+def _kernel_plan(kernel: Kernel, machine: Machine, trace: Workload) -> KernelPlan:
+    if trace.sharing is not None:
+        raise InputError(
+            f"machine.kernel models one process, and trace {trace.name!r} has several: leave kernel out, or take "
+            "another trace"
+        )
     costs, zswap = machine.costs, machine.zswap
     device = machine.swapfiles[0] if machine.swapfiles else None
     return KernelPlan(
