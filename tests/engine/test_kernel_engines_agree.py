@@ -79,14 +79,14 @@ def run(engine: KernelReference | KernelVectorised, n: int, batch: int) -> int:
     return n
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_kernel_engines_agree(data: st.DataObject) -> None:
     agree(data)
 
 
 @pytest.mark.slow
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_kernel_engines_agree__many_times(data: st.DataObject) -> None:
     agree(data)
