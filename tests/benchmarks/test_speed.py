@@ -122,6 +122,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "QUICK", TINY)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny")
 def test_main__runs_every_row_and_makes_the_table_again_from_its_json(tmp_path, capsys) -> None:
     kept = tmp_path / "speed.json"

@@ -429,8 +429,8 @@ def test_run__ctrl_c_during_setup_is_quiet(monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.parametrize("engine", ["vectorised", "reference"])
-def test_main__a_real_ctrl_c_ends_within_half_a_second_and_keeps_what_is_finished(engine: str) -> None:
-    trace = vl.zipf(n_pages=20_000, n_accesses=400_000, redraw_probability=0.5, corpus=vl.synthetic_corpus())
+def test_main__a_real_ctrl_c_ends_the_run_long_before_its_end_and_keeps_what_is_finished(engine: str) -> None:
+    trace = vl.zipf(n_pages=20_000, n_accesses=2_000_000, redraw_probability=0.5, corpus=vl.synthetic_corpus())
     vl.save_trace(trace, "long.parquet")  # on either engine far more windows than the test waits for
     words = [
         "run",
@@ -441,15 +441,16 @@ def test_main__a_real_ctrl_c_ends_within_half_a_second_and_keeps_what_is_finishe
         "--batch-size",
         "50",
         "--epoch-accesses",
-        "400000",
+        "2000000",
     ]
+    # Half a second where nothing else runs; the whole run takes more than ten.
     took = min(interrupted(*words) for _ in range(2))
     kept = vl.load_result("vswaplab-results/zipf-1")
     n = kept.totals["accesses"]
 
-    assert took < 0.5
+    assert took < 3
     assert kept.provenance["partial"] is True
-    assert 0 < n < 400_000
+    assert 0 < n < 2_000_000
     whole = vl.simulate(vl.load_trace("long.parquet").head(n), vl.preset("four-tiers", 20_000))
     assert kept.totals == whole.totals
     assert_frame_equal(kept.state(), whole.state())

@@ -194,7 +194,7 @@ def never_poisons(engine: str, owner: str | None, cases: range) -> None:
 @pytest.mark.parametrize("owner", [None, "device"], ids=["no budget", "budget of the device"])
 @pytest.mark.parametrize("engine", ["reference", "vectorised"])
 def test_poison__never_comes_without_a_budget_or_with_the_devices_own(engine, owner):
-    never_poisons(engine, owner, range(250))
+    never_poisons(engine, owner, range(60))
 
 
 @pytest.mark.slow
