@@ -14,13 +14,16 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.base.backing import Op
 from vswaplab.base.draws import threshold
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
 from vswaplab.machine.config import Cram, Machine, Zram, Zswap
 from vswaplab.machine.kernel import Kernel
-from vswaplab.trace.trace import Workload
+from vswaplab.machine.policies import Policy
+from vswaplab.trace.sharing import UNMAP
+from vswaplab.trace.trace import Trace, Workload
 
 FOOTPRINT_PAGE = PAGE_SIZE << SHARE_BITS
 """One page in footprint units."""
@@ -192,6 +195,9 @@ class Plan:
     """No virtual layer: every swapped page holds a slot, wherever its data is."""
     seed: int
     kernel: KernelPlan | None = None
+    policy: Policy = "lru"
+    next_use: NDArray[np.int64] | None = None
+    """(n_accesses,) next access that touches the same page before it is freed, n_accesses: none; a clairvoyant's only."""
 
     @property
     def is_host_charge(self) -> bool:
@@ -211,7 +217,8 @@ def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
     ------
     InputError
         The trace's corpus lacks the size column that a profile stores by; or it has
-        several processes, and the machine a kernel.
+        several processes, and the machine a kernel; or it is not in memory, and the
+        machine is clairvoyant.
     """
     unit_bits = SHARE_BITS if machine.dram.charge == "host" else 0
     page_charge = PAGE_SIZE << unit_bits
@@ -233,7 +240,42 @@ def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
         holds_slots=machine.layer == "none",
         seed=seed,
         kernel=None if machine.kernel is None else _kernel_plan(machine.kernel, machine, trace),
+        policy=machine.dram.policy,
+        next_use=next_uses(trace) if machine.dram.policy == "clairvoyant" else None,
     )
+
+
+def next_uses(trace: Workload) -> NDArray[np.int64]:
+    """Say when the page of each access is touched next, before it is freed.
+
+    Returns
+    -------
+    next_use : (n_accesses,) access index
+        n_accesses: never.
+
+    Raises
+    ------
+    InputError
+        The trace is read piece by piece.
+
+    Examples
+    --------
+    >>> next_uses(Trace([0, 1, 0, 1, 0], [0, 0, 0, 2, 0])).tolist()
+    [2, 5, 4, 5, 5]
+    """
+    if not isinstance(trace, Trace):
+        raise InputError(
+            f"dram.policy 'clairvoyant' must know all of trace {trace.name!r}: read it with vl.load_trace, or choose "
+            "another policy"
+        )
+    page, op = (trace.page, trace.op) if trace.sharing is None else (trace.sharing.page, trace.sharing.op)
+    acts = np.flatnonzero(op != UNMAP)
+    by_page = acts[np.argsort(page[acts], kind="stable")]
+    before, after = by_page[:-1], by_page[1:]
+    is_used = (page[before] == page[after]) & (op[after] != Op.FREE)
+    next_use = np.full(len(trace), len(trace), np.int64)
+    next_use[before[is_used]] = after[is_used]
+    return next_use
 
 
 def _kernel_plan(kernel: Kernel, machine: Machine, trace: Workload) -> KernelPlan:

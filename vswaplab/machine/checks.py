@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from vswaplab.base.errors import InputError
@@ -44,3 +46,32 @@ def set_fields(config: object, **values: object) -> None:
     """Set fields of a frozen object while it is made."""
     for name, value in values.items():
         object.__setattr__(config, name, value)
+
+
+def swap_tiers(tiers: object) -> dict[str, tuple[int, int]]:
+    """Check swap tiers: name to lowest and highest priority, none overlapping another."""
+    if not isinstance(tiers, Mapping):
+        raise InputError(f"machine.tiers must be a table of name = [lowest, highest] priority, got {tiers!r}")
+    checked: dict[str, tuple[int, int]] = {}
+    for name, span in tiers.items():
+        is_pair = isinstance(span, Sequence) and not isinstance(span, str) and len(span) == 2
+        bounds = [whole("tiers", name, bound, -(1 << 31)) for bound in span] if is_pair else []
+        if len(bounds) != 2 or bounds[0] > bounds[1]:
+            raise InputError(f"tiers.{name} must be the lowest and the highest priority of its devices, got {span!r}")
+        for other, (low, high) in checked.items():
+            if bounds[0] <= high and low <= bounds[1]:
+                raise InputError(f"tiers.{name} {span!r} overlaps tiers.{other}: a device is in one tier at most")
+        checked[str(name)] = (bounds[0], bounds[1])
+    return checked
+
+
+def swap_tiers_max(limits: object, tiers: Mapping[str, object]) -> dict[str, int | str]:
+    """Check what a group may use of its swap tiers: tier to 0 or "max"."""
+    if not isinstance(limits, Mapping):
+        raise InputError(f"machine.tiers_max must be a table of tier = 0 or 'max', got {limits!r}")
+    for name, limit in limits.items():
+        if name not in tiers:
+            raise InputError(f"tiers_max.{name} is no tier: choose from {', '.join(tiers) or 'those you add to tiers'}")
+        if isinstance(limit, bool) or limit not in (0, "max"):
+            raise InputError(f"tiers_max.{name} must be 0 or 'max', got {limit!r}")
+    return dict(limits)

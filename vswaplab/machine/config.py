@@ -14,8 +14,20 @@ from typing import Literal, get_args
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.machine.checks import MOST_BYTES, MOST_NS, MOST_PAGES, choice, flag, set_fields, share, whole
+from vswaplab.machine.checks import (
+    MOST_BYTES,
+    MOST_NS,
+    MOST_PAGES,
+    choice,
+    flag,
+    set_fields,
+    share,
+    swap_tiers,
+    swap_tiers_max,
+    whole,
+)
 from vswaplab.machine.kernel import Kernel
+from vswaplab.machine.policies import POLICIES, Policy
 from vswaplab.machine.profiles import Profile, find_profile
 
 Charge = Literal["memcg", "host"]
@@ -52,6 +64,9 @@ class Dram:
     charge : {"memcg", "host"}
         What the pool costs: compressed lengths (memory.max of a cgroup) or the
         allocator's footprint.
+    policy : {"lru", "fifo", "clock", "sieve", "generations", "clairvoyant"}
+        Which page leaves first; ``vswaplab.machine.policies`` defines each.
+        ``clairvoyant`` knows the future and needs a trace in memory.
     """
 
     capacity_pages: int
@@ -59,6 +74,7 @@ class Dram:
     low: int = 0  # model.md rule 1: with high 1, textbook LRU
     high: int | None = None
     charge: Charge = "memcg"  # kernel-truth README, fact 1 [measured]
+    policy: Policy = "lru"  # model.md rule 1
 
     def __post_init__(self) -> None:
         capacity = whole("dram", "capacity_pages", self.capacity_pages, 1, MOST_PAGES)
@@ -71,6 +87,7 @@ class Dram:
                 f"choose 0 <= low < high <= capacity_pages ({capacity})"
             )
         choice("dram", "charge", self.charge, get_args(Charge))
+        choice("dram", "policy", self.policy, POLICIES)
         set_fields(self, capacity_pages=capacity, total_pages=total, low=low, high=high)
 
     @property
@@ -443,7 +460,7 @@ class Machine:
         entries or all zero, and a full device stops them all.
     costs : Costs
     kernel : optional
-        Reclaim as a Linux version does it; None: exact LRU.
+        Reclaim as a Linux version does it; None: by ``dram.policy``.
     tiers : mapping
         Swap tiers: name to the lowest and highest priority of its devices. They
         must not overlap; a device may be in none.
@@ -486,7 +503,7 @@ class Machine:
         choice("machine", "layer", self.layer, get_args(Layer))
         if self.swap_max_slots is not None:
             set_fields(self, swap_max_slots=whole("machine", "swap_max_slots", self.swap_max_slots, 0))
-        set_fields(self, tiers=_tiers(self.tiers), tiers_max=_tiers_max(self.tiers_max, self.tiers))
+        set_fields(self, tiers=swap_tiers(self.tiers), tiers_max=swap_tiers_max(self.tiers_max, self.tiers))
         if self.kernel is None:
             if self.zswap is not None and self.zswap.shrinker_enabled:
                 raise InputError("zswap.shrinker_enabled true is modelled only where a kernel reclaims: set kernel too")
@@ -498,6 +515,8 @@ class Machine:
         for name in ("cram", "zram"):
             if getattr(self, name) is not None:
                 raise InputError(f"machine.kernel does not model {name}: leave one of the two out")
+        if self.dram.policy != "lru":
+            raise InputError(f"machine.kernel has lists of its own: leave out kernel, or dram.policy {self.dram.policy!r}")
         if self.dram.charge != "memcg" or self.layer == "vswap":
             raise InputError(
                 f"machine.kernel needs dram.charge 'memcg' and the layer 'none' or 'swap-table', got "
@@ -527,33 +546,6 @@ class Machine:
     def swap_devices(self) -> tuple[Swapfile | Zram, ...]:
         """Every swap device, in the order in which tables number them: the swapfiles, then zram."""
         return (*self.swapfiles, *(() if self.zram is None else (self.zram,)))
-
-
-def _tiers(tiers: object) -> dict[str, tuple[int, int]]:
-    if not isinstance(tiers, Mapping):
-        raise InputError(f"machine.tiers must be a table of name = [lowest, highest] priority, got {tiers!r}")
-    checked: dict[str, tuple[int, int]] = {}
-    for name, span in tiers.items():
-        is_pair = isinstance(span, Sequence) and not isinstance(span, str) and len(span) == 2
-        bounds = [whole("tiers", name, bound, -(1 << 31)) for bound in span] if is_pair else []
-        if len(bounds) != 2 or bounds[0] > bounds[1]:
-            raise InputError(f"tiers.{name} must be the lowest and the highest priority of its devices, got {span!r}")
-        for other, (low, high) in checked.items():
-            if bounds[0] <= high and low <= bounds[1]:
-                raise InputError(f"tiers.{name} {span!r} overlaps tiers.{other}: a device is in one tier at most")
-        checked[str(name)] = (bounds[0], bounds[1])
-    return checked
-
-
-def _tiers_max(limits: object, tiers: Mapping[str, object]) -> dict[str, int | str]:
-    if not isinstance(limits, Mapping):
-        raise InputError(f"machine.tiers_max must be a table of tier = 0 or 'max', got {limits!r}")
-    for name, limit in limits.items():
-        if name not in tiers:
-            raise InputError(f"tiers_max.{name} is no tier: choose from {', '.join(tiers) or 'those you add to tiers'}")
-        if isinstance(limit, bool) or limit not in (0, "max"):
-            raise InputError(f"tiers_max.{name} must be 0 or 'max', got {limit!r}")
-    return dict(limits)
 
 
 def _build(kind: type, owner: str, table: object) -> object:

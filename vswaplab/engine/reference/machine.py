@@ -105,6 +105,8 @@ class Reference(Drains):
 
     def _serve(self, index: int, page: int, op: Op, mapper: int) -> None:
         state = self._state(page)
+        if self.plan.next_use is not None:
+            self.next_use[page] = int(self.plan.next_use[index])
         if state == State.CRAM_POISONED:
             self.count["sigbus"] += 1
             self._forget(page)
@@ -199,8 +201,10 @@ class Reference(Drains):
         reads = 0 if piece.repeat_reads is None else int(piece.repeat_reads[place])
         writes = 0 if piece.repeat_writes is None else int(piece.repeat_writes[place])
         state = State.NONE if page is None else self._state(page)
-        if state == State.RESIDENT:
+        if page is not None and state == State.RESIDENT:
             self.count["repeat_dram"] += reads + writes
+            if reads + writes:
+                self.resident.touch(page)
         elif state in CRAM_MAPPED:
             self.count["repeat_cram_read"] += reads
             self.count["repeat_cram_write"] += writes
@@ -219,7 +223,7 @@ class Reference(Drains):
         self.touched.pop(page, None)
         state = self._state(page)
         if state == State.RESIDENT:
-            del self.resident[page]
+            self.resident.discard(page)
         elif state == State.ZSWAP:
             self._pool_remove(page)
         elif state == State.CRAM_WRITABLE:  # its swap slot was reaped: the kernel misses the free

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vswaplab.base.backing import State
 from vswaplab.engine.outcome import Occupancy, PageTable
 from vswaplab.engine.plan import CramPlan, Plan
+from vswaplab.engine.reference.order import make_order
 from vswaplab.results.counters import COUNTER_NAMES
 from vswaplab.trace.sharing import MAX_MAPPERS
 from vswaplab.trace.trace import Workload
@@ -47,7 +48,9 @@ class Memory:
 
         self.state: dict[int, State] = {}  # absent: NONE
         self.content: dict[int, int] = {}  # page -> row of the corpus; absent: the trace's
-        self.resident: OrderedDict[int, None] = OrderedDict()  # coldest first
+        self.next_use: dict[int, int] = {}  # page -> access that touches it next, if the plan knows
+        self.resident = make_order(plan, self.next_use)
+        self.set_aside: list[int] = []  # resident pages that found no room in the reclaim under way
         self.clock = 0  # grows with every touch and put-back
         self.last: dict[int, int] = {}  # page -> clock of its last touch: orders CRAM pages
         self.slot: dict[int, int] = {}  # page -> swap device of its slot
@@ -109,8 +112,10 @@ class Memory:
     # DRAM ------------------------------------------------------------------------------------
 
     def _make_resident(self, page: int) -> None:
-        self.resident[page] = None
-        self.resident.move_to_end(page)
+        if page in self.resident:
+            self.resident.touch(page)
+        else:
+            self.resident.arrive(page)
         self.state[page] = State.RESIDENT
         self.last[page] = self._now()
 
@@ -120,7 +125,8 @@ class Memory:
 
     def _free_pages(self) -> int:
         plan = self.plan
-        used = len(self.resident) * plan.page_charge + self.pool_charge + self.zram_charge
+        n_resident = len(self.resident) + len(self.set_aside)
+        used = n_resident * plan.page_charge + self.pool_charge + self.zram_charge
         if plan.cram is not None:
             used += len(self.cram) * plan.cram.charge
         return (plan.capacity_charge - used) // plan.page_charge

@@ -22,16 +22,15 @@ class Reclaim(Tiers):
         self._zswap_writeback()
 
     def _demote(self) -> None:
-        for _ in range(len(self.resident)):  # each resident is looked at once
-            if self._free_pages() >= self.plan.high:
-                break
-            page = next(iter(self.resident))
+        while len(self.resident) and self._free_pages() < self.plan.high:
+            page = self.resident.next_victim()
             if self._place(page, ("cram", "zswap")):
-                del self.resident[page]
                 self.cache_only.discard(page)
-            else:  # no room anywhere: as if touched just before this access
+            else:  # no room anywhere: each resident is looked at once
                 self.count["reclaim_fail"] += 1
-                self._make_resident(page)
+                self.set_aside.append(page)
+        while self.set_aside:  # as if they had come in just before this access
+            self._make_resident(self.set_aside.pop(0))
 
     def _place(self, page: int, tiers: tuple[str, ...]) -> bool:
         # Give a page that leaves DRAM or CRAM the first of ``tiers``, or else the swapfile, that admits it (rule 2).

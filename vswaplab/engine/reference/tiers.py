@@ -31,6 +31,8 @@ class Tiers(Memory):
             self.cram_bytes += size
             self.state[page] = State.CRAM_READONLY if cram.is_tier else State.CRAM_SOFTLEAF
             self.mapped[page] = set(self._mappers(page)) if cram.is_tier else set()
+            if self.plan.policy != "lru":  # which does not know when the page was last touched
+                self.last[page] = self._now()
             return True
         return False
 

@@ -1,0 +1,70 @@
+"""Which page leaves DRAM next: the reclaim orders a machine may have.
+
+All of them see the same things: a page comes in (*arrives*: a fault, a copy, a
+swapoff that loads it), is touched while it is resident, is freed, or is asked
+to leave. What a policy does with them:
+
+lru
+    The page touched longest ago leaves. With low 0 and high 1 textbook LRU; the
+    order of model.md rule 1.
+fifo
+    The page that arrived longest ago leaves; touches do nothing.
+clock
+    A queue in order of arrival, and one accessed bit a page. An arrival clears
+    its bit, a later touch sets it. The oldest page is looked at: with its bit
+    set it goes to the young end, the bit cleared; else it leaves. (Second
+    chance, F. J. Corbato, "A paging experiment with the Multics system", 1968.)
+sieve
+    The same queue and bit, but a page whose bit is set stays where it is, the
+    bit cleared, and the hand goes on to the next younger page. The hand keeps
+    its place between evictions; behind the youngest page it starts again at the
+    oldest. (Y. Zhang and others, "SIEVE is simpler than LRU", NSDI 2024,
+    algorithm 1.)
+generations
+    In the manner of MGLRU (Linux 6.12, mm/vmscan.c; Documentation/mm/multigen_lru.rst),
+    without its page-table walks, tiers and feedback. Pages form generations,
+    and queue in each. An arrival joins the youngest. Before a page is looked
+    at, an empty oldest generation is dropped as long as more than two
+    (MIN_NR_GENS) are left; with two left or fewer, aging comes first
+    (should_run_aging): every older page whose accessed bit is set joins the
+    youngest generation, all bits are cleared, and a new youngest one is opened
+    (inc_max_seq). Then the first page of the oldest generation is looked at:
+    with its bit set it joins the youngest, the bit cleared; else it leaves.
+clairvoyant
+    The page whose next touch is farthest in the future leaves; a page whose
+    next access is a free, or that has none, first of all, the coldest of them
+    first. (L. A. Belady, "A study of replacement algorithms", 1966.) The whole
+    trace must be known. With DRAM, one swap device, low 0 and high 1 no policy
+    has fewer faults. Where the compressed pool lives in DRAM, or a watermark
+    frees several pages at once, it is a yardstick and no proven bound.
+
+A touch is any access that finds the page resident, and a record's dropped
+repeats (``repeat_reads``, ``repeat_writes``) are touches right behind it. A
+page that found room nowhere (rule 2) is set aside, and arrives again when the
+demotion is over, before the current access: under ``lru`` that orders it as
+just touched, under ``sieve`` and ``clock`` it is the youngest with its bit
+clear, under ``generations`` it is in the youngest one.
+
+On the CRAM device pages leave by last access. Only ``lru`` knows the last
+touch of a page in DRAM; with any other order a page is as young on the device
+as its arrival there, or its last access there.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Policy = Literal["lru", "fifo", "clock", "sieve", "generations", "clairvoyant"]
+
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+"""Every policy."""
+
+POLICY_TITLES: dict[Policy, str] = {
+    "lru": "LRU",
+    "fifo": "FIFO",
+    "clock": "CLOCK",
+    "sieve": "SIEVE",
+    "generations": "generations",
+    "clairvoyant": "clairvoyant",
+}
+"""What tables and figures call them."""
