@@ -197,7 +197,7 @@ class Plan:
     kernel: KernelPlan | None = None
     policy: Policy = "lru"
     next_use: NDArray[np.int64] | None = None
-    """(n_accesses,) next access that touches the same page before it is freed, n_accesses: none; a clairvoyant's only."""
+    """(n_accesses,) as ``next_uses`` gives it; only a clairvoyant knows."""
 
     @property
     def is_host_charge(self) -> bool:

@@ -516,7 +516,9 @@ class Machine:
             if getattr(self, name) is not None:
                 raise InputError(f"machine.kernel does not model {name}: leave one of the two out")
         if self.dram.policy != "lru":
-            raise InputError(f"machine.kernel has lists of its own: leave out kernel, or dram.policy {self.dram.policy!r}")
+            raise InputError(
+                f"machine.kernel has lists of its own: leave out kernel, or dram.policy {self.dram.policy!r}"
+            )
         if self.dram.charge != "memcg" or self.layer == "vswap":
             raise InputError(
                 f"machine.kernel needs dram.charge 'memcg' and the layer 'none' or 'swap-table', got "

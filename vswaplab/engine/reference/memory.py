@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vswaplab.base.backing import State
 from vswaplab.engine.outcome import Occupancy, PageTable
 from vswaplab.engine.plan import CramPlan, Plan
-from vswaplab.engine.reference.order import make_order
+from vswaplab.engine.reference.policies import make_order
 from vswaplab.results.counters import COUNTER_NAMES
 from vswaplab.trace.sharing import MAX_MAPPERS
 from vswaplab.trace.trace import Workload

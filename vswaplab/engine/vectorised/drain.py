@@ -62,6 +62,8 @@ def _leave_cram(mem: Memory, pages: Pages) -> None:
 def _arrive(mem: Memory, pages: Pages, drain: Drain, *, maps: bool) -> None:
     mem.free_charge -= mem.plan.page_charge * pages.size
     mem.touch(pages)
+    if mem.order is not None:
+        mem.order.arrive(pages)
     if maps:
         drain.pte_changed += int(np.bitwise_count(mem.mappers.take(pages)).sum())
     else:

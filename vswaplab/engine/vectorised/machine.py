@@ -9,6 +9,7 @@ from vswaplab.engine.plan import Plan
 from vswaplab.engine.vectorised.ahead import look_ahead
 from vswaplab.engine.vectorised.drain import remove_cram, swapoff
 from vswaplab.engine.vectorised.memory import Memory, Pages
+from vswaplab.engine.vectorised.policies import make_order
 from vswaplab.engine.vectorised.reclaim import let_go, reclaim
 from vswaplab.engine.vectorised.settle import settle
 from vswaplab.engine.vectorised.states import CRAM_POISONED, CRAM_WRITABLE, FREE, NONE
@@ -35,6 +36,7 @@ class Vectorised:
     def __init__(self, plan: Plan, trace: Workload) -> None:
         self.plan, self.trace = plan, stream_of(trace, plan)
         self.mem = Memory(plan, self.trace)
+        self.mem.order = make_order(plan, self.mem)
         self.count = self.mem.count
         self.device_in, self.device_out = self.mem.device_in, self.mem.device_out
         self._window, self._ceiling = 1 << 12, _MAX_WINDOW
@@ -67,7 +69,8 @@ class Vectorised:
         if not window.stop and not window.wants_reclaim:
             self._one(at, window)
             return at + 1
-        walk = look_ahead(self.mem, window) if window.wants_reclaim else None
+        looks_ahead = window.wants_reclaim and self.mem.order is None
+        walk = look_ahead(self.mem, window) if looks_ahead else None
         returned = None
         if walk is not None:
             let_go(self.mem, walk.released(self.mem))

@@ -12,104 +12,30 @@ the complement of its state (below 0).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
+from vswaplab.engine.vectorised.logs import BLOCK, NO_PAGES, Log, Mask, Order, Pages, joined, which
 from vswaplab.engine.vectorised.rows import row_facts
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, NONE, RESIDENT, ZSWAP
 from vswaplab.engine.vectorised.stream import Stream
 from vswaplab.results.counters import COUNTER_NAMES
+
+if TYPE_CHECKING:
+    from vswaplab.engine.vectorised.policies import ReclaimOrder
+
+__all__ = ["BACKING", "FIRST", "SECOND", "Log", "Mask", "Memory", "Pages", "log_room", "state_of_word", "which"]
 
 LAST_RUNG = 3
 """Looks in vain before the balloon's OOM kill (facts/kernel.md 6.3)."""
 
 FIRST, SECOND, BACKING = range(3)
 """Where a zram page lies: under the first or second compressor, or on the backing device."""
-
-_BLOCK = 1 << 20  # pages or entries gone through at once where all of them are
-
-Pages = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-
-
-class Log:
-    """A growing array of page numbers."""
-
-    def __init__(self, room: int) -> None:
-        self.entries = np.empty(room, np.int32)
-        self.length = 0
-        self.room = room
-        """Entries before the log is worth shortening."""
-
-    def append(self, pages: NDArray[np.integer]) -> NDArray[np.int32]:
-        """Append pages; return their places."""
-        start, stop = self.length, self.length + pages.size
-        if stop > self.entries.size:
-            grown = np.empty(max(stop, 2 * self.entries.size), np.int32)
-            grown[:start] = self.entries[:start]
-            self.entries = grown
-        self.entries[start:stop] = pages
-        self.length = stop
-        return np.arange(start, stop, dtype=np.int32)
-
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Pages]]:
-        """Read entries from a place to another, a block at a time: its first place, and its pages.
-
-        Entries may be appended at places that were read already.
-        """
-        for place in range(start, stop, _BLOCK):
-            yield place, self.entries[place : min(place + _BLOCK, stop)].astype(np.int64)
-
-    def widen(self) -> None:
-        """See to it that the log is not worth shortening again at once."""
-        self.room = max(self.room, self.length + self.length // 2)
-
-
-class Order:
-    """Pages of the CRAM device by their last access: a log in which every entry knows its place in the main log."""
-
-    def __init__(self) -> None:
-        self.pages, self.places = Log(1 << 12), Log(1 << 12)
-        self.hand = 0
-
-    def append(self, pages: NDArray[np.integer], places: NDArray[np.integer]) -> None:
-        """Append pages; places ascend, and are beyond all before."""
-        self.pages.append(pages)
-        self.places.append(places)
-
-    def clear(self) -> None:
-        """Hold no page."""
-        self.pages.length = self.places.length = self.hand = 0
-
-    def coldest(self, is_live: Callable[[Pages, Pages], Mask], wanted: int, stop: int) -> Pages:
-        """List the coldest live pages, about as many as wanted, as sortable keys: place and then page."""
-        found: list[Pages] = []
-        total, hand, step = 0, self.hand, max(64, 2 * wanted)
-        last = self._behind(stop - 1)
-        while hand < last and total < wanted:
-            end = min(hand + step, last)
-            pages, places = (
-                self.pages.entries[hand:end].astype(np.int64),
-                self.places.entries[hand:end].astype(np.int64),
-            )
-            live = which(is_live(pages, places))
-            found.append((places.take(live) << 32) | pages.take(live))
-            total += live.size
-            hand, step = end, 2 * step
-        return _joined(found)
-
-    def go_past(self, place: int) -> None:
-        """Move the hand past a place: nothing before it is live."""
-        self.hand = self._behind(place)
-
-    def _behind(self, place: int) -> int:
-        # Of the log's own type: another one would be converted, entry by entry.
-        rest = self.places.entries[self.hand : self.places.length]
-        return self.hand + int(rest.searchsorted(np.int32(place), "right"))
 
 
 class Memory:
@@ -139,6 +65,7 @@ class Memory:
         self.zero_pages = 0
         self.swapped_pages = 0  # on a swapfile or zram
         self.log = Log(log_room(n))
+        self.order: ReclaimOrder | None = None  # None: LRU, which is the log itself
         self.dram_hand = 0
         self.victims_per_frame = 1.5  # a guess that only costs time
         # The device's pages, coldest first, are the merge of two logs: those that came, and those accessed there.
@@ -218,8 +145,8 @@ class Memory:
     def all_states(self) -> NDArray[np.uint8]:
         """Say where every page is."""
         state = np.empty(self.word.size, np.uint8)
-        for start in range(0, state.size, _BLOCK):
-            state[start : start + _BLOCK] = state_of_word(self.word[start : start + _BLOCK])
+        for start in range(0, state.size, BLOCK):
+            state[start : start + BLOCK] = state_of_word(self.word[start : start + BLOCK])
         return state
 
     def move(self, pages: Pages, state: NDArray[np.uint8] | int) -> None:
@@ -249,7 +176,7 @@ class Memory:
             hand = end
         if len(found_pages) == 1:
             return found_pages[0], found_places[0]
-        return _joined(found_pages), _joined(found_places)
+        return joined(found_pages), joined(found_places)
 
     def coldest_in_cram(self, stop: int, wanted: int) -> tuple[Pages, NDArray[np.int64]]:
         """Find the coldest pages of the device that were last accessed before a place in the log.
@@ -294,7 +221,7 @@ class Memory:
         # Behind the hand only pages of the device are live; if they are few, they are looked up and not searched for.
         hand, self.dram_hand = self.dram_hand, 0
         are_few = 4 * self.cram_pages < hand
-        behind, _ = self.coldest_in_cram(hand, self.cram_pages) if are_few else (_NO_PAGES, _NO_PAGES)
+        behind, _ = self.coldest_in_cram(hand, self.cram_pages) if are_few else (NO_PAGES, NO_PAGES)
         self.arrived.clear()
         self.accessed.clear()
         length, self.log.length = self.log.length, 0
@@ -582,7 +509,11 @@ class Memory:
 
     def _ranks(self) -> NDArray[np.int32]:
         rank = np.full(self.word.size, -1, np.int32)
-        _number(rank, self.log, self.is_resident)
+        if self.order is None:
+            _number(rank, self.log, self.is_resident)
+        else:
+            pages = self.order.ranking()
+            rank[pages] = np.arange(pages.size)
         _number(rank, self.log, self._is_last_in_cram)
         _number(rank, self.queue, self.is_queued)
         return rank
@@ -625,18 +556,6 @@ def log_room(n_pages: int) -> int:
     return min(max(1 << 16, 16 * n_pages), max(1 << 24, n_pages // 2))
 
 
-def which(mask: Mask) -> Pages:
-    """List where a mask is true; numpy's ``flatnonzero`` with less in the way."""
-    return mask.nonzero()[0]
-
-
 def state_of_word(word: NDArray[np.int32]) -> NDArray[np.uint8]:
     """Read the states out of words."""
     return np.where(word < 0, ~word, RESIDENT).astype(np.uint8)
-
-
-_NO_PAGES: Pages = np.empty(0, np.int64)
-
-
-def _joined(parts: list[Pages]) -> Pages:
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)

@@ -495,9 +495,13 @@ def take_slots(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
 
 
 def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.int64]) -> None:
-    places = mem.word.take(pages)  # they keep their place in the order of accesses
+    if mem.order is None:  # they keep their place in the order of accesses
+        places = mem.word.take(pages)
+        mem.arrived.append(pages, places)
+    else:  # only LRU knows it
+        places = mem.log.append(pages)
+        mem.accessed.append(pages, places)
     mem.place[pages] = places
-    mem.arrived.append(pages, places)
     total = int(size.sum())
     mem.count["cram_in"] += pages.size
     mem.count["cram_in_bytes"] += total

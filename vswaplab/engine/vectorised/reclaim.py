@@ -17,6 +17,7 @@ from vswaplab.engine.vectorised.placement import (
     next_devices,
     swapfile_store,
 )
+from vswaplab.engine.vectorised.policies import ReclaimOrder
 from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, STAYS, SWAPFILE, ZERO, ZSWAP
 from vswaplab.engine.vectorised.zram import zram_footprints
 
@@ -134,23 +135,52 @@ def _unmap(mem: Memory, pages: Pages) -> int:
 
 def _demote(mem: Memory) -> None:
     stop, goal = mem.log.length, mem.plan.high * mem.plan.page_charge
+    if mem.order is not None:
+        _demote_by(mem, mem.order, goal)
+        return
     while mem.free_charge < goal and mem.dram_hand < stop:
-        missing = -((mem.free_charge - goal) // mem.plan.page_charge)
-        pages, places = mem.coldest(mem.dram_hand, stop, missing + missing // 2)
-        pages = pages[: batch_limit(mem, pages.size)]
+        pages, places = mem.coldest(mem.dram_hand, stop, _wanted(mem, goal))
         if not pages.size:
             mem.dram_hand = stop
             break
-        placed = decide(mem, pages, cram=True, zswap=True)
-        freed = placed.freed_charge(mem, mem.plan.page_charge)
-        enough = which(freed.cumsum() >= goal - mem.free_charge)
-        n = int(enough[0]) + 1 if enough.size else pages.size
-        mem.dram_hand = int(places[n - 1]) + 1
-        let_go(mem, placed.cut(n))
+        placed = _place(mem, pages, goal)
+        mem.dram_hand = int(places[placed.pages.size - 1]) + 1
+        stays = let_go(mem, placed)
+        if stays.size:  # ordered as if touched just before the current access
+            mem.touch(stays)
 
 
-def let_go(mem: Memory, placed: Placement) -> None:
-    """Let victims of DRAM go where they were placed; those that found no room become young."""
+def _demote_by(mem: Memory, order: ReclaimOrder, goal: int) -> None:
+    # Pages that find no room are set aside until it is over.
+    stays: list[Pages] = []
+    while mem.free_charge < goal:
+        pages = order.candidates(_wanted(mem, goal))
+        if not pages.size:
+            break
+        placed = _place(mem, pages, goal)
+        order.take(placed.pages.size)
+        stays.append(let_go(mem, placed))
+    if stays:
+        order.arrive(np.concatenate(stays))
+
+
+def _wanted(mem: Memory, goal: int) -> int:
+    # Victims that may be enough: a guess that only costs time.
+    missing = -((mem.free_charge - goal) // mem.plan.page_charge)
+    return missing + missing // 2
+
+
+def _place(mem: Memory, pages: Pages, goal: int) -> Placement:
+    # As many of the pages, in order, as it takes to reach the goal, or as can be decided together.
+    pages = pages[: batch_limit(mem, pages.size)]
+    placed = decide(mem, pages, cram=True, zswap=True)
+    freed = placed.freed_charge(mem, mem.plan.page_charge)
+    enough = which(freed.cumsum() >= goal - mem.free_charge)
+    return placed.cut(int(enough[0]) + 1 if enough.size else pages.size)
+
+
+def let_go(mem: Memory, placed: Placement) -> Pages:
+    """Let victims of DRAM go where they were placed; return those that found no room anywhere."""
     goes = placed.target != STAYS
     to_cram = int(np.count_nonzero(placed.target >= CRAM_SOFTLEAF))
     mem.free_charge += mem.plan.page_charge * int(np.count_nonzero(goes))
@@ -159,10 +189,9 @@ def let_go(mem: Memory, placed: Placement) -> None:
     if mem.plan.cram is not None:
         mem.free_charge -= mem.plan.cram.charge * to_cram
     commit(mem, placed)
-    stays = placed.pages[~goes]
-    if stays.size:  # no room anywhere: ordered as if touched just before the current access
-        mem.count["reclaim_fail"] += stays.size
-        mem.touch(stays)
+    stays: Pages = placed.pages[~goes]
+    mem.count["reclaim_fail"] += stays.size
+    return stays
 
 
 def _zswap_writeback(mem: Memory, zswap: ZswapPlan) -> None:

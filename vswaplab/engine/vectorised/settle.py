@@ -71,6 +71,8 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
         ids = ids[~is_unmap]
     mem.touch(ids)
     _move(mem, special, places)
+    if mem.order is not None:
+        mem.order.settle(mem, window, special)
     if mem.trace.shares is not None:
         _settle_mappers(mem, mem.trace.shares, window, special)
     if mem.trace.has_repeats:

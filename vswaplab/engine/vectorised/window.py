@@ -62,6 +62,12 @@ class Special:
         k = int(self.at.searchsorted(n))
         return Special(self.at[:k], self.page[:k], self.outcome[:k], self.was[:k])
 
+    def take(self, index: Pages) -> Special:
+        """Keep those at these places of the arrays."""
+        return Special(
+            self.at.take(index), self.page.take(index), self.outcome.take(index), self.was.take(index)
+        )  # fmt: skip
+
 
 @dataclass
 class InPlace:

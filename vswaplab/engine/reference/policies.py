@@ -184,14 +184,14 @@ class Clairvoyant(Lru):
         return page
 
 
-Order = Lru | Generations
+ReclaimOrder = Lru | Generations
 
 
-def make_order(plan: Plan, next_use: Mapping[int, int]) -> Order:
+def make_order(plan: Plan, next_use: Mapping[int, int]) -> ReclaimOrder:
     """Make an empty order for a plan's policy."""
     if plan.policy == "clairvoyant":
         return Clairvoyant(next_use)
-    kinds: dict[str, type[Order]] = {
+    kinds: dict[str, type[ReclaimOrder]] = {
         "lru": Lru,
         "fifo": Fifo,
         "clock": Clock,

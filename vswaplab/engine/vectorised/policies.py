@@ -1,0 +1,392 @@
+"""Orders of DRAM other than LRU: a queue of arrivals with accessed bits, and the clairvoyant's calendar.
+
+LRU needs none of this: its order is the log of all accesses. Here hits only
+set a bit, or an entry of the calendar, for a whole window at once; pages move
+when they arrive, leave, or are looked at in vain.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vswaplab.engine.plan import Plan
+from vswaplab.engine.vectorised.logs import NO_PAGES, Log, Mask, Pages, which
+from vswaplab.engine.vectorised.memory import Memory
+from vswaplab.engine.vectorised.states import DRAM_HIT, FREE, FREED, NEEDS_FRAME, RESIDENT, UNMAP
+from vswaplab.engine.vectorised.window import Special, Window
+
+MIN_GENERATIONS = 2
+"""Youngest generations from which nothing is taken (MIN_NR_GENS, include/linux/mmzone.h)."""
+
+_FEWEST = 1 << 10  # entries before a queue is worth shortening
+_CHUNK = 1 << 12  # days of the calendar looked at together
+
+
+class ReclaimOrder(Protocol):
+    """What decides which pages of DRAM leave."""
+
+    def arrive(self, pages: Pages) -> None:
+        """Take in distinct pages, in this order."""
+        ...
+
+    def settle(self, mem: Memory, window: Window, special: Special) -> None:
+        """Take notice of the accesses of a window before its stop, which have been carried out."""
+        ...
+
+    def candidates(self, wanted: int) -> Pages:
+        """List pages that leave next, at least one if there is any; as if each one listed left at once."""
+        ...
+
+    def take(self, n: int) -> None:
+        """Let the first n of the candidates listed last leave."""
+        ...
+
+    def ranking(self) -> Pages:
+        """List all pages in the order in which they would be looked at."""
+        ...
+
+
+def make_order(plan: Plan, mem: Memory) -> ReclaimOrder | None:
+    """Make an empty order for a plan's policy; None: LRU, which needs none."""
+    n_pages = mem.word.size
+    if plan.policy == "lru":
+        return None
+    if plan.policy == "clairvoyant":
+        assert plan.next_use is not None
+        return Calendar(n_pages, plan.next_use, mem.trace.page)
+    kinds: dict[str, type[Queue]] = {"fifo": Queue, "clock": Clock, "sieve": Sieve, "generations": Generations}
+    return kinds[plan.policy](n_pages)
+
+
+def _first_live(place: NDArray[np.int32], log: Log, start: int, stop: int) -> int:
+    # The first place whose entry is live; stop: none.
+    step = 64
+    while start < stop:
+        _, places = _live(place, log, start, min(start + step, stop))
+        if places.size:
+            return int(places[0])
+        start, step = start + step, 2 * step
+    return stop
+
+
+def _live(place: NDArray[np.int32], log: Log, start: int, stop: int) -> tuple[Pages, Pages]:
+    # Pages whose entry lies between two places of a log, and those places.
+    entries = log.entries[start:stop].astype(np.int64)
+    live = which(place.take(entries) == np.arange(start, start + entries.size, dtype=np.int32))
+    return entries.take(live), live + start
+
+
+class Queue:
+    """FIFO: pages by arrival.
+
+    A log of arrivals, of which an entry is live if it is its page's last one.
+
+    Parameters
+    ----------
+    n_pages : int
+    """
+
+    has_bits = False
+
+    def __init__(self, n_pages: int) -> None:
+        self.log = Log(_FEWEST)
+        self.room = _FEWEST
+        self.hand = 0
+        self.place = np.full(n_pages, -1, np.int32)  # of each page's entry, -1: not here
+        self.is_accessed = np.zeros(n_pages if self.has_bits else 0, np.bool_)
+        self._last_hit = np.empty(n_pages if self.has_bits else 0, np.int32)  # in a window that has frees
+        self._seen: tuple[Pages, Pages, Mask] = (NO_PAGES, NO_PAGES, np.zeros(0, np.bool_))
+
+    def arrive(self, pages: Pages) -> None:
+        """Take in distinct pages, in this order."""
+        self.place[pages] = self.log.append(pages)
+        if self.has_bits:
+            self.is_accessed[pages] = False
+
+    def settle(self, mem: Memory, window: Window, special: Special) -> None:
+        """Take notice of a window: pages come and go, hits set bits."""
+        moves = which(NEEDS_FRAME.take(special.outcome) | (special.outcome == FREED))
+        pages, comes = special.page.take(moves), NEEDS_FRAME.take(special.outcome.take(moves))
+        self._before(special.take(moves), comes)
+        if self.has_bits:
+            self._set_bits(mem, window, special, special.take(moves[comes]))
+        places = np.full(pages.size, -1, np.int32)
+        places[comes] = self.log.append(pages[comes])
+        self.place[pages] = places  # of a page that comes and goes the last one stays
+        if self.log.length > self.room:
+            self._shorten()
+
+    def _before(self, moves: Special, comes: Mask) -> None:
+        # Hook: the places are still those of the window's start.
+        pass
+
+    def _set_bits(self, mem: Memory, window: Window, special: Special, arrivals: Special) -> None:
+        # An arrival clears its page's bit; hits after it set it, and so do its own dropped repeats.
+        n = window.stop
+        is_hit = np.ones(n, np.bool_)
+        is_hit[special.at[special.outcome != DRAM_HIT]] = False
+        if mem.trace.shares is not None:
+            is_hit &= window.op[:n] != UNMAP
+        hits = window.ids[:n][is_hit]
+        is_touched = _repeats(mem, window.start + arrivals.at)
+        if window.freed.size:  # a page may be touched, freed, and come in: its last hit must be later than that
+            last = self._last_hit
+            last[arrivals.page] = -1
+            last[hits] = which(is_hit)
+            is_touched |= last.take(arrivals.page) > arrivals.at
+            self.is_accessed[hits] = True
+            self.is_accessed[arrivals.page] = is_touched
+        else:
+            self.is_accessed[arrivals.page] = is_touched
+            self.is_accessed[hits] = True
+
+    def candidates(self, wanted: int) -> Pages:
+        """List pages that leave next."""
+        while self.hand < self._end():
+            stop = min(self.hand + max(64, 2 * wanted), self._end())
+            pages, places = _live(self.place, self.log, self.hand, stop)
+            leaves = self._leaves(pages)
+            if leaves.any():
+                self._seen = pages, places, leaves
+                return pages[leaves]
+            self._spare(pages)
+            self.hand = stop
+        return NO_PAGES
+
+    def take(self, n: int) -> None:
+        """Let the first n of the candidates listed last leave; what stands between them is spared."""
+        pages, places, leaves = self._seen
+        end = int(which(leaves)[n - 1]) + 1
+        passed, leaves = pages[:end], leaves[:end]
+        self.place[passed[leaves]] = -1
+        self.hand = int(places[end - 1]) + 1
+        self._spare(passed[~leaves])
+
+    def ranking(self) -> Pages:
+        """List all pages in the order in which they would be looked at."""
+        return _live(self.place, self.log, self.hand, self.log.length)[0]
+
+    def _end(self) -> int:
+        # Where the hand must stop and think.
+        return self.log.length
+
+    def _leaves(self, pages: Pages) -> Mask:
+        return ~self.is_accessed.take(pages) if self.has_bits else np.ones(pages.size, np.bool_)
+
+    def _spare(self, pages: Pages) -> None:
+        # What becomes of pages that the hand has looked at and that do not leave.
+        if pages.size:
+            self.arrive(pages)
+
+    def _shorten(self) -> None:
+        # Drop dead entries.
+        marks = np.array(self._marks())
+        pages, places = _live(self.place, self.log, 0, self.log.length)
+        self.log.length = 0
+        self.place[pages] = self.log.append(pages)
+        self._set_marks(places.searchsorted(marks).tolist())
+        self.room = max(_FEWEST, 2 * pages.size)
+
+    def _marks(self) -> list[int]:
+        # Places that mean something.
+        return [self.hand]
+
+    def _set_marks(self, marks: list[int]) -> None:
+        self.hand = marks[0]
+
+
+class Clock(Queue):
+    """The same; a page that was touched goes to the young end once."""
+
+    has_bits = True
+
+
+class Sieve(Clock):
+    """The same; a page that was touched stays where it is, and the hand goes on."""
+
+    def candidates(self, wanted: int) -> Pages:
+        """List pages that leave next."""
+        pages = super().candidates(wanted)
+        if not pages.size:
+            self.hand = 0
+            pages = super().candidates(wanted)
+        if not pages.size and self.log.length:  # all had been touched
+            self.hand = 0
+            pages = super().candidates(wanted)
+        return pages
+
+    def take(self, n: int) -> None:
+        """Let the first n of the candidates listed last leave."""
+        super().take(n)
+        self._go_to_live()
+
+    def ranking(self) -> Pages:
+        """Go from the hand to the youngest page, then from the oldest to the hand."""
+        return np.concatenate((super().ranking(), _live(self.place, self.log, 0, self.hand)[0]))
+
+    def _spare(self, pages: Pages) -> None:
+        self.is_accessed[pages] = False
+
+    def _go_to_live(self) -> None:
+        # Behind the youngest page the hand is at the oldest at once, before any other comes in.
+        self.hand = _first_live(self.place, self.log, self.hand, self.log.length)
+        if self.hand == self.log.length:
+            self.hand = 0
+
+    def _before(self, moves: Special, comes: Mask) -> None:
+        # If frees take away all that is ahead of the hand, it is at the oldest page from then on.
+        if comes.all():
+            return
+        pages = moves.page
+        goes = ~comes & (moves.was == RESIDENT)
+        place = self.place.take(pages)
+        is_first = np.zeros(pages.size, np.bool_)
+        is_first[np.unique(pages, return_index=True)[1]] = True
+        is_behind = is_first & (place >= 0) & (place < self.hand)  # it was there before, on the far side
+        change = np.where(comes, 1, np.where(goes & ~is_behind, -1, 0))
+        ahead = _live(self.place, self.log, self.hand, self.log.length)[0].size
+        left = ahead + change.cumsum()
+        if ((left == 0) & goes).any():
+            self.hand = 0
+
+
+class Generations(Clock):
+    """The same; and what was touched joins the youngest generation whenever only two are left.
+
+    Generations are stretches of the log; ``starts`` are the places where they begin.
+    """
+
+    def __init__(self, n_pages: int) -> None:
+        super().__init__(n_pages)
+        self.starts = [0]
+
+    def candidates(self, wanted: int) -> Pages:
+        """List pages that leave next."""
+        while _first_live(self.place, self.log, self.hand, self.log.length) < self.log.length:
+            self._turn()
+            pages = super().candidates(wanted)
+            if pages.size:
+                return pages
+        return NO_PAGES
+
+    def _turn(self) -> None:
+        # Until the oldest generation has a page, and is not among the youngest.
+        while True:
+            while len(self.starts) > MIN_GENERATIONS:
+                self.hand = _first_live(self.place, self.log, self.hand, self.starts[1])
+                if self.hand < self.starts[1]:
+                    return
+                del self.starts[0]
+            self._age()
+
+    def _age(self) -> None:
+        pages, places = _live(self.place, self.log, self.hand, self.log.length)
+        is_promoted = self.is_accessed.take(pages) & (places < self.starts[-1])
+        self.is_accessed[pages] = False
+        self.arrive(pages[is_promoted])
+        self.starts.append(self.log.length)
+
+    def _end(self) -> int:
+        return self.starts[1] if len(self.starts) > 1 else self.log.length
+
+    def _marks(self) -> list[int]:
+        return [self.hand, *self.starts]
+
+    def _set_marks(self, marks: list[int]) -> None:
+        self.hand, *self.starts = marks
+
+
+class Calendar:
+    """Clairvoyant: pages by their next use.
+
+    A day is an access. ``is_due`` marks the days on which a resident page is
+    used next; as the past is cleared, the last marked day is the victim's.
+    Pages that are never used again queue by last touch, and leave first.
+
+    Parameters
+    ----------
+    n_pages : int
+    next_use : (n_accesses,)
+        ``Plan.next_use``.
+    page : (n_accesses,)
+        Page of each access.
+    """
+
+    def __init__(self, n_pages: int, next_use: NDArray[np.int64], page: NDArray[np.int32]) -> None:
+        self.next_use, self.page = next_use, page
+        self.never = next_use.size
+        self.upcoming = np.full(n_pages, self.never, np.int64)  # next use of each page
+        self.is_due = np.zeros(next_use.size, np.bool_)
+        self.end = 0  # behind it nothing is due
+        self.idle = Queue(n_pages)
+        self._days: Pages = NO_PAGES
+
+    def arrive(self, pages: Pages) -> None:
+        """Take in distinct pages, in this order."""
+        self._note(pages)
+
+    def _note(self, pages: Pages) -> None:
+        # Pages are here and were touched last in this order; a page may be named twice.
+        day = self.upcoming.take(pages)
+        is_idle = day == self.never
+        self.idle.place[pages[~is_idle]] = -1
+        self.idle.arrive(pages[is_idle])
+        day = day[~is_idle]
+        if day.size:
+            self.is_due[day] = True
+            self.end = max(self.end, int(day.max()) + 1)
+
+    def settle(self, mem: Memory, window: Window, special: Special) -> None:
+        """Take notice of a window: of each page only its last touch counts."""
+        stop = window.start + window.stop
+        touches = which(window.op[: window.stop] < FREE)
+        day, pages = self.next_use.take(window.start + touches), window.ids.take(touches)
+        self.upcoming[pages] = day
+        gone = special.page[special.outcome == FREED]
+        self.idle.place[gone] = -1
+        pages = pages[day >= stop]  # else it is touched again in this window
+        self._note(pages[mem.word.take(pages) >= 0])
+        self.is_due[window.start : stop] = False
+        if self.idle.log.length > self.idle.room:
+            self.idle._shorten()
+
+    def candidates(self, wanted: int) -> Pages:
+        """List pages that leave next."""
+        self._days = NO_PAGES
+        pages = self.idle.candidates(wanted)
+        return pages if pages.size else self._last_days(wanted)
+
+    def _last_days(self, wanted: int) -> Pages:
+        step = _CHUNK
+        while self.end:
+            start = max(0, self.end - step)
+            days = which(self.is_due[start : self.end]) + start
+            if days.size:
+                self._days = days[::-1][:wanted]
+                self.end = int(days[-1]) + 1
+                break
+            self.end, step = start, 2 * step
+        return self.page.take(self._days).astype(np.int64)
+
+    def take(self, n: int) -> None:
+        """Let the first n of the candidates listed last leave."""
+        if self._days.size:
+            self.is_due[self._days[:n]] = False
+        else:
+            self.idle.take(n)
+
+    def ranking(self) -> Pages:
+        """Go from the farthest next use to the nearest."""
+        return np.concatenate((self.idle.ranking(), self.page[which(self.is_due)[::-1]]))
+
+
+def _repeats(mem: Memory, accesses: Pages) -> Mask:
+    # Which records stand for more than one touch.
+    is_repeated = np.zeros(accesses.size, np.bool_)
+    for repeats in (mem.trace.repeat_reads, mem.trace.repeat_writes):
+        if repeats is not None:
+            is_repeated |= repeats.take(accesses - mem.trace.start) > 0
+    return is_repeated
