@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import polars as pl
@@ -16,8 +16,9 @@ import vswaplab as vl
 from vswaplab.engine.outcome import Drain
 from vswaplab.engine.plan import make_plan
 from vswaplab.engine.reference import Reference
-from vswaplab.engine.vectorised import Vectorised, ahead, memory
+from vswaplab.engine.vectorised import Vectorised, ahead, memory, policies
 from vswaplab.engine.vectorised import machine as vectorised_machine
+from vswaplab.machine.policies import POLICIES, Policy
 from vswaplab.machine.swapoff import Swapoff, resolve
 
 # Coarse sizes, so that "exactly at the limit" happens.
@@ -365,14 +366,23 @@ def other_speed_settings() -> Iterator[None]:
         patch.setattr(memory, "log_room", lambda n_pages: 30)
         patch.setattr(ahead, "_MANY", 2)
         patch.setattr(ahead, "_BLOCK", 4)
+        for name in ("_FEWEST", "_CHUNK", "_STEP"):
+            patch.setattr(policies, name, 3)
         yield
 
 
 quick = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-def agree_on_tiny(data: st.DataObject) -> None:
-    trace, machine = data.draw(traces()), data.draw(machines)
+LRU: tuple[Policy, ...] = ("lru",)
+
+
+def under(machine: vl.Machine, policy: Policy) -> vl.Machine:
+    return replace(machine, dram=replace(machine.dram, policy=policy))
+
+
+def agree_on_tiny(data: st.DataObject, among: tuple[Policy, ...] = LRU) -> None:
+    trace, machine = data.draw(traces()), under(data.draw(machines), data.draw(st.sampled_from(among)))
     batch = data.draw(st.sampled_from([1, 2, 7, 64, len(trace)]))
     window = data.draw(st.sampled_from([1, 5, 64, 4096]))
     with smallest_window(window):
@@ -380,16 +390,17 @@ def agree_on_tiny(data: st.DataObject) -> None:
         assert_same(trace, machine, data.draw(st.integers(0, 3)), batch, window, events)
 
 
-def agree_on_roomy(data: st.DataObject) -> None:
+def agree_on_roomy(data: st.DataObject, among: tuple[Policy, ...] = LRU) -> None:
     trace = data.draw(traces(most_pages=400, most_accesses=4000))
-    machine = data.draw(roomy_machines(max(trace.n_pages, 10)))
+    machine = under(data.draw(roomy_machines(max(trace.n_pages, 10))), data.draw(st.sampled_from(among)))
     with smallest_window(data.draw(st.sampled_from([32, 256]))):
         events = data.draw(st.one_of(st.just([]), st.just([]), swapoffs(machine, len(trace))))
         assert_same(trace, machine, 0, data.draw(st.sampled_from([100, len(trace)])), 256, events)
 
 
-def agree_under_stress(data: st.DataObject) -> None:
+def agree_under_stress(data: st.DataObject, among: tuple[Policy, ...] = LRU) -> None:
     trace, machine = data.draw(busy_traces()), data.draw(stressed_machines())
+    machine = under(machine, data.draw(st.sampled_from(among)))
     window = data.draw(st.sampled_from([1, 5, 64]))
     with smallest_window(window):
         events = data.draw(swapoffs(machine, len(trace)))
@@ -423,6 +434,28 @@ def test_engines_agree__whatever_the_speed_settings(
 ) -> None:
     with other_speed_settings():
         agree(data)
+
+
+Agree = Callable[[st.DataObject, tuple[Policy, ...]], None]
+OTHERS = POLICIES[1:]
+
+
+@each_kind
+@settings(quick, max_examples=40)
+@given(data=st.data())
+def test_engines_agree__under_other_policies(agree: Agree, data: st.DataObject) -> None:
+    with other_speed_settings() if data.draw(st.booleans()) else contextlib.nullcontext():
+        agree(data, OTHERS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", OTHERS)
+@each_kind
+@settings(quick, max_examples=300)
+@given(data=st.data())
+def test_engines_agree__many_times_under_other_policies(agree: Agree, policy: Policy, data: st.DataObject) -> None:
+    with other_speed_settings() if data.draw(st.booleans()) else contextlib.nullcontext():
+        agree(data, (policy,))
 
 
 @pytest.mark.slow

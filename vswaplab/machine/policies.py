@@ -22,14 +22,16 @@ sieve
     algorithm 1.)
 generations
     In the manner of MGLRU (Linux 6.12, mm/vmscan.c; Documentation/mm/multigen_lru.rst),
-    without its page-table walks, tiers and feedback. Pages form generations,
-    and queue in each. An arrival joins the youngest. Before a page is looked
-    at, an empty oldest generation is dropped as long as more than two
-    (MIN_NR_GENS) are left; with two left or fewer, aging comes first
-    (should_run_aging): every older page whose accessed bit is set joins the
-    youngest generation, all bits are cleared, and a new youngest one is opened
-    (inc_max_seq). Then the first page of the oldest generation is looked at:
-    with its bit set it joins the youngest, the bit cleared; else it leaves.
+    without its tiers, feedback and the cost of its page-table walks. Pages form
+    generations, and queue in each. An arrival joins the youngest. Aging: every
+    older page whose accessed bit is set joins the youngest generation, all bits
+    are cleared, and a new youngest one is opened (inc_max_seq). It comes first
+    whenever a page must leave and only two generations (MIN_NR_GENS) are left;
+    and once when a reclaim begins with three of which the youngest has more than
+    half of all pages or the oldest less than a quarter (should_run_aging). Empty
+    oldest generations are dropped before, as long as more than two are left
+    (try_to_inc_min_seq). Then the first page of the oldest generation is looked
+    at: with its bit set it joins the youngest, the bit cleared; else it leaves.
 clairvoyant
     The page whose next touch is farthest in the future leaves; a page whose
     next access is a free, or that has none, first of all, the coldest of them

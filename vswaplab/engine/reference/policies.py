@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from vswaplab.engine.plan import Plan
 
 MIN_GENERATIONS = 2
-"""Youngest generations from which nothing is taken (MIN_NR_GENS, include/linux/mmzone.h)."""
+"""Generations from which nothing is taken: the youngest (MIN_NR_GENS, include/linux/mmzone.h)."""
 
 
 class Lru:
@@ -38,6 +38,9 @@ class Lru:
     def discard(self, page: int) -> None:
         """Let a page go that was freed."""
         del self.pages[page]
+
+    def begin(self) -> None:
+        """Note that a reclaim begins."""
 
     def next_victim(self) -> int:
         """Take out the page that must leave."""
@@ -133,11 +136,18 @@ class Generations:
         """Let a page go that was freed."""
         del self._of(page)[page]
 
+    def begin(self) -> None:
+        """Age if the three generations are uneven."""
+        self._drop_empty()
+        if len(self.generations) == MIN_GENERATIONS + 1:
+            oldest, youngest, total = len(self.generations[0]), len(self.generations[-1]), len(self)
+            if MIN_GENERATIONS * youngest > total or (MIN_GENERATIONS + 2) * oldest < total:
+                self._age()
+
     def next_victim(self) -> int:
         """Take out the first page of the oldest generation whose bit is not set."""
         while True:
-            while len(self.generations) > MIN_GENERATIONS and not self.generations[0]:
-                del self.generations[0]
+            self._drop_empty()
             if len(self.generations) <= MIN_GENERATIONS:
                 self._age()
                 continue
@@ -145,6 +155,10 @@ class Generations:
             if not is_accessed:
                 return page
             self.arrive(page)
+
+    def _drop_empty(self) -> None:
+        while len(self.generations) > MIN_GENERATIONS and not self.generations[0]:
+            del self.generations[0]
 
     def _age(self) -> None:
         *older, youngest = self.generations

@@ -22,6 +22,7 @@ class Reclaim(Tiers):
         self._zswap_writeback()
 
     def _demote(self) -> None:
+        self.resident.begin()
         while len(self.resident) and self._free_pages() < self.plan.high:
             page = self.resident.next_victim()
             if self._place(page, ("cram", "zswap")):

@@ -19,10 +19,11 @@ from vswaplab.engine.vectorised.states import DRAM_HIT, FREE, FREED, NEEDS_FRAME
 from vswaplab.engine.vectorised.window import Special, Window
 
 MIN_GENERATIONS = 2
-"""Youngest generations from which nothing is taken (MIN_NR_GENS, include/linux/mmzone.h)."""
+"""Generations from which nothing is taken: the youngest (MIN_NR_GENS, include/linux/mmzone.h)."""
 
 _FEWEST = 1 << 10  # entries before a queue is worth shortening
-_CHUNK = 1 << 12  # days of the calendar looked at together
+_STEP = 64  # entries of a queue looked at together, at least
+_CHUNK = 1 << 12  # days of the calendar looked at together, at first
 
 
 class ReclaimOrder(Protocol):
@@ -34,6 +35,10 @@ class ReclaimOrder(Protocol):
 
     def settle(self, mem: Memory, window: Window, special: Special) -> None:
         """Take notice of the accesses of a window before its stop, which have been carried out."""
+        ...
+
+    def begin(self) -> None:
+        """Note that a reclaim begins."""
         ...
 
     def candidates(self, wanted: int) -> Pages:
@@ -63,7 +68,7 @@ def make_order(plan: Plan, mem: Memory) -> ReclaimOrder | None:
 
 def _first_live(place: NDArray[np.int32], log: Log, start: int, stop: int) -> int:
     # The first place whose entry is live; stop: none.
-    step = 64
+    step = _STEP
     while start < stop:
         _, places = _live(place, log, start, min(start + step, stop))
         if places.size:
@@ -143,10 +148,13 @@ class Queue:
             self.is_accessed[arrivals.page] = is_touched
             self.is_accessed[hits] = True
 
+    def begin(self) -> None:
+        """Do nothing."""
+
     def candidates(self, wanted: int) -> Pages:
         """List pages that leave next."""
         while self.hand < self._end():
-            stop = min(self.hand + max(64, 2 * wanted), self._end())
+            stop = min(self.hand + max(_STEP, 2 * wanted), self._end())
             pages, places = _live(self.place, self.log, self.hand, stop)
             leaves = self._leaves(pages)
             if leaves.any():
@@ -263,24 +271,34 @@ class Generations(Clock):
         super().__init__(n_pages)
         self.starts = [0]
 
+    def begin(self) -> None:
+        """Age if the three generations are uneven."""
+        self._drop_empty()
+        if len(self.starts) == MIN_GENERATIONS + 1:
+            _, places = _live(self.place, self.log, self.hand, self.log.length)
+            total, oldest = places.size, int(places.searchsorted(self.starts[1]))
+            youngest = total - int(places.searchsorted(self.starts[-1]))
+            if MIN_GENERATIONS * youngest > total or (MIN_GENERATIONS + 2) * oldest < total:
+                self._age()
+
     def candidates(self, wanted: int) -> Pages:
         """List pages that leave next."""
         while _first_live(self.place, self.log, self.hand, self.log.length) < self.log.length:
-            self._turn()
+            self._drop_empty()
+            while len(self.starts) <= MIN_GENERATIONS:
+                self._age()
+                self._drop_empty()
             pages = super().candidates(wanted)
             if pages.size:
                 return pages
         return NO_PAGES
 
-    def _turn(self) -> None:
-        # Until the oldest generation has a page, and is not among the youngest.
-        while True:
-            while len(self.starts) > MIN_GENERATIONS:
-                self.hand = _first_live(self.place, self.log, self.hand, self.starts[1])
-                if self.hand < self.starts[1]:
-                    return
-                del self.starts[0]
-            self._age()
+    def _drop_empty(self) -> None:
+        while len(self.starts) > MIN_GENERATIONS:
+            self.hand = _first_live(self.place, self.log, self.hand, self.starts[1])
+            if self.hand < self.starts[1]:
+                return
+            del self.starts[0]
 
     def _age(self) -> None:
         pages, places = _live(self.place, self.log, self.hand, self.log.length)
@@ -352,6 +370,9 @@ class Calendar:
         self.is_due[window.start : stop] = False
         if self.idle.log.length > self.idle.room:
             self.idle._shorten()
+
+    def begin(self) -> None:
+        """Do nothing."""
 
     def candidates(self, wanted: int) -> Pages:
         """List pages that leave next."""

@@ -152,6 +152,7 @@ def _demote(mem: Memory) -> None:
 
 def _demote_by(mem: Memory, order: ReclaimOrder, goal: int) -> None:
     # Pages that find no room are set aside until it is over.
+    order.begin()
     stays: list[Pages] = []
     while mem.free_charge < goal:
         pages = order.candidates(_wanted(mem, goal))
