@@ -5,6 +5,7 @@ from importlib.metadata import version as _version
 from vswaplab.base.backing import Backing, Op
 from vswaplab.base.errors import InputError
 from vswaplab.engine import simulate
+from vswaplab.engine.bounds import compare_policies, unlimited
 from vswaplab.engine.follow import follow
 from vswaplab.engine.metadata import metadata_along
 from vswaplab.engine.risk import poison_probability, risk
@@ -65,6 +66,7 @@ __all__ = [
     "break_even_share",
     "cluster_metadata_bytes",
     "collapse",
+    "compare_policies",
     "drift",
     "follow",
     "fork",
@@ -96,6 +98,7 @@ __all__ = [
     "synthetic_corpus",
     "transitions",
     "uniform",
+    "unlimited",
     "wilson_interval",
     "write_trace",
     "zipf",

@@ -23,6 +23,7 @@ from vswaplab.charts import (
     faults_chart,
     folio_chart,
     media_chart,
+    policies_chart,
     residency_chart,
     save_chart,
     stall_chart,
@@ -56,6 +57,15 @@ FOLIOS = pl.DataFrame(
         "op": ["R", None, "", "W"],
     }
 )
+POLICIES = pl.DataFrame(
+    {
+        "policy": ["unlimited", "clairvoyant", "lru", "sieve"],
+        "title": ["unlimited DRAM", "clairvoyant", "LRU", "SIEVE"],
+        "bound": ["floor", "ceiling", None, None],
+        "miss_share": [0.1, 0.2, 0.4, 0.3],
+        "access_ns": [200.0, 1000.0, 3000.0, 3500.0],
+    }
+)
 CHARTS = {
     "residency": residency_chart(RESULT.tiers, cram_mode="swap"),
     "faults": faults_chart(RESULT.epochs, cram_mode="swap"),
@@ -63,6 +73,7 @@ CHARTS = {
     "media": media_chart(RESULT.tiers, media_bytes=MEDIA, thresholds={"close_at": 0.95}, cram_mode="swap"),
     "comparison": comparison_chart(COMPARISON, cram_mode="swap"),
     "folio": folio_chart(FOLIOS, cram_mode="swap"),
+    "policies": policies_chart(POLICIES, cram_mode="swap"),
 }
 every_chart = pytest.mark.parametrize("name", list(CHARTS))
 
@@ -134,6 +145,7 @@ def test_chart__a_tier_has_one_colour_everywhere(name: str) -> None:
         ("media", {"access", "mib", "series", "mark"}),
         ("comparison", {"machine", "tier", "access_ns", "label"}),
         ("folio", {"access", "page", "place", "op"}),
+        ("policies", {"title", "value", "what"}),
     ],
 )
 def test_chart__encodes_its_columns(name: str, columns: set[str]) -> None:
@@ -182,6 +194,26 @@ def test_comparison_chart__keeps_the_order_of_the_table_and_says_who_is_best() -
 
     assert spec["title"]["text"] == "What an access costs: b least, a 2.0 times that"
     assert spec["layer"][0]["encoding"]["y"]["sort"] == ["b", "a"]
+
+
+def test_policies_chart__shows_both_bounds_in_both_panels() -> None:
+    rules = [row for row in data_of(spec_of("policies")) if "what" in row]
+    assert {(row["bound"], row["value"]) for row in rules} == {
+        ("floor", 10.0), ("ceiling", 20.0), ("floor", 200.0), ("ceiling", 1000.0)
+    }  # fmt: skip
+
+
+def test_policies_chart__title_says_who_is_best_and_how_near_the_ceiling() -> None:
+    assert spec_of("policies")["title"]["text"] == (
+        "SIEVE misses DRAM least: 30.0%, 50% of the way from LRU to the clairvoyant"
+    )
+
+
+def test_policies_chart__needs_both_bounds_and_a_policy_between() -> None:
+    with pytest.raises(vl.InputError, match="the table has no ceiling: take all rows"):
+        policies_chart(POLICIES.filter(pl.col("policy") != "clairvoyant"))
+    with pytest.raises(vl.InputError, match="no policy besides the bounds"):
+        policies_chart(POLICIES.filter(pl.col("bound").is_not_null()))
 
 
 def test_comparison_chart__missing_column_is_named() -> None:

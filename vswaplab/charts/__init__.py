@@ -3,6 +3,7 @@
 from vswaplab.charts.compare import comparison_chart, folio_chart
 from vswaplab.charts.history import faults_chart, media_chart, residency_chart, stall_chart
 from vswaplab.charts.layers import backend_chart
+from vswaplab.charts.policies import policies_chart
 from vswaplab.charts.theme import TIER_COLOURS, save_chart, setup_display
 from vswaplab.charts.validation import validation_chart
 from vswaplab.results.summary import TIERS
@@ -15,6 +16,7 @@ __all__ = [
     "faults_chart",
     "folio_chart",
     "media_chart",
+    "policies_chart",
     "residency_chart",
     "save_chart",
     "setup_display",

@@ -41,8 +41,9 @@ def _evidence(profile: Profile) -> str:
 def _dram_words(dram: Dram) -> str:
     charged = "compressed length" if dram.charge == "memcg" else "what the allocator takes"
     frees = dram.high_pages - dram.low
+    order = "" if dram.policy == "lru" else f", in the order {dram.policy}"
     return (
-        f"DRAM: {_pages(dram.capacity_pages)}; reclaim frees {frees} page{'s' * (frees != 1)} at a time; "
+        f"DRAM: {_pages(dram.capacity_pages)}; reclaim frees {frees} page{'s' * (frees != 1)} at a time{order}; "
         f"the pool is charged by {charged}"
     )
 

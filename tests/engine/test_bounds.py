@@ -1,0 +1,99 @@
+"""Policies between floor and ceiling: what theory promises, on random traces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vswaplab as vl
+from vswaplab.engine.plan import make_plan
+from vswaplab.engine.reference import Reference
+from vswaplab.machine.policies import POLICIES
+
+quick = settings(deadline=None, max_examples=40)
+
+
+@st.composite
+def traces(draw: st.DrawFn) -> vl.Trace:
+    n_pages, n = draw(st.integers(2, 30)), draw(st.integers(1, 300))
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    page = np.minimum(rng.geometric(draw(st.sampled_from([0.05, 0.2, 0.5])), n) - 1, n_pages - 1)
+    page = (page + np.arange(n) // draw(st.sampled_from([1, 10, 1000]))) % n_pages
+    free = draw(st.sampled_from([0.0, 0.0, 0.1]))
+    return vl.Trace(page, rng.choice(3, n, p=[0.7 - free, 0.3, free]), n_pages=n_pages)
+
+
+def machine(capacity: int, policy: str = "lru") -> vl.Machine:
+    """DRAM and a swapfile, one page reclaimed at a time: the textbook's cache."""
+    return vl.Machine(vl.Dram(capacity, high=1, policy=policy), swapfiles=[vl.Swapfile(100)])
+
+
+def misses(trace: vl.Trace, capacity: int, policy: str) -> int:
+    engine = Reference(make_plan(trace, machine(capacity, policy), 0), trace)
+    assert engine.run(0, len(trace)) == len(trace)
+    return engine.count["accesses"] - engine.count["frees"] - engine.count["dram_hit"]
+
+
+@pytest.mark.parametrize("policy", ["lru", "clairvoyant"])
+@quick
+@given(trace=traces(), capacity=st.integers(1, 20), more=st.integers(1, 5))
+def test_stack_policies__more_dram_is_never_worse(policy: str, trace: vl.Trace, capacity: int, more: int) -> None:
+    assert misses(trace, capacity + more, policy) <= misses(trace, capacity, policy)
+
+
+def test_fifo__more_dram_may_be_worse() -> None:
+    # Belady, Nelson, Shedler, CACM 1969: 9 misses with three frames, 10 with four.
+    trace = vl.Trace([0, 1, 2, 3, 0, 1, 4, 0, 1, 2, 3, 4])
+    assert [misses(trace, capacity, "fifo") for capacity in (3, 4)] == [9, 10]
+
+
+@quick
+@given(trace=traces(), capacity=st.integers(1, 20))
+def test_clairvoyant__is_never_beaten(trace: vl.Trace, capacity: int) -> None:
+    least = misses(trace, capacity, "clairvoyant")
+    assert all(misses(trace, capacity, policy) >= least for policy in POLICIES)
+
+
+@quick
+@given(trace=traces(), capacity=st.integers(1, 20))
+def test_unlimited__has_only_first_touches(trace: vl.Trace, capacity: int) -> None:
+    totals = vl.simulate(trace, vl.unlimited(machine(capacity), trace), epoch_accesses=1000).totals
+    assert totals["first_touch"] == totals["accesses"] - totals["frees"] - totals["dram_hit"]
+    assert totals["reclaim_runs"] == 0
+
+
+def test_unlimited__has_room_for_the_copies_of_shared_pages() -> None:
+    trace = vl.Trace([0, 1, 0, 1], [1, 1, 1, 1], mapper=[0, 0, 1, 1], mappers=[3, 3])
+    totals = vl.simulate(trace, vl.unlimited(machine(1), trace)).totals
+    assert (totals["copy_on_write"], totals["reclaim_runs"], totals["oom"]) == (2, 0, 0)
+
+
+def test_compare_policies__has_both_bounds_and_every_policy_once() -> None:
+    table = vl.compare_policies(vl.loop(n_pages=10, n_accesses=100), machine(8), policies=["fifo", "clairvoyant"])
+    assert table.select("policy", "bound").rows() == [
+        ("unlimited", "floor"),
+        ("clairvoyant", "ceiling"),
+        ("fifo", None),
+    ]
+    # Ten pages in a loop on eight frames: 10 first touches; who knows the future misses 2 of 9 then, FIFO always.
+    assert table["misses"].to_list() == [10, 30, 100]
+    assert table["capacity_pages"].to_list() == [11, 8, 8]
+
+
+def test_compare_policies__counts_faults_apart_from_reads_in_place() -> None:
+    cram = vl.Cram(media_bytes=1 << 20, advertised_bytes=1 << 20)
+    table = vl.compare_policies(vl.Trace([0, 1, 0, 0]), vl.Machine(vl.Dram(1, high=1), cram), policies=["lru"]).filter(
+        policy="lru"
+    )  # 0, then 1 in its place; a soft fault, and a read without one
+    assert table.select("misses", "faults").rows() == [(4, 3)]
+
+
+def test_compare_policies__refuses_what_cannot_be() -> None:
+    trace = vl.Trace([0, 1])
+    with pytest.raises(vl.InputError, match=r"policies.each must be one of lru, fifo, .* got 'best'"):
+        vl.compare_policies(trace, machine(2), policies=["best"])  # type: ignore[list-item]
+    kernel = vl.Machine(vl.Dram(300), kernel=vl.Kernel("6.12"), layer="none")
+    with pytest.raises(vl.InputError, match="compare_policies needs a machine without kernel"):
+        vl.compare_policies(trace, kernel)

@@ -1,0 +1,137 @@
+"""Reclaim policies between floor and ceiling."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import altair as alt
+import polars as pl
+
+from vswaplab.base.errors import InputError
+from vswaplab.charts.theme import FONT_PX, cram_note, layered, titled
+
+_COLUMNS = ("policy", "title", "bound", "miss_share", "access_ns")
+_BOUNDS = {"floor": "#000000", "ceiling": "#6B6B6B"}  # no tier's
+_WORDS = {"floor": "floor: unlimited DRAM", "ceiling": "ceiling: clairvoyant"}
+_DASHES = {"floor": [1, 0], "ceiling": [6, 4]}
+_POINT = "#0072B2"
+_ROW_PX, _PANEL_PX = 34, 310
+
+
+class _Measure(NamedTuple):
+    column: str
+    axis: str
+    text: str  # a number's format on the figure
+    scale: float
+
+
+_MEASURES = (
+    _Measure("miss_share", "Accesses that missed DRAM (%)", ".2f", 100.0),
+    _Measure("access_ns", "Mean time of an access (ns)", ",.0f", 1.0),
+)
+
+
+def policies_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None) -> alt.HConcatChart:
+    """Show reclaim policies between floor and ceiling.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        One row a policy, as ``vl.compare_policies`` gives it: ``policy``,
+        ``title``, ``bound``, ``miss_share``, ``access_ns``; one row must be the
+        floor and one the ceiling.
+    title, cram_mode
+        As in ``residency_chart``.
+
+    Returns
+    -------
+    chart
+        Two panels, the policy with the fewest misses on top: the share of
+        accesses that missed DRAM, and what an access cost. A rule stands at
+        each bound.
+
+    Raises
+    ------
+    InputError
+        A column is missing, or a bound, or every policy but the bounds.
+    """
+    missing = [column for column in _COLUMNS if column not in table.columns]
+    if missing:
+        raise InputError(f"the table has no column {missing[0]!r}: it needs {', '.join(_COLUMNS)}")
+    for bound in _BOUNDS:
+        if bound not in table["bound"]:
+            raise InputError(f"the table has no {bound}: take all rows that vl.compare_policies gives")
+    shown = table.filter(pl.col("bound").is_null()).sort("miss_share", maintain_order=True)
+    if not shown.height:
+        raise InputError("the table has no policy besides the bounds: compare at least one")
+    panels = [_panel(shown, table, measure, has_names=i == 0) for i, measure in enumerate(_MEASURES)]
+    heading = titled(title or policies_finding(table), cram_note(cram_mode))
+    chart: alt.HConcatChart = alt.hconcat(*panels, spacing=24).properties(title=heading, description=_alt_text(table))
+    return chart
+
+
+def policies_finding(table: pl.DataFrame) -> str:
+    """Say which policy misses least, and how much of the way from the worst to the ceiling it goes."""
+    ranked = table.filter(pl.col("bound").is_null()).sort("miss_share", maintain_order=True)
+    best, worst = ranked.row(0, named=True), ranked.row(-1, named=True)
+    ceiling = table.filter(pl.col("bound") == "ceiling")["miss_share"].item()
+    words = f"{best['title']} misses DRAM least: {best['miss_share']:.1%}"
+    gap = worst["miss_share"] - ceiling
+    if ranked.height < 2 or gap <= 0:
+        return f"{words}, the clairvoyant {ceiling:.1%}"
+    share = (worst["miss_share"] - best["miss_share"]) / gap
+    return f"{words}, {share:.0%} of the way from {worst['title']} to the clairvoyant"
+
+
+def _panel(shown: pl.DataFrame, table: pl.DataFrame, measure: _Measure, *, has_names: bool) -> alt.LayerChart:
+    def scaled(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.select("title", "bound", value=pl.col(measure.column) * measure.scale)
+
+    points, bounds = scaled(shown), scaled(table.filter(pl.col("bound").is_not_null()))
+    bounds = bounds.with_columns(what=pl.col("bound").replace_strict(_WORDS))
+    most = max(points["value"].max(), bounds["value"].max())  # type: ignore[type-var]
+    scale = alt.Scale(domain=[0, 1.22 * float(str(most))], nice=False)  # room for the numbers
+    x = alt.X("value:Q", title=measure.axis, scale=scale, axis=alt.Axis(tickCount=6))
+    y = alt.Y(
+        "title:N",
+        title="Policy" if has_names else None,
+        sort=shown["title"].to_list(),
+        axis=alt.Axis(grid=True, labels=has_names, ticks=has_names, labelLimit=200),
+    )
+    dots = alt.Chart(points).mark_point(filled=True, size=110, color=_POINT, opacity=1).encode(x=x, y=y)
+    numbers = alt.Chart(points).mark_text(align="left", dx=10).encode(
+        x=x, y=y, text=alt.Text("value:Q", format=measure.text)
+    )  # fmt: skip
+    ends = [_rule_end(bounds, measure, x, bound) for bound in _BOUNDS]
+    return layered(_rules(bounds, x), *ends, dots, numbers, width=_PANEL_PX, height=_ROW_PX * shown.height)
+
+
+def _rules(bounds: pl.DataFrame, x: alt.X) -> alt.Chart:
+    names = [_WORDS[bound] for bound in _BOUNDS]
+    legend = alt.Legend(orient="top", columns=1, labelFontSize=FONT_PX, symbolType="stroke", symbolSize=400)
+    colour = alt.Color("what:N", title=None, scale=alt.Scale(domain=names, range=list(_BOUNDS.values())), legend=legend)
+    dash = alt.StrokeDash("what:N", title=None, scale=alt.Scale(domain=names, range=list(_DASHES.values())))
+    rules: alt.Chart = alt.Chart(bounds).mark_rule(strokeWidth=2.5).encode(x=x, color=colour, strokeDash=dash)
+    return rules
+
+
+def _rule_end(bounds: pl.DataFrame, measure: _Measure, x: alt.X, bound: str) -> alt.Chart:
+    # The bound's number above its rule; floor and ceiling lean away from each other.
+    chart, colour = alt.Chart(bounds.filter(pl.col("bound") == bound)), _BOUNDS[bound]
+    if bound == "floor":
+        mark = chart.mark_text(align="right", dx=-3, color=colour)
+    else:
+        mark = chart.mark_text(align="left", dx=3, color=colour)
+    end: alt.Chart = mark.encode(x=x, y=alt.value(-9), text=alt.Text("value:Q", format=measure.text))
+    return end
+
+
+def _alt_text(table: pl.DataFrame) -> str:
+    told = [
+        f"{row['title']} {row['miss_share']:.2%} and {row['access_ns']:,.0f} ns"
+        for row in table.sort("miss_share", maintain_order=True).iter_rows(named=True)
+    ]
+    return (
+        "Two panels of points, one a policy, between two rules for floor and ceiling: the share of accesses that "
+        f"missed DRAM, and the mean time of an access. {'; '.join(told)}."
+    )

@@ -1,0 +1,153 @@
+"""Policies between floor and ceiling: one trace and machine under every reclaim order, and two bounds beside them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from vswaplab.base.errors import InputError
+from vswaplab.engine.run import Progress, simulate
+from vswaplab.machine.checks import choice
+from vswaplab.machine.config import Machine
+from vswaplab.machine.policies import POLICIES, POLICY_TITLES, Policy
+from vswaplab.results.counters import OUTCOMES
+from vswaplab.results.result import Result
+from vswaplab.results.summary import effective_access_ns
+from vswaplab.trace.trace import Trace, Workload
+
+FLOOR = "unlimited"
+"""What tables call a machine whose DRAM never runs out."""
+
+FAULTS = tuple(name for name in OUTCOMES if name not in ("dram_hit", "cram_read", "cram_write"))
+"""Outcomes that are page faults."""
+
+_COPIED = ("reclaim_runs", "first_touch", "pswpin", "pswpout", "zswpin", "zswpout", "cram_in", "oom")
+
+
+def unlimited(machine: Machine, trace: Workload) -> Machine:
+    """Give a machine so much DRAM that it never reclaims on a trace: the floor of every comparison.
+
+    Parameters
+    ----------
+    machine
+    trace
+
+    Returns
+    -------
+    machine
+        The same, with room for every page and its copies above ``low``; the
+        host's RAM, of which zswap's limit is a share, stays what it was.
+    """
+    n_pages = int(trace.first_content.size)
+    dram, capacity = machine.dram, max(machine.dram.capacity_pages, n_pages + machine.dram.low + 1)
+    return replace(machine, dram=replace(dram, capacity_pages=capacity, total_pages=dram.host_pages))
+
+
+def compare_policies(
+    trace: Trace,
+    machine: Machine,
+    *,
+    policies: Sequence[Policy] = POLICIES,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Run a trace under several reclaim orders, between the two bounds.
+
+    The floor is a machine with DRAM for every page: what is left are first
+    touches, which no policy avoids. The ceiling is the clairvoyant, the best
+    choice of victims for the DRAM there is (its definition in
+    ``vswaplab.machine.policies`` says when that is proven).
+
+    Parameters
+    ----------
+    trace : Trace
+        In memory: the clairvoyant must know all of it.
+    machine : Machine
+        Its own ``dram.policy`` does not matter.
+    policies
+        Which; the bounds are in the table whether named or not.
+    seed
+        As in ``simulate``.
+    progress : callable
+        Called as ``progress(done, total)`` after every run.
+
+    Returns
+    -------
+    table : polars.DataFrame
+        One row a policy, the floor first, the ceiling second, the others in
+        the order given:
+
+        * ``policy``: its name, or "unlimited"; ``title``: for people.
+        * ``bound``: "floor", "ceiling", or null.
+        * ``capacity_pages``: DRAM, pages.
+        * ``misses``: accesses that did not find their page in DRAM, frees left
+          out; ``miss_share``: over all accesses but frees.
+        * ``faults``: those of them that were page faults: all but accesses to
+          mapped CRAM pages.
+        * ``stall_ns``: time the accesses waited; ``access_ns``: over all touches.
+        * counters of the run: ``reclaim_runs``, ``first_touch``, ``pswpin``,
+          ``pswpout``, ``zswpin``, ``zswpout``, ``cram_in``, ``oom`` (1: memory
+          ran out, and the row tells of the accesses before that).
+
+        After Ctrl-C the runs that were finished.
+
+    Raises
+    ------
+    InputError
+        An unknown policy, a machine with ``kernel``, a trace read piece by piece.
+
+    Examples
+    --------
+    >>> from vswaplab import Dram, Swapfile, loop
+    >>> machine = Machine(Dram(40, high=1), swapfiles=[Swapfile(100)])
+    >>> table = compare_policies(loop(n_pages=50, n_accesses=500), machine, policies=["lru", "sieve"])
+    >>> table.select("policy", "bound", "misses").rows()
+    [('unlimited', 'floor', 50), ('clairvoyant', 'ceiling', 140), ('lru', None, 500), ('sieve', None, 500)]
+    """
+    for policy in policies:
+        choice("policies", "each", policy, POLICIES)
+    if machine.kernel is not None:
+        raise InputError("compare_policies needs a machine without kernel, which has lists of its own: leave it out")
+    machines: dict[str, Machine] = {FLOOR: unlimited(_under(machine, "lru"), trace)}
+    names: list[Policy] = ["clairvoyant", *(policy for policy in policies if policy != "clairvoyant")]
+    machines |= {policy: _under(machine, policy) for policy in names}
+    rows: list[dict[str, object]] = []
+    for done, (name, each) in enumerate(machines.items()):
+        result = simulate(trace, each, seed=seed)
+        if result.provenance["partial"]:  # Ctrl-C: half a run says nothing
+            if not rows:
+                raise KeyboardInterrupt
+            warnings.warn(f"interrupted: {done} of {len(machines)} runs were finished", stacklevel=2)
+            break
+        rows.append(_row(name, each, result))
+        if progress is not None:
+            progress(done + 1, len(machines))
+    return pl.DataFrame(rows, schema_overrides={"bound": pl.String})
+
+
+def _under(machine: Machine, policy: Policy) -> Machine:
+    return replace(machine, dram=replace(machine.dram, policy=policy))
+
+
+def _row(name: str, machine: Machine, result: Result) -> dict[str, object]:
+    totals = result.totals
+    served = totals["accesses"] - totals["frees"]
+    misses = served - totals["dram_hit"]
+    return {
+        "policy": name,
+        "title": _TITLES[name],
+        "bound": {FLOOR: "floor", "clairvoyant": "ceiling"}.get(name),
+        "capacity_pages": machine.dram.capacity_pages,
+        "misses": misses,
+        "miss_share": misses / max(1, served),
+        "faults": sum(totals[outcome] for outcome in FAULTS),
+        "stall_ns": totals["stall_ns"],
+        "access_ns": effective_access_ns(result),
+        **{counter: totals[counter] for counter in _COPIED},
+    }
+
+
+_TITLES = {FLOOR: "unlimited DRAM"} | {str(policy): title for policy, title in POLICY_TITLES.items()}
