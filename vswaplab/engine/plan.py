@@ -57,6 +57,8 @@ class CramPlan:
     """Media less what the balloon keeps free."""
     trim_batch: int
     to_zswap: bool
+    is_fifo: bool
+    """Pages leave by arrival on the device; else by last access."""
     report_lag: int
     flush_period: int
     reaper_period: int
@@ -333,6 +335,7 @@ def _cram_plan(cram: Cram, trace: Workload, charge: str, page_charge: int) -> Cr
         balloon_bytes=share(1 - Fraction(str(cram.balloon_reserve))),
         trim_batch=cram.trim_batch_pages,
         to_zswap=cram.writeback_to == "zswap",
+        is_fifo=cram.writeback_policy == "fifo",
         report_lag=cram.report_lag,
         flush_period=cram.flush_period,
         reaper_period=cram.reaper_period,

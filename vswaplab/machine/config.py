@@ -27,7 +27,7 @@ from vswaplab.machine.checks import (
     whole,
 )
 from vswaplab.machine.kernel import Kernel
-from vswaplab.machine.policies import POLICIES, Policy
+from vswaplab.machine.policies import POLICIES, Policy, WritebackPolicy
 from vswaplab.machine.profiles import Profile, find_profile
 
 Charge = Literal["memcg", "host"]
@@ -128,6 +128,9 @@ class Cram:
         promotes, and nothing can overrun.
     writeback_to : {"zswap", "swapfile"}
         Where pages go when media runs short.
+    writeback_policy : {"lru", "fifo"}
+        Which page leaves the device first: the one accessed longest ago, or the
+        one that arrived there longest ago, whatever was read in place since.
     close_at, open_at : share of media
         Reported pressure at or above ``close_at`` closes the admission gate
         until it falls to ``open_at``.
@@ -165,6 +168,7 @@ class Cram:
     writable_budget_pages: int = 0  # founding mail: no direct writable mapping unless budgeted
     budget_owner: BudgetOwner = "host"  # founding mail; "device" is A. George's reply (facts/kernel.md 6.1) [P]
     writeback_to: WritebackTo = "zswap"  # founding mail: write back to zswap or swap
+    writeback_policy: WritebackPolicy = "lru"  # model.md rule 4: the coldest
     close_at: float = 0.95  # [guess]: the posted code has two unnamed levels (facts/hardware.md 1.2)
     open_at: float = 0.90  # [guess]
     writeback_high: float = 0.90  # [guess]
@@ -197,6 +201,7 @@ class Cram:
         set_fields(self, media_bytes=media, advertised_bytes=advertised)
         choice("cram", "mode", self.mode, get_args(CramMode))
         choice("cram", "writeback_to", self.writeback_to, get_args(WritebackTo))
+        choice("cram", "writeback_policy", self.writeback_policy, get_args(WritebackPolicy))
         choice("cram", "budget_owner", self.budget_owner, get_args(BudgetOwner))
         choice("cram", "pressure_law", self.pressure_law, get_args(PressureLaw))
         flag("cram", "balloon", self.balloon)

@@ -47,9 +47,11 @@ demotion is over, before the current access: under ``lru`` that orders it as
 just touched, under ``sieve`` and ``clock`` it is the youngest with its bit
 clear, under ``generations`` it is in the youngest one.
 
-On the CRAM device pages leave by last access. Only ``lru`` knows the last
-touch of a page in DRAM; with any other order a page is as young on the device
-as its arrival there, or its last access there.
+On the CRAM device pages leave by last access (``Cram.writeback_policy`` "lru")
+or by arrival ("fifo"). Only ``lru`` in DRAM knows when a page was last touched
+there, and hands that on to the device's "lru"; otherwise a page is as young as
+its arrival on the device, or its last access there. A page that finds no room
+when it is written back arrives again.
 """
 
 from __future__ import annotations
@@ -57,6 +59,8 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 Policy = Literal["lru", "fifo", "clock", "sieve", "generations", "clairvoyant"]
+
+WritebackPolicy = Literal["lru", "fifo"]
 
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 """Every policy."""

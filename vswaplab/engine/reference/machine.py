@@ -163,7 +163,8 @@ class Reference(Drains):
             return
         else:
             self._write_in_place(page, state, mapper)
-        self.last[page] = self._now()
+        if not self._cram_plan().is_fifo:
+            self.last[page] = self._now()
 
     def _write_in_place(self, page: int, state: State, mapper: int) -> None:
         self.credits -= self._cram_plan().is_device_budget

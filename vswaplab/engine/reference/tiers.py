@@ -31,7 +31,7 @@ class Tiers(Memory):
             self.cram_bytes += size
             self.state[page] = State.CRAM_READONLY if cram.is_tier else State.CRAM_SOFTLEAF
             self.mapped[page] = set(self._mappers(page)) if cram.is_tier else set()
-            if self.plan.policy != "lru":  # which does not know when the page was last touched
+            if cram.is_fifo or self.plan.policy != "lru":  # or nobody knows when the page was last touched
                 self.last[page] = self._now()
             return True
         return False

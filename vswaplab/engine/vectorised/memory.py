@@ -318,6 +318,11 @@ class Memory:
         return self.plan.cram is not None and self.plan.cram.is_tier
 
     @property
+    def is_fifo(self) -> bool:
+        """Whether CRAM pages leave by arrival, whatever was accessed in place."""
+        return self.plan.cram is not None and self.plan.cram.is_fifo
+
+    @property
     def address_space(self) -> int:
         """Pages of one mapper's address space."""
         return self.word.size if self.trace.shares is None else self.trace.shares.address_space

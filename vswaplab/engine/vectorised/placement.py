@@ -495,10 +495,10 @@ def take_slots(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
 
 
 def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.int64]) -> None:
-    if mem.order is None:  # they keep their place in the order of accesses
+    if mem.order is None and not mem.is_fifo:  # they keep their place in the order of accesses
         places = mem.word.take(pages)
         mem.arrived.append(pages, places)
-    else:  # only LRU knows it
+    else:
         places = mem.log.append(pages)
         mem.accessed.append(pages, places)
     mem.place[pages] = places

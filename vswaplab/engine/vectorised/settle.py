@@ -94,7 +94,7 @@ def _move(mem: Memory, special: Special, places: Pages) -> None:
     index = index[mem.word.take(special.page.take(index)) == places.take(index)]
     pages, places, after = special.page.take(index), places.take(index), after.take(index)
     after[(special.outcome.take(index) == CRAM_READ) & (special.was.take(index) == CRAM_WRITABLE)] = CRAM_WRITABLE
-    if mem.plan.cram is not None:
+    if mem.plan.cram is not None and not mem.plan.cram.is_fifo:
         in_cram = which(after >= CRAM_SOFTLEAF)
         key = (places.take(in_cram) << 32) | pages.take(in_cram)
         key.sort()
