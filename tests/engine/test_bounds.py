@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vswaplab as vl
-from vswaplab.engine.plan import make_plan
+from vswaplab.engine.plan import make_plan, next_uses
 from vswaplab.engine.reference import Reference
 from vswaplab.machine.policies import POLICIES
 
@@ -27,7 +27,7 @@ def traces(draw: st.DrawFn) -> vl.Trace:
 
 def machine(capacity: int, policy: str = "lru") -> vl.Machine:
     """DRAM and a swapfile, one page reclaimed at a time: the textbook's cache."""
-    return vl.Machine(vl.Dram(capacity, high=1, policy=policy), swapfiles=[vl.Swapfile(100)])
+    return vl.Machine(vl.Dram(capacity, high=1, policy=policy), swapfiles=[vl.Swapfile(1000)])
 
 
 def misses(trace: vl.Trace, capacity: int, policy: str) -> int:
@@ -47,6 +47,21 @@ def test_fifo__more_dram_may_be_worse() -> None:
     # Belady, Nelson, Shedler, CACM 1969: 9 misses with three frames, 10 with four.
     trace = vl.Trace([0, 1, 2, 3, 0, 1, 4, 0, 1, 2, 3, 4])
     assert [misses(trace, capacity, "fifo") for capacity in (3, 4)] == [9, 10]
+
+
+@pytest.mark.parametrize(
+    ("policy", "cache"), [("fifo", "FIFO"), ("clock", "Clock"), ("sieve", "Sieve"), ("clairvoyant", "Belady")]
+)
+def test_policies__miss_as_often_as_libcachesim_says(policy: str, cache: str) -> None:
+    lcs = pytest.importorskip("libcachesim")  # the extra "bench"
+    trace = vl.zipf(n_pages=500, n_accesses=4000, seed=1)
+    never, peer, count = np.iinfo(np.int64).max, getattr(lcs, cache)(60), 0
+    for index, (page, day) in enumerate(zip(trace.page.tolist(), next_uses(trace).tolist(), strict=True)):
+        request = lcs.Request()
+        request.obj_id, request.obj_size, request.clock_time = page, 1, index
+        request.next_access_vtime = day if day < len(trace) else never
+        count += not peer.get(request)
+    assert misses(trace, 60, policy) == count
 
 
 @quick

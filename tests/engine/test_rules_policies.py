@@ -80,6 +80,15 @@ def test_sieve__the_hand_goes_on_from_a_page_that_is_freed() -> None:
     assert victims("sieve", [0, 1, 2, 0, 3, 2, 4, 5], 3, [0, 0, 0, 0, 0, 2, 0, 0]) == [1, 3]
 
 
+@pytest.mark.parametrize("name", ["reference", "vectorised"])
+def test_sieve__all_ahead_of_the_hand_are_freed(name: str) -> None:
+    # 0* 1 2 | 3: 0 cleared, out 1: 0 >2 3 | 2, 3 freed: the hand is at 0 again, 4 and 5 come in: >0 4 5 | 6: out 0
+    trace = vl.Trace([0, 1, 2, 0, 3, 2, 3, 4, 5, 6], [0, 0, 0, 0, 0, 2, 2, 0, 0, 0])
+    machine = vl.Machine(vl.Dram(3, high=1, policy="sieve"), swapfiles=[vl.Swapfile(9)])
+    state = vl.simulate(trace, machine, engine=name, epoch_accesses=10).state()
+    assert state.filter("is_resident")["page"].to_list() == [4, 5, 6]
+
+
 def test_clairvoyant__a_page_that_will_be_freed_is_of_no_use() -> None:
     # 0 is used at 4, 1 is freed at 3: 1 leaves, and its free costs nothing
     assert victims("clairvoyant", [0, 1, 2, 1, 0], 2, [0, 0, 0, 2, 0]) == [1]

@@ -350,7 +350,6 @@ class Calendar:
         # Pages are here and were touched last in this order; a page may be named twice.
         day = self.upcoming.take(pages)
         is_idle = day == self.never
-        self.idle.place[pages[~is_idle]] = -1
         self.idle.arrive(pages[is_idle])
         day = day[~is_idle]
         if day.size:
