@@ -369,7 +369,7 @@ def other_speed_settings() -> Iterator[None]:
         patch.setattr(memory, "log_room", lambda n_pages: 30)
         patch.setattr(ahead, "_MANY", 2)
         patch.setattr(ahead, "_BLOCK", 4)
-        for name in ("_FEWEST", "_CHUNK", "_STEP"):
+        for name in ("_FEWEST", "_CHUNK", "_STEP", "_MOST_FAR"):
             patch.setattr(policies, name, 3)
         yield
 

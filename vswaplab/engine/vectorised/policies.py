@@ -7,6 +7,7 @@ when they arrive, leave, or are looked at in vain.
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ MIN_GENERATIONS = 2
 _FEWEST = 1 << 10  # entries before a queue is worth shortening
 _STEP = 64  # entries of a queue looked at together, at least
 _CHUNK = 1 << 12  # days of the calendar looked at together, at first
+_MOST_FAR = 1 << 11  # days that the calendar keeps apart
 
 
 class ReclaimOrder(Protocol):
@@ -322,7 +324,11 @@ class Calendar:
 
     A day is an access. ``is_due`` marks the days on which a resident page is
     used next; as the past is cleared, the last marked day is the victim's.
-    Pages that are never used again queue by last touch, and leave first.
+    Those who know the future keep no page that is used far from now: the last
+    days move little, but for pages that have just come in and leave soon. Their
+    days, behind ``end``, are a heap of their own, so that nobody has to look
+    through the empty days before them. Pages that are never used again queue by
+    last touch, and leave first.
 
     Parameters
     ----------
@@ -338,7 +344,8 @@ class Calendar:
         self.never = next_use.size
         self.upcoming = np.full(n_pages, self.never, np.int64)  # next use of each page
         self.is_due = np.zeros(next_use.size, np.bool_)
-        self.end = 0  # behind it nothing is due
+        self.end = 0
+        self.far: list[int] = []  # heap of days from ``end`` on, negative; those in the past mean nothing
         self.idle = Queue(n_pages)
         self._days: Pages = NO_PAGES
 
@@ -352,9 +359,14 @@ class Calendar:
         is_idle = day == self.never
         self.idle.arrive(pages[is_idle])
         day = day[~is_idle]
-        if day.size:
-            self.is_due[day] = True
-            self.end = max(self.end, int(day.max()) + 1)
+        self.is_due[day] = True
+        far = day[day >= self.end]
+        if far.size + len(self.far) <= _MOST_FAR:
+            for each in far.tolist():
+                heappush(self.far, -each)
+        else:
+            self.end = max(int(far.max()), -min(self.far, default=0)) + 1
+            self.far.clear()
 
     def settle(self, mem: Memory, window: Window, special: Special) -> None:
         """Take notice of a window: of each page only its last touch counts."""
@@ -380,23 +392,34 @@ class Calendar:
         return pages if pages.size else self._last_days(wanted)
 
     def _last_days(self, wanted: int) -> Pages:
+        self._days = self._far_days(wanted)
         step = _CHUNK
-        while self.end:
+        while self.end and not self._days.size:
             start = max(0, self.end - step)
             days = which(self.is_due[start : self.end]) + start
-            if days.size:
-                self._days = days[::-1][:wanted]
-                self.end = int(days[-1]) + 1
-                break
-            self.end, step = start, 2 * step
+            self._days = days[::-1][:wanted]
+            self.end, step = int(days[-1]) + 1 if days.size else start, 2 * step
         return self.page.take(self._days).astype(np.int64)
+
+    def _far_days(self, wanted: int) -> Pages:
+        days: list[int] = []
+        while self.far and len(days) < wanted:
+            day = -heappop(self.far)
+            if self.is_due[day] and day not in days[-1:]:
+                days.append(day)
+        return np.array(days, np.int64)
 
     def take(self, n: int) -> None:
         """Let the first n of the candidates listed last leave."""
-        if self._days.size:
-            self.is_due[self._days[:n]] = False
-        else:
+        if not self._days.size:
             self.idle.take(n)
+            return
+        taken, left = self._days[:n], self._days[n:]
+        self.is_due[taken] = False
+        if int(taken[-1]) < self.end:
+            self.end = int(taken[-1])
+        for day in left[left >= self.end].tolist():
+            heappush(self.far, -day)
 
     def ranking(self) -> Pages:
         """Go from the farthest next use to the nearest."""
