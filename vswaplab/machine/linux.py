@@ -52,6 +52,7 @@ def linux(
     swap_max: int | None = None,
     vswap: bool = False,
     swappiness: int = 60,
+    lru_gen: bool = False,
     stat_read_accesses: int = 0,
     stat_read_from: int = 0,
     costs: Costs | None = None,
@@ -87,6 +88,8 @@ def linux(
         The kernel has the virtual swap layer.
     swappiness : 0..200
         vm.swappiness, or memory.swappiness.
+    lru_gen : bool
+        /sys/kernel/mm/lru_gen/enabled: MGLRU, of 6.12 only.
     stat_read_accesses, stat_read_from : accesses
         How often somebody reads memory.stat, and before which access first.
     costs : Costs
@@ -126,7 +129,7 @@ def linux(
     else:
         dram = _under_limit(memory_max, total_ram_pages, workload_pages)
         base = kernel_memory_bytes(workload_pages) // PAGE_SIZE - -(-workload_pages // _ENTRIES)
-        kernel = Kernel(version, swappiness, base, stat_read_accesses, stat_read_from)
+        kernel = Kernel(version, swappiness, base, stat_read_accesses, stat_read_from, lru_gen=lru_gen)
     return Machine(
         dram=dram,
         kernel=kernel,

@@ -105,13 +105,18 @@ def machine_of(run: TruthRun) -> Machine:
 def not_modelled(run: TruthRun) -> list[str]:
     """List the settings of a run that the model lacks, in the kernel's words."""
     found = []
-    if run.lru_gen:
+    if run.lru_gen and not has_lru_gen(run):
         found.append("lru_gen")
     if run.page_cluster:
         found.append("page-cluster")
     if run.vcpus > 1:
         found.append(f"{run.vcpus} vcpus")
     return found
+
+
+def has_lru_gen(run: TruthRun) -> bool:
+    """Whether the machine of a run reclaims by generations, as the kernel did."""
+    return bool(run.lru_gen) and version_of(run) == "6.12" and run.memory_max is not None
 
 
 def free_pages(run: TruthRun) -> int:
@@ -132,6 +137,7 @@ def _linux(run: TruthRun) -> Machine:
     machine = linux(
         version_of(run),
         swappiness=run.swappiness,
+        lru_gen=has_lru_gen(run),
         stat_read_accesses=run.epoch_accesses,
         stat_read_from=run.trace.n_pages,
         costs=EMULATED,
