@@ -61,7 +61,7 @@ def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
         ),
         kernel=vl.Kernel(
             version,
-            lru_gen=version == "6.12" and draw(st.booleans()),
+            lru_gen=version != "7.2" and draw(st.booleans()),
             swappiness=draw(st.sampled_from([60, 100, 200])),
             stat_read_accesses=draw(st.sampled_from([0, 100])),
             stat_read_from=draw(st.sampled_from([0, 150])),

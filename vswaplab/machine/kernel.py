@@ -9,6 +9,8 @@ from vswaplab.base.errors import InputError
 from vswaplab.machine.checks import MOST_PAGES, choice, flag, set_fields, whole
 
 Version = Literal["6.12", "7.2", "7.3"]
+LRU_GEN_VERSIONS: tuple[Version, ...] = ("6.12", "7.3")
+"""Those whose MGLRU is modelled."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Kernel:
         version.
     lru_gen : bool
         /sys/kernel/mm/lru_gen/enabled: generations (MGLRU) in place of the
-        active and the inactive list; of 6.12 only.
+        active and the inactive list; not of 7.2, of which nothing was measured.
     """
 
     version: Version = "7.3"
@@ -55,8 +57,9 @@ class Kernel:
     def __post_init__(self) -> None:
         choice("kernel", "version", self.version, get_args(Version))
         flag("kernel", "lru_gen", self.lru_gen)
-        if self.lru_gen and self.version != "6.12":
-            raise InputError(f"kernel.lru_gen is modelled of Linux 6.12, not of {self.version}: set version or leave it")
+        if self.lru_gen and self.version not in LRU_GEN_VERSIONS:
+            known = " and ".join(LRU_GEN_VERSIONS)
+            raise InputError(f"kernel.lru_gen is modelled of Linux {known}, not of {self.version}: set another version")
         if whole("kernel", "swappiness", self.swappiness, 0) > 200:
             raise InputError(f"kernel.swappiness must be at most 200, got {self.swappiness}")
         set_fields(self, base_pages=whole("kernel", "base_pages", self.base_pages, 0, MOST_PAGES))

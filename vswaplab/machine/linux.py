@@ -89,7 +89,7 @@ def linux(
     swappiness : 0..200
         vm.swappiness, or memory.swappiness.
     lru_gen : bool
-        /sys/kernel/mm/lru_gen/enabled: MGLRU, of 6.12 only.
+        /sys/kernel/mm/lru_gen/enabled: MGLRU, of 6.12 and 7.3.
     stat_read_accesses, stat_read_from : accesses
         How often somebody reads memory.stat, and before which access first.
     costs : Costs

@@ -12,7 +12,7 @@ import polars as pl
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import Costs, Cram, Dram, Machine
-from vswaplab.machine.kernel import Version
+from vswaplab.machine.kernel import LRU_GEN_VERSIONS, Version
 from vswaplab.machine.linux import VERSIONS, linux, watermarks
 from vswaplab.machine.profiles import find_profile
 from vswaplab.trace import Corpus, Trace
@@ -128,7 +128,7 @@ def _read_ahead(run: TruthRun) -> str:
 
 def has_lru_gen(run: TruthRun) -> bool:
     """Whether the machine of a run reclaims by generations, as the kernel did."""
-    return bool(run.lru_gen) and version_of(run) == "6.12" and run.memory_max is not None
+    return bool(run.lru_gen) and version_of(run) in LRU_GEN_VERSIONS and run.memory_max is not None
 
 
 def free_pages(run: TruthRun) -> int:

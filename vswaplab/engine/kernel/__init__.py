@@ -10,6 +10,7 @@ between two faults at once.
 
 from vswaplab.engine.kernel.machine import KernelReference, KernelVectorised
 from vswaplab.engine.kernel.mglru import LruGenReference, LruGenVectorised
+from vswaplab.engine.kernel.mglru73 import LruGen73Reference, LruGen73Vectorised
 from vswaplab.engine.plan import Plan
 from vswaplab.trace.trace import Workload
 
@@ -19,10 +20,12 @@ __all__ = ["KernelReference", "KernelVectorised", "kernel_reference", "kernel_ve
 def kernel_reference(plan: Plan, trace: Workload) -> KernelReference:
     """Make the engine that takes one access at a time, with the lists that the machine has."""
     assert plan.kernel is not None
-    return (LruGenReference if plan.kernel.lru_gen else KernelReference)(plan, trace)
+    engines = {None: KernelReference, "6.12": LruGenReference, "7.3": LruGen73Reference}
+    return engines[plan.kernel.lru_gen](plan, trace)
 
 
 def kernel_vectorised(plan: Plan, trace: Workload) -> KernelVectorised:
     """Make the engine that takes many accesses at once, with the lists that the machine has."""
     assert plan.kernel is not None
-    return (LruGenVectorised if plan.kernel.lru_gen else KernelVectorised)(plan, trace)
+    engines = {None: KernelVectorised, "6.12": LruGenVectorised, "7.3": LruGen73Vectorised}
+    return engines[plan.kernel.lru_gen](plan, trace)

@@ -63,20 +63,27 @@ class LruGen(Faults):
         self.gen[page] = -1
 
     def lru_gen_add_folio(self, page: int, *, is_reclaiming: bool) -> None:
-        """Choose a generation: the youngest for what was faulted in, the one before it for what is being written."""
-        if self.active[page]:
-            seq = self.max_seq
-            self.referenced[page] = 0
-        elif not self.cached[page] or (self.rotates[page] and (self.dirty[page] or self.writeback[page])):
-            seq = self.max_seq - 1
-        elif is_reclaiming or self.min_seq + MIN_NR_GENS >= self.max_seq:
-            seq = self.min_seq
-        else:
-            seq = self.min_seq + 1
+        """Put a folio on the list of the generation that its flags choose."""
+        seq = self.lru_gen_folio_seq(page, is_reclaiming=is_reclaiming)
         self.active[page] = 0
         self.gen[page] = seq
         self.nr_pages[seq % MAX_NR_GENS] += 1
         self._put(page, is_tail=is_reclaiming)
+
+    def lru_gen_folio_seq(self, page: int, *, is_reclaiming: bool) -> int:
+        """Choose a generation: the youngest for what was faulted in, the one before it for what is being written."""
+        if self.active[page]:
+            self.referenced[page] = 0
+            return self.max_seq
+        if not self.cached[page] or self.is_on_its_way(page):
+            return self.max_seq - 1
+        if is_reclaiming or self.min_seq + MIN_NR_GENS >= self.max_seq:
+            return self.min_seq
+        return self.min_seq + 1
+
+    def is_on_its_way(self, page: int) -> bool:
+        """Whether a folio is to go as soon as it is written out (PG_reclaim)."""
+        return bool(self.rotates[page] and (self.dirty[page] or self.writeback[page]))
 
     def _put(self, page: int, *, is_tail: bool = False) -> None:
         # Enter a folio on its generation's list.
@@ -96,8 +103,12 @@ class LruGen(Faults):
     def folio_add_lru(self, page: int) -> None:
         """A page that a fault brings is of the youngest generation; what reclaim or the worker brings is not."""
         if self.in_lru_fault and not (self.in_reclaim or self.in_worker):
-            self.active[page] = 1
+            self.in_fault(page)
         super().folio_add_lru(page)
+
+    def in_fault(self, page: int) -> None:
+        """Flag a page that a fault brings."""
+        self.active[page] = 1
 
     def handle_mm_fault(self, page: int, *, is_write: bool) -> int:
         """Serve a fault; return its outcome."""
@@ -201,24 +212,28 @@ class LruGen(Faults):
         if self.gen[page] < 0:
             self.referenced[page] = 1
         elif self.gen[page] != self.max_seq:
-            self.lruvec_del_folio(page)
-            self.active[page] = 1
-            self.lruvec_add_folio(page)
-            self.count["pgactivate"] += 1
+            self.folio_activate(page)
+
+    def folio_activate(self, page: int) -> None:
+        """Move a folio to an active generation."""
+        self.lruvec_del_folio(page)
+        self.active[page] = 1
+        self.lruvec_add_folio(page)
+        self.count["pgactivate"] += 1
 
     # The eviction (mm/vmscan.c) -----------------------------------------------------------------------------
 
     def shrink_lruvec(self, priority: int, wanted: int) -> None:
-        """lru_gen_shrink_lruvec: one pass, which a group does not end early."""
+        """lru_gen_shrink_lruvec: one pass."""
         self.lru_add_drain()
         outer, self.plug = self.plug, []
-        self.try_to_shrink_lruvec(priority)
+        self.try_to_shrink_lruvec(priority, wanted)
         held, self.plug = self.plug, outer
         for page in held:
             self.submit_bio(page)
 
-    def try_to_shrink_lruvec(self, priority: int) -> None:
-        """Take a share of all pages off the oldest generation; or begin a new one, and leave it at that."""
+    def try_to_shrink_lruvec(self, priority: int, wanted: int) -> None:
+        """Take a share of all pages off the oldest generation, wanted or not; or begin a new one, and no more."""
         if not self.get_swappiness():
             return
         n_scanned = 0
@@ -239,10 +254,16 @@ class LruGen(Faults):
 
     def evict_folios(self) -> int:
         """Reclaim up to 64 folios; return how many were looked at."""
-        folios, n_scanned = self.scan_folios()
+        folios, n_scanned = self.scan_folios(MAX_LRU_BATCH)
+        n_scanned = n_scanned if folios or n_scanned == MAX_LRU_BATCH else 0
         n_scanned += self.try_to_inc_min_seq()
         if self._nr_gens() == MIN_NR_GENS:
             n_scanned = 0
+        self.shrink_folios(folios)
+        return n_scanned
+
+    def shrink_folios(self, folios: list[int]) -> None:
+        """Reclaim what was isolated; what is clean by then is tried once more."""
         self.count["pgscan"] += len(folios)
         is_retry = False
         while folios:
@@ -251,52 +272,66 @@ class LruGen(Faults):
             self.count["pgsteal"] += len(folios) - len(kept)
             folios = [page for page in kept if not self._put_back(page, is_retry=is_retry)]
             is_retry = True
-        return n_scanned
 
     def _put_back(self, page: int, *, is_retry: bool) -> bool:
         # Return a folio to the lists; False: its write ended meanwhile, so it is tried once more.
-        is_dirty = self.dirty[page] or self.writeback[page]
-        if not (self.rotates[page] and is_dirty):
+        if not self.is_on_its_way(page):
             is_used = self.active[page] or self.referenced[page] or self.mapped[page]
-            if not (is_retry or is_used or is_dirty or page == self.locked):
+            if not (is_retry or is_used or self.dirty[page] or self.writeback[page] or page == self.locked):
                 return False
             self.active[page], self.referenced[page] = 1, 0
         self.isolated[page] = 0
         self.lruvec_add_folio(page)
         return True
 
-    def scan_folios(self) -> tuple[list[int], int]:
-        """Isolate up to 64 folios of the oldest generation; return them, and how many were looked at."""
+    def scan_folios(self, most: int) -> tuple[list[int], int]:
+        """Isolate up to 64 folios of the oldest generation; return them, and how many were looked at, at most."""
         folios: list[int] = []
         if self._nr_gens() == MIN_NR_GENS:
             return folios, 0
         lru, n_scanned = self.folios_of[self.min_seq % MAX_NR_GENS], 0
-        while lru and n_scanned < MAX_LRU_BATCH and len(folios) < MIN_LRU_BATCH:
+        while lru and n_scanned < most and len(folios) < MIN_LRU_BATCH:
             n_scanned += 1
             page = lru.tail()
-            if self.gen[page] != self.min_seq:  # sort_folio: promoted
+            if self.sort_folio(page):
                 lru.remove(page)
                 self._put(page)
                 continue
             self.lruvec_del_folio(page)
-            self.isolated[page], self.referenced[page] = 1, 0
+            self.isolate_folio(page)
             folios.append(page)
-        return folios, n_scanned if folios or n_scanned == MAX_LRU_BATCH else 0
+        return folios, n_scanned
+
+    def sort_folio(self, page: int) -> bool:
+        """Whether a folio belongs on another list: it was promoted."""
+        return self.gen[page] != self.min_seq
+
+    def isolate_folio(self, page: int) -> None:
+        """Take a folio for reclaim."""
+        self.isolated[page], self.referenced[page] = 1, 0
 
     def try_to_inc_min_seq(self) -> bool:
         """Leave empty generations behind; whether there was one."""
         before = self.min_seq
         while self.min_seq + MIN_NR_GENS <= self.max_seq and not self.folios_of[self.min_seq % MAX_NR_GENS]:
             self.min_seq += 1
-        return self.min_seq != before
+        if self.min_seq == before:
+            return False
+        self.reset_ctrl_pos()
+        return True
+
+    def reset_ctrl_pos(self) -> None:
+        """Halve what is known of the tiers: before 6.14 nothing, as anonymous pages are all of one."""
 
     def _nr_gens(self) -> int:
         return self.max_seq - self.min_seq + 1
 
     def _shrink_folio(self, page: int) -> tuple[int, bool]:
-        if self.mapped[page] and self.referenced[page]:  # found accessed since it was isolated
-            return KEEP, False
-        return super()._shrink_folio(page)
+        return (KEEP, False) if self.is_promoted(page) else super()._shrink_folio(page)
+
+    def is_promoted(self, page: int) -> bool:
+        """Whether a folio was found accessed since it was isolated."""
+        return bool(self.mapped[page] and self.referenced[page])
 
     def folio_check_references(self, page: int) -> int:
         """Judge a folio, and look around one that was accessed."""
