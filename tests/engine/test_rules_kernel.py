@@ -183,17 +183,6 @@ def test_disk_write__page_stays_in_the_swap_cache_until_it_ends() -> None:
     assert kernel.count["swap_cache"] == 1
 
 
-def test_disk_writes__are_held_back_until_there_are_32() -> None:
-    kernel = group(room=100, content=RAW)
-    touch(kernel, *range(40))
-    kernel.plug = []
-    for page in range(32):
-        evict(kernel, page)
-    assert (len(kernel.plug), len(kernel.writes)) == (32, 0)
-    evict(kernel, 32)
-    assert (kernel.plug, [page for _, page in kernel.writes]) == ([32], list(range(32)))
-
-
 def test_read_from_disk__clean_pages_keep_their_slot() -> None:
     kernel = group(content=RAW, swap_write_ns=0)
     touch(kernel, 0)

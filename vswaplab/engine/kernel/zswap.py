@@ -11,8 +11,6 @@ from vswaplab.engine.kernel.memcg import RETRIES, Memcg
 
 SHRINK_BATCH = 128
 DEFAULT_SEEKS = 2
-MAX_REQUEST_COUNT = 32
-"""BLK_MAX_REQUEST_COUNT: disk writes held back at most (block/blk-mq.c, blk_add_rq_to_plug)."""
 SLICE_NS = 750_000
 """How long a worker keeps the CPU once the program sleeps (sysctl_sched_base_slice, kernel/sched/fair.c)."""
 
@@ -80,17 +78,8 @@ class ZswapPool(Memcg):
         if self.plug is None:
             self.submit_bio(page)
         else:
-            if len(self.plug) >= MAX_REQUEST_COUNT:
-                self.blk_flush_plug()
             self.plug.append(page)
         return True
-
-    def blk_flush_plug(self) -> None:
-        """Start the writes that were held back."""
-        for page in self.plug or ():
-            self.submit_bio(page)
-        if self.plug:
-            self.plug.clear()
 
     # Stores and loads -----------------------------------------------------------------------------
 
