@@ -17,9 +17,7 @@ CORPUS = vl.Corpus(pl.DataFrame({"is_zero": [True, False]}))
 BASE = 5
 
 
-def group(
-    room: int = 10, content: int = ZERO, n_slots: int = 1000, tables: int = 3, **costs: int
-) -> LruGenReference:
+def group(room: int = 10, content: int = ZERO, n_slots: int = 1000, tables: int = 3, **costs: int) -> LruGenReference:
     """Make a group of 1,200 pages that has room for so many, besides five of the kernel's and its page tables."""
     trace = vl.Trace([0], n_pages=1200, content=np.full(1200, content, np.int32), corpus=CORPUS)
     machine = vl.Machine(
@@ -269,5 +267,5 @@ def test_workingset_refault__counts_what_the_oldest_generation_saw_go() -> None:
 def test_kernel__has_no_generations_of_7_2() -> None:
     with pytest.raises(vl.InputError, match=r"kernel.lru_gen is modelled of Linux 6.12 and 7.3, not of 7.2"):
         vl.Kernel("7.2", lru_gen=True)
-    with pytest.raises(vl.InputError, match="kernel.lru_gen must be true or false, got 7"):
+    with pytest.raises(vl.InputError, match=r"kernel.lru_gen must be true or false, got 7"):
         vl.Kernel("6.12", lru_gen=7)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from vswaplab.trace.trace import Workload
 MIN_NR_GENS, MAX_NR_GENS = 2, 4
 MIN_LRU_BATCH, MAX_LRU_BATCH = 64, 64 * 64
 YOUNG_SHARE = 8
-"""A page table is worth another walk if one page in so many was accessed: a cache line of entries (suitable_to_scan)."""
+"""suitable_to_scan: a page table is worth a walk if one page in so many was accessed, one for each cache line of it."""
 
 
 class LruGen(Faults):
@@ -101,7 +101,7 @@ class LruGen(Faults):
         self.gen[page], self.referenced[page] = seq, 0
 
     def folio_add_lru(self, page: int) -> None:
-        """A page that a fault brings is of the youngest generation; what reclaim or the worker brings is not."""
+        """Collect a folio: of the youngest generation if a fault brings it, not if reclaim or the worker does."""
         if self.in_lru_fault and not (self.in_reclaim or self.in_worker):
             self.in_fault(page)
         super().folio_add_lru(page)
