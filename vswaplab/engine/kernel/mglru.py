@@ -179,11 +179,15 @@ class LruGen(Faults):
         """Promote the accessed pages of one page table; whether they were many."""
         start, end = self._pages_of(table)
         is_young = np.frombuffer(self.young, np.bool_)[start:end] & np.frombuffer(self.mapped, np.bool_)[start:end]
-        pages = (is_young.nonzero()[0] + start).tolist()
+        pages = [page for page in (is_young.nonzero()[0] + start).tolist() if self.get_pfn_folio(page)]
         for page in pages:
             self.young[page] = 0
             self.folio_update_gen(page, self.max_seq)
         return len(pages) * YOUNG_SHARE >= end - start
+
+    def get_pfn_folio(self, page: int) -> bool:
+        """Whether a look at page tables takes note of a page: here of every one."""
+        return True
 
     def _pages_of(self, table: int) -> tuple[int, int]:
         return table * PAGES_OF_TABLE, min((table + 1) * PAGES_OF_TABLE, self.plan.n_pages)
@@ -199,7 +203,7 @@ class LruGen(Faults):
             end = start + MIN_LRU_BATCH
         n_young = 1
         for near in range(start, end):
-            if self.mapped[near] and self.young[near]:
+            if self.mapped[near] and self.young[near] and self.get_pfn_folio(near):
                 self.young[near] = 0
                 n_young += 1
                 self._look_at(near)

@@ -28,6 +28,7 @@ class LruGen73(LruGen):
     """What differs from 6.12."""
 
     tier_idx = MAX_NR_TIERS - 1
+    has_walked = False
 
     def __init__(self, plan: Plan, trace: Workload) -> None:
         super().__init__(plan, trace)
@@ -88,12 +89,18 @@ class LruGen73(LruGen):
         """Promote a folio that a walk of the page tables found accessed for the second time."""
         if not (self.referenced[page] or self.workingset[page]):
             self._mark_first(page)
-        elif self.gen[page] >= 0:
+        else:
             super().folio_update_gen(page, seq)
             self.workingset[page] = 1
 
+    def get_pfn_folio(self, page: int) -> bool:
+        """Whether a look at page tables takes note of a page: not of one that is on no list."""
+        return self.gen[page] >= 0
+
     def _look_at(self, page: int) -> None:
-        if self.lru_gen_set_refs(page) and 0 <= self.gen[page] != self.max_seq:
+        if self.has_walked:  # walk_update_folio: a pass that began a generation promotes as its walk did
+            self.folio_update_gen(page, self.max_seq)
+        elif self.lru_gen_set_refs(page) and self.gen[page] != self.max_seq:
             self.folio_activate(page)
 
     def in_fault(self, page: int) -> None:
@@ -157,10 +164,11 @@ class LruGen73(LruGen):
         """Take a share of all pages off the oldest generation, 64 at a time, until enough are freed."""
         if not self.get_swappiness():
             return
-        left = sum(self.nr_pages) >> priority
+        left, self.has_walked = sum(self.nr_pages) >> priority, False
         while left > 0:
             if self._is_aging_due(priority):
                 self.try_to_inc_max_seq()
+                self.has_walked = True
             n_scanned = self.evict_batch(min(left, MIN_LRU_BATCH))
             left -= n_scanned
             if not n_scanned or self.n_reclaimed >= wanted:
