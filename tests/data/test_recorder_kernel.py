@@ -354,7 +354,8 @@ def test_folder__is_what_the_model_is_held_to(tmp_path):
         made.save()
 
     before, after = truth.read_truth(OWN), truth.read_truth(tmp_path / "own")
-    assert [run.name for run in after] == ["uniform_mp30_zstd_m128", "killed"]
+    assert [run.name for run in after] == [*(run.name for run in before), "killed"]
+    assert before[0].name == "uniform_mp30_zstd_m128"
     assert (after[0].code == before[0].code).all()
     assert after[0].epochs.equals(before[0].epochs)
     assert after[0].lengths == (64, 421, 1222, 2427, 4096)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vswaplab as vl
-from vswaplab.engine.kernel import KernelReference, KernelVectorised
+from vswaplab.engine.kernel import KernelReference, KernelVectorised, kernel_reference, kernel_vectorised
 from vswaplab.engine.kernel import machine as kernel_machine
 from vswaplab.engine.plan import make_plan
 
@@ -48,6 +48,7 @@ def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
         shrinker_enabled=draw(st.booleans()),
         max_bytes=draw(st.sampled_from([None, None, 0, 40_000])),
     )
+    version = draw(st.sampled_from(["6.12", "7.2", "7.3"]))
     files = [vl.Swapfile(draw(st.sampled_from([5, n_pages // 2, 2 * n_pages]))) for _ in range(draw(st.integers(0, 2)))]
     return vl.Machine(
         vl.Dram(capacity),
@@ -59,7 +60,8 @@ def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
             dram_ns=draw(st.sampled_from([100, 50_000_000])), swap_write_ns=draw(st.sampled_from([0, 90_000]))
         ),
         kernel=vl.Kernel(
-            draw(st.sampled_from(["6.12", "7.2", "7.3"])),
+            version,
+            lru_gen=version != "7.2" and draw(st.booleans()),
             swappiness=draw(st.sampled_from([60, 100, 200])),
             stat_read_accesses=draw(st.sampled_from([0, 100])),
             stat_read_from=draw(st.sampled_from([0, 150])),
@@ -96,7 +98,7 @@ def agree(data: st.DataObject) -> None:
     trace = data.draw(traces())
     machine = data.draw(machines(trace.n_pages))
     plan = make_plan(trace, machine, data.draw(st.integers(0, 3)))
-    reference, fast = KernelReference(plan, trace), KernelVectorised(plan, trace)
+    reference, fast = kernel_reference(plan, trace), kernel_vectorised(plan, trace)
     reference.codes, fast.codes = np.zeros(len(trace), np.uint8), np.zeros(len(trace), np.uint8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel_machine, "_WINDOW", data.draw(st.sampled_from([3, 64, 1 << 10])))

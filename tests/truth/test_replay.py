@@ -174,7 +174,10 @@ def test_version_of__refuses_a_kernel_without_a_version() -> None:
 def test_not_modelled__names_what_a_machine_has_no_setting_for() -> None:
     assert not_modelled(KERNEL["zipf_mp20"]) == []
     assert not_modelled(KERNEL["zipf_mp10_shr"]) == []
-    assert not_modelled(KERNEL["zipf_mp10_mglru"]) == ["lru_gen"]
+    assert not_modelled(KERNEL["zipf_mp10_mglru"]) == []
+    assert not_modelled(replace(KERNEL["zipf_mp10_mglru"], kernel="7.2.11")) == ["lru_gen"]
+    assert not_modelled(KERNEL["zipf_mp10_pc3"]) == ["page-cluster 3 (21 of 21,370 reads were ahead)"]
+    assert not_modelled(replace(KERNEL["zipf_mp20"], page_cluster=3, epochs=pl.DataFrame())) == ["page-cluster 3"]
     assert not_modelled(VSWAP["no_zipf_mp10_smp2"]) == ["2 vcpus"]
 
 

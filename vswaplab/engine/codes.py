@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.engine.kernel import KernelVectorised
+from vswaplab.engine.kernel import KernelVectorised, kernel_vectorised
 from vswaplab.engine.outcome import Occupancy
 from vswaplab.engine.plan import make_plan
 from vswaplab.engine.reference import Reference
@@ -138,7 +138,7 @@ def tell(
     code = np.full(marks[-1] if with_codes else 0, NO_CODE, np.uint8)
     engine: Reference | Vectorised | KernelVectorised
     if machine.kernel is not None:
-        engine = KernelVectorised(plan, trace)
+        engine = kernel_vectorised(plan, trace)
         engine.codes = code if with_codes else None
     else:
         engine = Reference(plan, trace) if with_codes else Vectorised(plan, trace)

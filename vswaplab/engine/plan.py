@@ -143,6 +143,8 @@ class KernelPlan:
     max_pages: int
     base_pages: int
     swappiness: int
+    lru_gen: str | None
+    """Whose generations are in place of the active and the inactive list: "6.12" or "7.3"; None: nobody's."""
     nr_to_walk: int
     """Entries of the pool that its worker looks at in one try."""
     preempts_in_reclaim: bool
@@ -292,6 +294,7 @@ def _kernel_plan(kernel: Kernel, machine: Machine, trace: Workload) -> KernelPla
         max_pages=machine.dram.capacity_pages,
         base_pages=kernel.base_pages,
         swappiness=kernel.swappiness,
+        lru_gen=kernel.version if kernel.lru_gen else None,
         nr_to_walk=kernel.zswap_walk or (32 if kernel.version == "7.3" else 1),
         preempts_in_reclaim=kernel.version == "6.12",
         frees_on_write=kernel.version != "7.2",

@@ -14,7 +14,7 @@ import polars as pl
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.engine.kernel import KernelReference, KernelVectorised
+from vswaplab.engine.kernel import kernel_reference, kernel_vectorised
 from vswaplab.engine.outcome import Engine, Occupancy
 from vswaplab.engine.pages import FinalPages
 from vswaplab.engine.plan import Plan, make_plan
@@ -40,8 +40,8 @@ _SHORT = 0.1  # seconds that one call of an engine should not exceed, so that Ct
 
 ENGINES: dict[str, Callable[[Plan, Workload], Engine]] = {"vectorised": Vectorised, "reference": Reference}
 KERNEL_ENGINES: dict[str, Callable[[Plan, Workload], Engine]] = {
-    "vectorised": KernelVectorised,
-    "reference": KernelReference,
+    "vectorised": kernel_vectorised,
+    "reference": kernel_reference,
 }
 """The same for a machine that reclaims as a kernel does."""
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from vswaplab.base.errors import InputError
-from vswaplab.machine.checks import MOST_PAGES, choice, set_fields, whole
+from vswaplab.machine.checks import MOST_PAGES, choice, flag, set_fields, whole
 
 Version = Literal["6.12", "7.2", "7.3"]
+LRU_GEN_VERSIONS: tuple[Version, ...] = ("6.12", "7.3")
+"""Those whose MGLRU is modelled."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Kernel:
     zswap_walk : entries
         How many the pool's worker looks at in one try; None: as many as the
         version.
+    lru_gen : bool
+        /sys/kernel/mm/lru_gen/enabled: generations (MGLRU) in place of the
+        active and the inactive list; not of 7.2, of which nothing was measured.
     """
 
     version: Version = "7.3"
@@ -47,9 +52,14 @@ class Kernel:
     stat_read_accesses: int = 0
     stat_read_from: int = 0
     zswap_walk: int | None = None
+    lru_gen: bool = False
 
     def __post_init__(self) -> None:
         choice("kernel", "version", self.version, get_args(Version))
+        flag("kernel", "lru_gen", self.lru_gen)
+        if self.lru_gen and self.version not in LRU_GEN_VERSIONS:
+            known = " and ".join(LRU_GEN_VERSIONS)
+            raise InputError(f"kernel.lru_gen is modelled of Linux {known}, not of {self.version}: set another version")
         if whole("kernel", "swappiness", self.swappiness, 0) > 200:
             raise InputError(f"kernel.swappiness must be at most 200, got {self.swappiness}")
         set_fields(self, base_pages=whole("kernel", "base_pages", self.base_pages, 0, MOST_PAGES))

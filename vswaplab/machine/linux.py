@@ -52,6 +52,7 @@ def linux(
     swap_max: int | None = None,
     vswap: bool = False,
     swappiness: int = 60,
+    lru_gen: bool = False,
     stat_read_accesses: int = 0,
     stat_read_from: int = 0,
     costs: Costs | None = None,
@@ -87,6 +88,8 @@ def linux(
         The kernel has the virtual swap layer.
     swappiness : 0..200
         vm.swappiness, or memory.swappiness.
+    lru_gen : bool
+        /sys/kernel/mm/lru_gen/enabled: MGLRU, of 6.12 and 7.3 and under a limit.
     stat_read_accesses, stat_read_from : accesses
         How often somebody reads memory.stat, and before which access first.
     costs : Costs
@@ -115,6 +118,8 @@ def linux(
     """
     if version not in VERSIONS:
         raise InputError(f"no Linux version {version!r}: choose from {', '.join(VERSIONS)}")
+    if lru_gen and memory_max is None:
+        raise InputError("linux: lru_gen is modelled under a memory_max only: give one, or leave lru_gen out")
     numbers = {"total_ram_pages": total_ram_pages, "workload_pages": workload_pages, "swap_bytes": swap_bytes}
     numbers |= {"memory_max": memory_max or 0, "swap_max": swap_max or 0, "free_pages": free_pages or 0}
     for name, number in numbers.items():
@@ -126,7 +131,7 @@ def linux(
     else:
         dram = _under_limit(memory_max, total_ram_pages, workload_pages)
         base = kernel_memory_bytes(workload_pages) // PAGE_SIZE - -(-workload_pages // _ENTRIES)
-        kernel = Kernel(version, swappiness, base, stat_read_accesses, stat_read_from)
+        kernel = Kernel(version, swappiness, base, stat_read_accesses, stat_read_from, lru_gen=lru_gen)
     return Machine(
         dram=dram,
         kernel=kernel,

@@ -73,7 +73,7 @@ COUNTERS: dict[str, str] = {
     "pte_changed": "page-table entries unmapped for that",
     "pte_unchanged": "swap entries that stayed valid meanwhile, because they name a virtual slot",
     "pte_scanned": "page-table entries a machine without a reverse map would have had to look at",
-    "swapin_readahead": "pages read ahead (readahead is not modelled yet: 0)",
+    "swapin_readahead": "pages read ahead (readahead is not modelled: 0)",
     "pgscan": "inactive pages that reclaim looked at (`Machine.kernel` only, as the next four)",
     "pgsteal": "pages that reclaim freed",
     "pgactivate": "inactive pages that reclaim found in use and made active",

@@ -12,7 +12,7 @@ import polars as pl
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import Costs, Cram, Dram, Machine
-from vswaplab.machine.kernel import Version
+from vswaplab.machine.kernel import LRU_GEN_VERSIONS, Version
 from vswaplab.machine.linux import VERSIONS, linux, watermarks
 from vswaplab.machine.profiles import find_profile
 from vswaplab.trace import Corpus, Trace
@@ -103,15 +103,32 @@ def machine_of(run: TruthRun) -> Machine:
 
 
 def not_modelled(run: TruthRun) -> list[str]:
-    """List the settings of a run that the model lacks, in the kernel's words."""
+    """List the settings of a run that the model lacks, in the kernel's words.
+
+    Of page-cluster also what it did, where the run counted it: the window of
+    readahead closes when what was read ahead is not wanted (mm/swap_state.c,
+    swapin_nr_pages), so accesses at random are served one page at a time.
+    """
     found = []
-    if run.lru_gen:
+    if run.lru_gen and not has_lru_gen(run):
         found.append("lru_gen")
     if run.page_cluster:
-        found.append("page-cluster")
+        found.append(f"page-cluster {run.page_cluster}{_read_ahead(run)}")
     if run.vcpus > 1:
         found.append(f"{run.vcpus} vcpus")
     return found
+
+
+def _read_ahead(run: TruthRun) -> str:
+    if not {"vm_swap_ra", "vm_pswpin"} <= set(run.epochs.columns) or not run.epochs.height:
+        return ""
+    ahead, read = (int(run.epochs[name].fill_null(0)[-1]) for name in ("vm_swap_ra", "vm_pswpin"))
+    return f" ({ahead:,} of {read:,} reads were ahead)"
+
+
+def has_lru_gen(run: TruthRun) -> bool:
+    """Whether the machine of a run reclaims by generations, as the kernel did."""
+    return bool(run.lru_gen) and version_of(run) in LRU_GEN_VERSIONS and run.memory_max is not None
 
 
 def free_pages(run: TruthRun) -> int:
@@ -132,6 +149,7 @@ def _linux(run: TruthRun) -> Machine:
     machine = linux(
         version_of(run),
         swappiness=run.swappiness,
+        lru_gen=has_lru_gen(run),
         stat_read_accesses=run.epoch_accesses,
         stat_read_from=run.trace.n_pages,
         costs=EMULATED,

@@ -151,7 +151,11 @@ class Faults(Reclaim):
 
     def has_free_slot(self) -> bool:
         """Whether a page can be given a slot on a device."""
-        return sum(self.slots_used) < min(self.plan.max_slots, sum(self.capacity))
+        return self.n_free_slots() > 0
+
+    def n_free_slots(self) -> int:
+        """Say how many more pages can be given a slot: get_nr_swap_pages, within memory.swap.max."""
+        return min(self.plan.max_slots, sum(self.capacity)) - sum(self.slots_used)
 
     def _take_slot(self, page: int) -> int:
         if self.slot[page] != _NO_SLOT:
@@ -182,7 +186,7 @@ class Faults(Reclaim):
     def _drop_folio(self, page: int) -> None:
         if self.in_batch[page]:
             self.lru_add_drain()
-        self.list_of(page).remove(page)
+        self.lruvec_del_folio(page)
         if self.backing[page] == ZSWAP:  # in the swap cache for a moment, beside its entry
             self.zswap_entry_free(page)
         if self.writeback[page]:

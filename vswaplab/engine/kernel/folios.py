@@ -114,6 +114,22 @@ class Folios:
         """Give the list that a folio belongs on."""
         return self.active_list if self.active[page] else self.inactive_list
 
+    def lruvec_add_folio(self, page: int) -> None:
+        """Put a folio at the head of its list."""
+        self.list_of(page).add(page)
+
+    def lruvec_add_folio_tail(self, page: int) -> None:
+        """Put a folio where the next scan begins."""
+        self.list_of(page).add_tail(page)
+
+    def lruvec_del_folio(self, page: int) -> None:
+        """Take a folio off its list."""
+        self.list_of(page).remove(page)
+
+    def lru_order(self) -> list[int]:
+        """List the folios in the order in which reclaim would scan them."""
+        return [*self.inactive_list, *self.active_list, *self.lru_add_batch]
+
     def folio_add_lru(self, page: int) -> None:
         """Collect a folio in the CPU's batch: it is on no list, can be neither reclaimed nor rotated."""
         self.lru_add_batch.append(page)
@@ -125,7 +141,7 @@ class Folios:
         """Put the CPU's batch on the lists."""
         for page in self.lru_add_batch:
             self.in_batch[page] = 0
-            self.list_of(page).add(page)
+            self.lruvec_add_folio(page)
         self.lru_add_batch.clear()
 
     # mm/filemap.c, mm/page_io.c --------------------------------------------------------------
@@ -141,9 +157,9 @@ class Folios:
             return
         self.rotates[page] = 0
         if not (self.dirty[page] or self.in_batch[page] or self.isolated[page]):
-            self.list_of(page).remove(page)
+            self.lruvec_del_folio(page)
             self.active[page] = 0
-            self.inactive_list.add_tail(page)
+            self.lruvec_add_folio_tail(page)
 
 
 PAGES_OF_TABLE = 512

@@ -64,6 +64,10 @@ class Lru:
         older[a], newer[b] = b, a
         self.size -= 1
 
+    def tail(self) -> int:
+        """Give the next to be scanned; of an empty list its head."""
+        return self.newer[self.head]
+
     def isolate(self, most: int) -> list[int]:
         """Take up to so many off the tail, in order."""
         newer, head = self.newer, self.head

@@ -127,14 +127,14 @@ class _Machine(Faults):
 
     def _ranks(self) -> NDArray[np.int32]:
         rank = np.full(self.plan.n_pages, -1, np.int32)
-        for queue in ([*self.inactive_list, *self.active_list, *self.lru_add_batch], list(self.zswap_lru)):
+        for queue in (self.lru_order(), list(self.zswap_lru)):
             rank[queue] = np.arange(len(queue))
         return rank
 
     def check(self) -> None:
         """Assert what must hold between two accesses."""
         present, backing = self._present(), self._backings()
-        on_lists = [*self.inactive_list, *self.active_list, *self.lru_add_batch]
+        on_lists = self.lru_order()
         assert len(on_lists) == len(set(on_lists))
         assert set(on_lists) == set(present.nonzero()[0].tolist())
         assert set(self.zswap_lru) == set((backing == ZSWAP).nonzero()[0].tolist())
@@ -255,13 +255,7 @@ class KernelVectorised(_Machine):
         if not n:
             return
         hit, is_write = pages[first:stop], op[first:stop] == _WRITE
-        if n <= _FEW:
-            for page, writes in zip(hit.tolist(), is_write.tolist(), strict=True):
-                self.young[page] = 1
-                self.pte_dirty[page] |= writes
-        else:
-            np.frombuffer(self.young, np.uint8)[hit] = 1
-            np.frombuffer(self.pte_dirty, np.uint8)[hit[is_write]] = 1
+        self._mark(hit, is_write)
         if rows is not None:
             for i in (rows[first:stop] >= 0).nonzero()[0].tolist():
                 self.content[int(hit[i])] = int(rows[first + i])
@@ -269,6 +263,16 @@ class KernelVectorised(_Machine):
             self.codes[start + first : start + stop] = HIT
         self.count["dram_hit"] += n
         self.pass_time(n * self.kernel.hit_ns)
+
+    def _mark(self, hit: NDArray[np.int64], is_write: NDArray[np.bool_]) -> None:
+        # Accessed and dirty bits of the pages that were hit.
+        if hit.size <= _FEW:
+            for page, writes in zip(hit.tolist(), is_write.tolist(), strict=True):
+                self.young[page] = 1
+                self.pte_dirty[page] |= writes
+        else:
+            np.frombuffer(self.young, np.uint8)[hit] = 1
+            np.frombuffer(self.pte_dirty, np.uint8)[hit[is_write]] = 1
 
     def _count(self, start: int, stop: int) -> None:
         if stop > start:

@@ -12,7 +12,8 @@ CLUSTER_MAX = 32
 """SWAP_CLUSTER_MAX: what one reclaim frees at least, and one scan takes at most."""
 DEF_PRIORITY = 12
 """The first scan looks at this power of two's share of a list; each next one at twice as much."""
-_RECLAIM, _KEEP, _ACTIVATE = range(3)
+RECLAIM, KEEP, ACTIVATE = range(3)
+"""What becomes of a folio that is scanned."""
 
 
 class Reclaim(ZswapPool):
@@ -134,9 +135,9 @@ class Reclaim(ZswapPool):
         """Judge a folio: accessed since the last scan, it goes round the list again; twice in a row, it is active."""
         was_referenced, self.referenced[page] = self.referenced[page], 0
         if not (self.mapped[page] and self.young[page]):
-            return _RECLAIM
+            return RECLAIM
         self.young[page], self.referenced[page] = 0, 1
-        return _ACTIVATE if was_referenced else _KEEP
+        return ACTIVATE if was_referenced else KEEP
 
     def shrink_folio_list(self, folios: list[int]) -> tuple[list[int], int]:
         """Free what can be freed; return what is kept, and how many were written out."""
@@ -149,14 +150,14 @@ class Reclaim(ZswapPool):
                 continue
             fate, is_written = self._shrink_folio(page)
             n_pageout += is_written
-            if fate == _RECLAIM:
+            if fate == RECLAIM:
                 self.remove_mapping(page)
                 n_freed += 1
                 if n_freed == FOLIO_BATCH:  # free_folios is full: mem_cgroup_uncharge_folios
                     self.uncharge(n_freed)
                     n_freed = 0
                 continue
-            if fate == _ACTIVATE:
+            if fate == ACTIVATE:
                 self.active[page] = 1
                 self.count["pgactivate"] += 1
             kept.append(page)
@@ -167,24 +168,24 @@ class Reclaim(ZswapPool):
         # What becomes of a folio, and whether it was written out.
         if self.writeback[page]:  # met again before its write ended
             self.rotates[page] = 1
-            return _ACTIVATE, False
+            return ACTIVATE, False
         fate = self.folio_check_references(page)
-        if fate != _RECLAIM:
+        if fate != RECLAIM:
             return fate, False
         if not self.cached[page] and not self.add_to_swap(page):
-            return _ACTIVATE, False
+            return ACTIVATE, False
         was_mapped = self.mapped[page]
         if was_mapped:
             self.try_to_unmap(page)
         if not self.dirty[page]:
             self.count["clean_drop"] += was_mapped
-            return _RECLAIM, False
+            return RECLAIM, False
         if not self.swap_writepage(page):
-            return _ACTIVATE, False
+            return ACTIVATE, False
         if self.writeback[page]:
             self.rotates[page] = 1
-            return _KEEP, True
-        return _RECLAIM, True
+            return KEEP, True
+        return RECLAIM, True
 
     def try_to_unmap(self, page: int) -> None:
         """Replace the page-table entry by a swap entry."""
@@ -201,8 +202,12 @@ class Reclaim(ZswapPool):
         return True
 
     def remove_mapping(self, page: int) -> None:
-        """__remove_mapping, workingset_eviction: the swap cache keeps a shadow with the group's age."""
-        self.shadow[page] = (self.nonresident_age, self.workingset[page])
-        self.nonresident_age += 1
+        """__remove_mapping: the swap cache keeps only a shadow."""
+        self.workingset_eviction(page)
         self.cached[page] = self.isolated[page] = 0
         self.active[page] = self.referenced[page] = self.workingset[page] = self.rotates[page] = 0
+
+    def workingset_eviction(self, page: int) -> None:
+        """Remember the group's age, and whether the page had been active."""
+        self.shadow[page] = (self.nonresident_age, self.workingset[page])
+        self.nonresident_age += 1
