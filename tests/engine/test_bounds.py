@@ -105,6 +105,15 @@ def test_compare_policies__counts_faults_apart_from_reads_in_place() -> None:
     assert table.select("misses", "faults").rows() == [(4, 3)]
 
 
+def test_simulate__says_that_only_lru_does_not_notice_a_reduced_trace() -> None:
+    trace = vl.loop(n_pages=10, n_accesses=50).like(recorder_k=4)
+    notes = {policy: vl.simulate(trace, machine(8, policy)).provenance["notes"] for policy in ("lru", "clock")}
+    assert notes["lru"] == []
+    assert (
+        "reduced in blocks of 4 pages, which only LRU does not notice: under dram.policy 'clock'" in notes["clock"][0]
+    )
+
+
 def test_compare_policies__refuses_what_cannot_be() -> None:
     trace = vl.Trace([0, 1])
     with pytest.raises(vl.InputError, match=r"policies.each must be one of lru, fifo, .* got 'best'"):

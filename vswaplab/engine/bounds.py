@@ -83,8 +83,9 @@ def compare_policies(
         * ``policy``: its name, or "unlimited"; ``title``: for people.
         * ``bound``: "floor", "ceiling", or null.
         * ``capacity_pages``: DRAM, pages.
-        * ``misses``: accesses that did not find their page in DRAM, frees left
-          out; ``miss_share``: over all accesses but frees.
+        * ``misses``: records that did not find their page in DRAM, frees left
+          out; ``miss_share``: over all records but frees. Repeats that a
+          recorder dropped are in neither, but their time is in the next two.
         * ``faults``: those of them that were page faults: all but accesses to
           mapped CRAM pages.
         * ``stall_ns``: time the accesses waited; ``access_ns``: over all touches.

@@ -244,6 +244,11 @@ def _notes(trace: Workload, machine: Machine) -> list[str]:
         )
         warnings.warn(note, stacklevel=3)
         return [note]
+    if trace.recorder_k and machine.dram.policy != "lru":
+        return [
+            f"trace {trace.name!r} was reduced in blocks of {trace.recorder_k} pages, which only LRU does not notice: "
+            f"under dram.policy {machine.dram.policy!r} a repeated touch counts up to a block too early"
+        ]
     return []
 
 

@@ -32,6 +32,7 @@ generations
     oldest generations are dropped before, as long as more than two are left
     (try_to_inc_min_seq). Then the first page of the oldest generation is looked
     at: with its bit set it joins the youngest, the bit cleared; else it leaves.
+    MGLRU itself, line by line: ``Machine(kernel=Kernel(lru_gen=True))``.
 clairvoyant
     The page whose next touch is farthest in the future leaves; a page whose
     next access is a free, or that has none, first of all, the coldest of them
@@ -41,11 +42,15 @@ clairvoyant
     frees several pages at once, it is a yardstick and no proven bound.
 
 A touch is any access that finds the page resident, and a record's dropped
-repeats (``repeat_reads``, ``repeat_writes``) are touches right behind it. A
-page that found room nowhere (rule 2) is set aside, and arrives again when the
+repeats (``repeat_reads``, ``repeat_writes``) are touches right behind it: in a
+trace that was reduced in blocks (``recorder_k``) they come up to one block too
+early, which only LRU does not notice.
+
+A page that found room nowhere (rule 2) is set aside, and arrives again when the
 demotion is over, before the current access: under ``lru`` that orders it as
-just touched, under ``sieve`` and ``clock`` it is the youngest with its bit
-clear, under ``generations`` it is in the youngest one.
+just touched, under ``clock`` and ``sieve`` it is the youngest with its bit
+clear, under ``generations`` it is in the youngest one; the clairvoyant knows
+its next use all the same.
 
 On the CRAM device pages leave by last access (``Cram.writeback_policy`` "lru")
 or by arrival ("fifo"). Only ``lru`` in DRAM knows when a page was last touched
