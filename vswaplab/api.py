@@ -9,6 +9,7 @@ from vswaplab.engine.bounds import compare_policies, unlimited
 from vswaplab.engine.follow import follow
 from vswaplab.engine.metadata import metadata_along
 from vswaplab.engine.risk import poison_probability, risk
+from vswaplab.machine.code import machine_code
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
 from vswaplab.machine.kernel import Kernel
 from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
@@ -75,6 +76,7 @@ __all__ = [
     "load_result",
     "load_trace",
     "loop",
+    "machine_code",
     "machine_from_dict",
     "metadata_along",
     "metadata_bytes",
