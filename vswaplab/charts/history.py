@@ -60,7 +60,7 @@ def residency_chart(tiers: pl.DataFrame, *, title: str | None = None, cram_mode:
     chart
     """
     table = places_table(tiers)
-    found = _last_places(table)
+    found = last_places(table)
     heading = titled(title or "Where the workload's pages lie", f"At the end: {found}", cram_note(cram_mode))
     alt_text = f"Areas over the run, MiB of pages in each tier, fastest at the bottom. At the end: {found}."
     chart: alt.Chart = (
@@ -95,7 +95,7 @@ def faults_chart(epochs: pl.DataFrame, *, title: str | None = None, cram_mode: s
         what went into the tier.
     """
     windows = add_up(epochs)
-    found = _fault_counts(epochs)
+    found = fault_counts(epochs)
     heading = titled(title or "Faults, and the traffic they cause", found, cram_note(cram_mode))
     alt_text = f"Two panels over the run: faults by kind, and traffic by tier. {found}."
     parts = alt.vconcat(_faults_panel(windows), _traffic_panel(windows), spacing=16)
@@ -174,7 +174,8 @@ def media_chart(
 # Findings -------------------------------------------------------------------------------------
 
 
-def _last_places(table: pl.DataFrame) -> str:
+def last_places(table: pl.DataFrame) -> str:
+    """Say what share of the pages lies in each tier at the end, of a ``places_table``."""
     end = table.filter(pl.col("access") == pl.col("access").max()).sort("rank")
     whole = int(end["pages"].sum())
     if not whole:
@@ -182,7 +183,8 @@ def _last_places(table: pl.DataFrame) -> str:
     return ", ".join(f"{row['tier']} {row['pages'] / whole:.0%}" for row in end.iter_rows(named=True))
 
 
-def _fault_counts(epochs: pl.DataFrame) -> str:
+def fault_counts(epochs: pl.DataFrame) -> str:
+    """Say how many faults there were and of which kind most."""
     counts = {kind: sum(int(epochs[name].sum()) for name in names) for kind, (names, _) in FAULTS.items()}
     whole = sum(counts.values())
     if not whole:

@@ -26,7 +26,7 @@ MIB = 1 << 20
 STORED, WHOLE = "stored on the media", "pages, uncompressed"
 """The two curves of ``media_table``."""
 
-_REPEATS = ("repeat_dram", "repeat_cram_read", "repeat_cram_write", "repeat_unserved")
+REPEATS = ("repeat_dram", "repeat_cram_read", "repeat_cram_write", "repeat_unserved")
 _LABEL_PX = 17  # height of one line of text
 
 FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -127,7 +127,7 @@ def traffic_table(windows: pl.DataFrame) -> pl.DataFrame:
 def stall_table(windows: pl.DataFrame) -> pl.DataFrame:
     """Lay out the stall outside DRAM, ns per touch: ``access``, ``tier``, ``rank``, ``value``."""
     columns = {tier: f"stall_{tier.lower()}_ns" for tier in TIERS if tier != "DRAM"}
-    touches = pl.max_horizontal(pl.sum_horizontal("reads", "writes", *_REPEATS), 1)
+    touches = pl.max_horizontal(pl.sum_horizontal("reads", "writes", *REPEATS), 1)
     parts = [
         _series(windows, {"tier": tier, "rank": rank}, pl.col(column) / touches)
         for rank, (tier, column) in enumerate(columns.items())

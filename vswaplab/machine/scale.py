@@ -1,0 +1,86 @@
+"""The same machine for a part of the pages: every size and every period in proportion."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TypeVar
+
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.machine.config import Cram, Dram, Machine
+
+_SIZES = (
+    "media_bytes", "writable_budget_pages", "capacity_slots", "mem_limit_bytes", "backing_slots", "writeback_limit",
+    "report_lag", "flush_period", "reaper_period", "idle_period", "trim_batch_pages",
+)  # fmt: skip
+
+_STEP = 0.04
+
+_Part = TypeVar("_Part")
+
+
+def scaled(machine: Machine, share: float) -> Machine:
+    """Make the machine that a sample of a workload's pages deserves.
+
+    Sizes (pages, bytes, slots) and periods (accesses) are multiplied; prices,
+    percentages, profiles and the layer stay. Nothing that is there becomes 0.
+
+    Parameters
+    ----------
+    machine
+        Without ``kernel``: batches of 32 pages do not scale.
+    share : 0..1
+        Of the pages that the sample holds.
+
+    Examples
+    --------
+    >>> from vswaplab.machine.presets import preset
+    >>> small = scaled(preset("four-tiers", 10_000), 0.1)
+    >>> small.dram.capacity_pages, small.dram.high, small.cram.device_pages, small.swapfiles[0].capacity_slots
+    (400, 3, 300, 2000)
+    """
+    limit = machine.swap_max_slots
+    return replace(
+        machine,
+        dram=_dram(machine.dram, share),
+        cram=None if machine.cram is None else _cram(machine.cram, share),
+        zram=None
+        if machine.zram is None
+        else replace(_part(machine.zram, share), disksize_bytes=_pages(machine.zram.disksize_bytes, share)),
+        swapfiles=[_part(device, share) for device in machine.swapfiles],
+        swap_max_slots=None if limit is None else _times(limit, share),
+    )
+
+
+def _times(size: int, share: float) -> int:
+    return max(1, round(size * share)) if size else 0
+
+
+def _pages(n_bytes: int, share: float) -> int:
+    return max(PAGE_SIZE, round(n_bytes * share / PAGE_SIZE) * PAGE_SIZE)
+
+
+def _part(part: _Part, share: float) -> _Part:
+    sizes = {f.name: getattr(part, f.name) for f in fields(part) if f.name in _SIZES}  # type: ignore[arg-type]
+    return replace(part, **{n: _times(size, share) for n, size in sizes.items() if size is not None})  # type: ignore[type-var]
+
+
+def _dram(dram: Dram, share: float) -> Dram:
+    # Reclaim in steps of a page or two would take longer than the run that it previews, so a step is _STEP of DRAM at
+    # least; DRAM is larger by what that leaves free on average.
+    low, wanted = round(dram.low * share), dram.high_pages * share
+    pages = dram.capacity_pages * share
+    high = max(low + 1, round(max(wanted, _STEP * pages)))
+    capacity = max(high, 2, round(pages + (high - wanted) / 2))
+    return replace(dram, capacity_pages=capacity, total_pages=_times(dram.host_pages, share), low=low, high=high)
+
+
+def _cram(cram: Cram, share: float) -> Cram:
+    media = max(PAGE_SIZE, round(cram.media_bytes * share))
+    advertised = max(_pages(cram.advertised_bytes or 0, share), media)
+    small = replace(
+        _part(replace(cram, node_low=0, node_high=0), share), media_bytes=media, advertised_bytes=advertised
+    )
+    if not cram.node_low:
+        return small
+    low = min(_times(cram.node_low, share), small.device_pages - 1)
+    return replace(small, node_low=low, node_high=max(low + 1, min(_times(cram.node_high, share), small.device_pages)))
