@@ -14,6 +14,8 @@ else:
         # at once to hear Ctrl-C.
         if name.startswith("__") and name not in ("__all__", "__version__"):
             raise AttributeError(f"module 'vswaplab' has no attribute {name!r}")
+        if name in ("charts", "widgets"):  # the plotting and widget libraries: only when asked for
+            return import_module(f"vswaplab.{name}")
         api = import_module("vswaplab.api")
         if not hasattr(api, name):
             raise AttributeError(f"module 'vswaplab' has no attribute {name!r}")

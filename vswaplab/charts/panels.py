@@ -23,6 +23,7 @@ from vswaplab.charts.history import fault_counts, last_places
 from vswaplab.charts.tables import FAULTS, MAX_WINDOWS, MIB, REPEATS, TRAFFIC, add_up, places_table
 from vswaplab.charts.theme import TIER_COLOURS, TIME_TITLE
 from vswaplab.machine.layers import DESIGNS, metadata_bytes
+from vswaplab.results.changes import below_dram_ns
 from vswaplab.results.result import Result
 from vswaplab.results.summary import TIERS, tiers_of
 
@@ -346,11 +347,6 @@ def _below(result: Result) -> dict[str, int]:
     return {tier: ns for tier, ns in stalls.items() if ns}
 
 
-def below_dram_ns(result: Result) -> int:
-    """Add up the time that accesses waited for tiers below DRAM, ns."""
-    return sum(_below(result).values())
-
-
 def _found_stall(result: Result) -> tuple[str, str]:
     stalls = _below(result)
     whole = sum(stalls.values())
@@ -479,9 +475,10 @@ def _scale() -> alt.Scale:
     return alt.Scale(domain=[alt.ExprRef("low"), alt.ExprRef("top")], nice=False)
 
 
-def _colour(keys: Sequence[str], names: Sequence[str] = ()) -> alt.Color:
+def _colour(keys: Sequence[str]) -> alt.Color:
     scale = alt.Scale(domain=list(keys), range=[_COLOURS[key] for key in keys])
-    return alt.Color("series:N", title=None, scale=scale, legend=alt.Legend(orient="top", columns=3))
+    columns = 2 if any(len(key) > 10 for key in keys) else 3
+    return alt.Color("series:N", title=None, scale=scale, legend=alt.Legend(orient="top", columns=columns))
 
 
 def _rank(keys: Sequence[str]) -> str:
@@ -552,7 +549,7 @@ def _lines(keys: tuple[str, ...], unit: str, form: str) -> alt.Chart:
         .encode(
             x=_time(),
             y=alt.Y("value:Q", title=unit, scale=_scale(), axis=alt.Axis(tickCount=5)),
-            color=_colour(keys).copy(deep=True),
+            color=_colour(keys),
             strokeDash=alt.StrokeDash("series:N", title=None, scale=dashes, legend=legend),
             tooltip=_tips(),
         )

@@ -40,6 +40,7 @@ WIDTH, HEIGHT = 680, 260
 """Plot area in px."""
 
 FONT_PX = 14
+_SCREEN_PX = 12.5
 _SMALL_PX = 13  # never below 12: a projector at the back of a room
 _SAVE_FORMATS = ("svg", "png", "pdf")
 _THEME = "vswaplab"
@@ -70,6 +71,21 @@ def _theme() -> alt.theme.ThemeConfig:
         "background": "white",
     }
     return cast("alt.theme.ThemeConfig", {"config": config})
+
+
+def screen_config(*, dark: bool) -> dict[str, Any]:
+    """Give the look of drawings on a screen: smaller type than in print, on no background of their own."""
+    ink, soft, grid = ("#F0F0F0", "#C8C8C8", "#555555") if dark else ("#1A1A1A", "#4D4D4D", "#CCCCCC")
+    small = {"labelFontSize": _SCREEN_PX, "titleFontSize": _SCREEN_PX, "labelColor": ink, "titleColor": ink}
+    return {
+        "aria": False,  # the element around it has the alternative text
+        "background": None,
+        "view": {"stroke": None},
+        "axis": small | {"titleFontWeight": "normal", "gridColor": grid, "domainColor": soft, "tickColor": soft},
+        "legend": small | {"symbolSize": 120, "labelLimit": 220, "columnPadding": 8, "rowPadding": 1},
+        "rule": {"color": soft},
+        "text": {"color": ink, "fontSize": _SCREEN_PX},
+    }
 
 
 def tier_rank(tier: str) -> int:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vswaplab.engine.run import simulate
 from vswaplab.machine.config import Machine
 from vswaplab.machine.scale import scaled
+from vswaplab.results.changes import below_dram_ns
 from vswaplab.results.counters import COUNTER_NAMES, TIMES
 from vswaplab.results.prices import add_times
 from vswaplab.results.result import Result
@@ -83,7 +84,7 @@ class Preview:
         """Estimate what a run would say; ``can`` must hold."""
         pages = [sample.n_pages / self.trace.n_pages for sample in self.samples]
         runs = [self._one(sample, machine, share, seed) for sample, share in zip(self.samples, pages, strict=True)]
-        stalls = [_below(run) / share for run, share in zip(runs, pages, strict=True)]
+        stalls = [below_dram_ns(run) / share for run, share in zip(runs, pages, strict=True)]
         whole = self._scaled_up(runs, sum(pages), machine)
         return Estimate(whole, _error(stalls), sum(pages))
 
@@ -113,10 +114,9 @@ class Preview:
     def _epochs(self, runs: list[Result], share: float, stops: NDArray[np.int64]) -> pl.DataFrame:
         counters = [name for name in runs[0].epochs.columns if name not in ("epoch", "start", "stop")]
         counters = [name for name in counters if not name.startswith("stall_") and name not in TIMES]
-        total = sum(_padded(run.epochs.select(counters), stops.size - 1) for run in runs)
+        total = np.sum([_padded(run.epochs.select(counters), stops.size - 1) for run in runs], axis=0)
         columns: dict[str, NDArray[np.int64]] = {
-            name: np.round(total[:, i] / share).astype(np.int64)
-            for i, name in enumerate(counters)  # type: ignore[index]
+            name: np.round(total[:, i] / share).astype(np.int64) for i, name in enumerate(counters)
         }
         self._correct(columns, stops)
         times = {"epoch": np.arange(stops.size - 1), "start": stops[:-1], "stop": stops[1:]}
@@ -171,10 +171,6 @@ def _tiers(runs: list[Result], share: float, stops: NDArray[np.int64]) -> pl.Dat
     tiers = pl.concat([run.tiers for run in runs]).group_by("epoch", "tier", maintain_order=True).agg(scaled_up)
     access = pl.Series("access", stops[1:])[tiers["epoch"]]
     return tiers.select("epoch", access, "tier", *sizes)
-
-
-def _below(run: Result) -> int:
-    return int(run.totals["stall_ns"] - run.epochs["stall_dram_ns"].sum())
 
 
 def _error(estimates: list[float]) -> float:

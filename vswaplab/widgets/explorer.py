@@ -1,187 +1,570 @@
-"""The explorer: three numbers of a machine as sliders, its figures, and what the last change did.
+"""The explorer: a machine's settings as controls, its figures, and what the last change did in words.
 
-It holds state only. A move builds a ``Machine``, runs ``simulate`` on it and
-hands the tables to the same chart functions as a still figure; each panel is
-one chart widget whose chart is replaced, because every new chart widget
-carries a megabyte of JavaScript.
+It holds state only. A move makes a ``Machine``, runs ``simulate`` on it and
+hands the tables to ``charts.panels``; ``board`` shows them. A run that takes
+longer than a moment is previewed on a sample of the pages and refined in the
+background.
 """
 
 from __future__ import annotations
 
-import html
+import json
+import time
 import warnings
-
-import altair as alt
-import ipywidgets as widgets
-import polars as pl
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE, format_ns
-from vswaplab.charts import residency_chart, stall_chart
-from vswaplab.engine import simulate
+from vswaplab.charts.panels import Panel, panels
+from vswaplab.engine.preview import Preview
+from vswaplab.engine.run import Progress, simulate
+from vswaplab.machine.code import machine_code
 from vswaplab.machine.config import Machine
-from vswaplab.machine.presets import with_settings
+from vswaplab.machine.presets import DEFAULT_PRESET, preset, preset_names, with_settings
+from vswaplab.results.changes import below_dram_ns, change_words, ending_words
 from vswaplab.results.result import Result
+from vswaplab.results.summary import readable, summarise
+from vswaplab.trace.files import TraceFile, load_or_open, shipped_traces
 from vswaplab.trace.trace import Trace
-from vswaplab.widgets.control import Control
+from vswaplab.widgets.board import Board
+from vswaplab.widgets.controls import BY_KEY, CONTROLS, TIER_NAMES, Choice, Control, Number, read, why_absent
+from vswaplab.widgets.refine import Refiner
 
-MIB = 1 << 20
+SIDES = ("A", "B")
+BOTH = "A and B"
 
-_ROWS = {
-    "served by DRAM": ("dram_hit",),
-    "read in place in CRAM": ("cram_soft_fault", "cram_read"),
-    "moved from CRAM to DRAM by a write": ("cram_promote",),
-    "decompressed from zswap": ("zswpin",),
-    "read from the swapfile": ("pswpin",),
-}
+_WINDOWS = 100
+_MOST_WINDOW = 500_000  # accesses: a run in the background is given up between two windows
+_PREVIEW_ACCESSES = 100_000
+_FIRST_GUESS_NS = 250  # an access, before anything was run
+_KEPT = 24  # results that undo and the other side find again
+_START = "as opened"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that is set: what undo goes back to."""
+
+    trace: str
+    seed: int
+    machines: tuple[Machine, ...]
+    moves: str = SIDES[0]
+    follows: bool = True
+
+    @property
+    def moved(self) -> tuple[int, ...]:
+        """Which machines a control changes."""
+        if len(self.machines) == 1 or self.moves == SIDES[0]:
+            return (0,)
+        return (1,) if self.moves == SIDES[1] else (0, 1)
+
+    @property
+    def shown(self) -> Machine:
+        """The machine whose settings the controls show."""
+        return self.machines[self.moved[0]]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    # What a setup's runs said; of a preview, also the sample's share and its error.
+    results: tuple[Result, ...]
+    share: float = 1.0
+    error: float = 0.0
 
 
 class Explorer:
-    """Move DRAM, CRAM media and the writeback mark of a machine, and see what changes.
+    """Move the settings of a machine, or of two side by side, and see at once what changes.
 
     Parameters
     ----------
-    trace : Trace
+    trace : Trace or TraceFile
     machine : Machine
-        Where the sliders start; needs CRAM. What has no slider stays as it is,
-        and so do the ratio of advertised to media bytes and the distance of
-        the two writeback marks.
+        Where the controls start. What has no control stays as it is.
     seed : int
+    compare : Machine
+        A second machine B to begin with; None: one machine.
+    preview_after : float, s
+        A run that should take longer is previewed on a sample of the pages
+        and refined in the background.
 
     Raises
     ------
     InputError
-        The machine has no CRAM.
+        Not a trace or a machine, or a trace whose contents lack what the machine's profiles need.
     """
 
-    def __init__(self, trace: Trace, machine: Machine, *, seed: int = 0) -> None:
-        if machine.cram is None:
-            raise InputError("the explorer needs a machine with CRAM: give it vl.Machine(cram=vl.Cram(...))")
-        self._trace, self._base, self._seed = trace, machine, seed
-        high, low = machine.cram.writeback_high, machine.cram.writeback_low
-        self._distance = round(100 * (high - low))
-        pages, media = machine.dram.capacity_pages, max(1, round(machine.cram.media_bytes / MIB))
-        step = 1 << max(0, (trace.n_pages // 64).bit_length() - 1)
-        tenth = min(pages, max(step, trace.n_pages // 10))  # less takes seconds a move, and shows only thrashing
-        least = pages - (pages - tenth) // step * step  # on the slider's grid, as the start is
-        most = max(trace.n_pages, pages)
-        all_mib = max(-(-trace.n_pages * PAGE_SIZE // MIB), media)
-        self.dram = Control("DRAM (pages)", "DRAM", "pages", pages, least, most, step)
-        self.media = Control("CRAM media (MiB)", "CRAM media", "MiB", media, 0, all_mib, 1)
-        self.mark = Control("Writeback mark (%)", "Writeback mark", "% of media", round(100 * high), 1, 100, 1)
-        self.machine = machine
-        self.sentence = ""
-        self.result = self._run(machine)
-        self.table = _table(self.result)
-        self._text, self._figures = widgets.HTML(), widgets.HTML()
-        self._residency, self._stall = _panel(), _panel()
-        self.view = widgets.VBox([*self._controls(), self._text, self._residency, self._stall, self._figures])
-        self._show(f"The program waits {format_ns(_below_ns(self.result))} below DRAM. Move a slider.")
-        for control in (self.dram, self.media, self.mark):
-            control.on_move(self._moved)
+    def __init__(
+        self,
+        trace: Trace | TraceFile,
+        machine: Machine,
+        *,
+        seed: int = 0,
+        compare: Machine | None = None,
+        preview_after: float = 1.0,
+    ) -> None:
+        if not isinstance(trace, Trace | TraceFile):
+            raise InputError(f"the explorer needs a vl.Trace, got {trace!r}: read one with vl.load_trace")
+        for made in (machine, *([] if compare is None else [compare])):
+            if not isinstance(made, Machine):
+                raise InputError(f"the explorer needs a vl.Machine, got {made!r}: take vl.preset(name, n_pages)")
+        titles = dict(shipped_traces().select("name", "title").iter_rows())
+        self._titles = {trace.name: trace.title} | titles
+        self._is_shipped = trace.name in titles
+        self._traces: dict[str, Trace | TraceFile] = {trace.name: trace}
+        self._previews: dict[str, Preview] = {}
+        self._pace: dict[str, float] = {}
+        self._preview_after = preview_after
+        self._kept: OrderedDict[tuple[str, int, str], Result] = OrderedDict()
+        self._refiner = Refiner()
+        self._board: Board | None = None
+        self._removed: dict[tuple[int, str], Any] = {}
+        self._serial = self._version = 0
+        self.refusal = ("", "")
+        """The control that was last refused, and why; empty if the last change was taken."""
+        machines = (machine,) if compare is None else (machine, compare)
+        self.setup = self._start = Setup(trace.name, seed, machines, BOTH if compare is not None else SIDES[0])
+        self._past: list[Setup] = []
+        self._answer = self._before = self._ask(self.setup)
+        self._lead = ""
+        self.sentence = self._opening()
+        """What the last change did, in plain words."""
+        self._refine()
+
+    # What is on the screen --------------------------------------------------------------------
+
+    @property
+    def machine(self) -> Machine:
+        """The machine whose settings the controls show."""
+        return self.setup.shown
+
+    @property
+    def machines(self) -> dict[str, Machine]:
+        """The machines by side: A, and B if two are compared."""
+        return dict(zip(SIDES, self.setup.machines, strict=False))
+
+    @property
+    def result(self) -> Result:
+        """The tables of the machine that the controls show; its pages' final state is not kept."""
+        return self._answer.results[self.setup.moved[0]]
+
+    @property
+    def results(self) -> dict[str, Result]:
+        """The results by side."""
+        return dict(zip(SIDES, self._answer.results, strict=False))
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether what is shown comes from a sample of the pages."""
+        return self._answer.share < 1
+
+    @property
+    def badge(self) -> str:
+        """What is said of a preview: its sample and how far off it may be; empty if the numbers are exact."""
+        if not self.is_preview:
+            return ""
+        one_in, error = round(1 / self._answer.share), self._answer.error
+        spread = f"\u00b1 {error:.0%}" if error < 1 else "more than \u00b1 100 %"
+        return f"Preview from one page in {one_in}: time below DRAM {spread} (95 %); refining"
+
+    @property
+    def panels(self) -> list[Panel]:
+        """The figures: titles, alternative texts, tables."""
+        results = self.results if len(self.setup.machines) > 1 else {"": self.result}
+        return panels(results)
+
+    @property
+    def view(self) -> Board:
+        """The widget."""
+        if self._board is None:
+            self._board = Board(self._asked)
+            self._show()
+        return self._board
+
+    def code(self) -> str:
+        """Write the program that computes what is on the screen."""
+        setup = self.setup
+        if setup.trace != self._start.trace or self._is_shipped:
+            lines = ["import vswaplab as vl", "", f"trace = vl.load_trace({json.dumps(setup.trace)})"]
+        else:
+            lines = [
+                "import vswaplab as vl",
+                "",
+                f"# trace: the one that the explorer was opened with, {setup.trace!r}",
+            ]
+        names = ["machine"] if len(setup.machines) == 1 else ["machine_a", "machine_b"]
+        for name, machine in zip(names, setup.machines, strict=True):
+            lines.append(f"{name} = {machine_code(machine)}")
+        for name in names:
+            target = name.replace("machine", "result")
+            lines.append(f"{target} = vl.simulate(trace, {name}, seed={setup.seed})")
+        return "\n".join(lines) + "\n"
 
     def __repr__(self) -> str:
-        here = ", ".join(f"{c.noun} {c.say(c.value)}" for c in (self.dram, self.media, self.mark))
+        keys = ("dram.capacity_pages", "cram.media_bytes", "cram.writeback_high")
+        found = ((BY_KEY[key], read(self.machine, key)) for key in keys)
+        here = ", ".join(f"{control.noun} {control.say(value)}" for control, value in found if value is not None)
         return f"Explorer({here}; run the notebook to move them)"
 
-    def _repr_mimebundle_(self, **options: object) -> dict[str, object]:
-        bundle: dict[str, object] = self.view._repr_mimebundle_(**options)
-        return bundle | {"text/plain": repr(self)}
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, object]:  # noqa: ANN401
+        # the widget's own gives a pair: data and metadata
+        found = self.view._repr_mimebundle_(**options)
+        bundle = found[0] if isinstance(found, tuple) else found
+        return dict(bundle or {}) | {"text/plain": repr(self)}
 
-    def _controls(self) -> list[widgets.HBox]:
-        return [control.view for control in (self.dram, self.media, self.mark)]
+    # What a person does -----------------------------------------------------------------------
 
-    def _moved(self, control: Control, old: int, new: int) -> None:
+    def set(self, name: str, value: Any, *, more: bool = False) -> None:  # noqa: ANN401 - checked by the machine
+        """Set a control, as a hand would; a refusal changes nothing and says why in ``sentence``.
+
+        Parameters
+        ----------
+        name
+            A setting (``cram.media_bytes``), ``has.cram`` (``zswap``,
+            ``swapfiles``, ``zram``), ``trace``, ``seed``, ``preset``,
+            ``compare``, ``moves`` or ``follows``.
+        value
+            In the machine's units: bytes, pages, shares.
+        more
+            Part of the same drag as the change before: undo goes back to before both.
+        """
         try:
-            machine = self._wanted(control)
-            result = self._run(machine)
+            words, setup = self._wanted(name, value)
+            self._go(setup, words, more=more)
         except InputError as error:
-            control.put_back(old)
-            self._say(f"{control.noun} stays at {control.say(old)}, {control.say(new)} is refused: {error}.")
+            self._refuse(name, value, str(error))
+        self._show()
+
+    def undo(self) -> None:
+        """Go back to before the last change."""
+        if self._past:
+            self._go(self._past.pop(), "Undone", keep=False)
+            self._show()
+
+    def reset(self) -> None:
+        """Go back to where the explorer was opened."""
+        if self.setup != self._start:
+            self._go(self._start, "Reset")
+            self._show()
+
+    def wait(self) -> None:
+        """Wait until what is shown is exact."""
+        self._refiner.wait()
+
+    def _asked(self, content: dict[str, Any]) -> None:
+        # A message of the screen. Whatever comes of it, the answer carries its serial.
+        self._serial = int(content.get("serial", 0))
+        name, value = str(content.get("name")), content.get("value")
+        if name in ("undo", "reset"):
+            getattr(self, name)()
+            self._show()
             return
-        before, self.machine, self.result = self.result, machine, result
-        self.table = _table(result, before)
-        self._show(f"{control.noun} from {control.say(old)} to {control.say(new)}: {_effect(before, result)}.")
+        control = BY_KEY.get(name)
+        try:
+            shown = control.native(value) if isinstance(control, Number) else value
+        except InputError as error:
+            self._refuse(name, value, str(error))
+            self._show()
+            return
+        self.set(name, shown, more=bool(content.get("more")))
 
-    def _wanted(self, moved: Control) -> Machine:
-        # Only what was moved is set, so that the sliders' start is the machine itself.
-        settings = [f"dram.capacity_pages={self.dram.value}"] if self.dram.is_moved else []
-        if self.media.value == 0:
-            if moved is self.mark:
-                raise InputError("the machine has no CRAM to write back; give it media first")
-            return with_settings(self._base, [*settings, "cram=none"])
-        if self.media.is_moved:
-            settings.append(f"cram.media_bytes={self.media.value}MiB")
-        if self.mark.is_moved:
-            low = max(0, self.mark.value - self._distance)
-            settings += [f"cram.writeback_high={self.mark.value / 100}", f"cram.writeback_low={low / 100}"]
-        return with_settings(self._base, settings)
+    # From a wish to a setup -------------------------------------------------------------------
 
-    def _run(self, machine: Machine) -> Result:
+    def _wanted(self, name: str, value: Any) -> tuple[str, Setup]:  # noqa: ANN401 - checked by the machine
+        setup = self.setup
+        if name in BY_KEY:
+            return self._set_machine(BY_KEY[name], value)
+        if name.startswith("has."):
+            return self._switch(name.removeprefix("has."), bool(value))
+        if name == "preset":
+            return f"Preset {value}", self._with_machines(lambda _, i: self._preset(str(value), i))
+        if name == "compare":
+            machines = (setup.machines[0], setup.machines[0]) if value else setup.machines[:1]
+            words = "B is a copy of A: change one of them" if value else "One machine again"
+            return words, replace(setup, machines=machines, moves=SIDES[1] if value else SIDES[0])
+        if name == "moves" and value in (*SIDES, BOTH):
+            return f"Controls now change {value}", replace(setup, moves=str(value))
+        if name == "follows":
+            words = "CRAM media now take what is advertised along" if value else "CRAM media now move alone"
+            return words, replace(setup, follows=bool(value))
+        if name == "seed":
+            return f"Seed {setup.seed} to {value}", replace(setup, seed=_seed(value))
+        if name == "trace":
+            if value not in self._titles:
+                raise InputError(f"there is no trace {value!r}: choose from {', '.join(self._titles)}")
+            return self._to_trace(str(value))
+        raise InputError(f"{name} is not a control of the explorer")
+
+    def _set_machine(self, control: Control, value: Any) -> tuple[str, Setup]:  # noqa: ANN401 - checked by the machine
+        why = why_absent(self.machine, control)
+        if why:
+            raise InputError(why)
+        old = read(self.machine, control.key)
+        words = f"{control.noun} {control.say(old)} to {control.say(value)}"
+        settings = [control.setting(value)]
+        if control.key == "cram.media_bytes":
+            if not self.setup.follows:
+                settings.append(f"cram.advertised_bytes={read(self.machine, 'cram.advertised_bytes')}")
+            else:
+                words += " (advertised in proportion)"
+        return words, self._with_machines(lambda machine, _: with_settings(machine, settings))
+
+    def _switch(self, part: str, on: bool) -> tuple[str, Setup]:
+        if part not in TIER_NAMES:
+            raise InputError(f"{part} is not a tier that can be switched")
+        verb = "with" if on else "without"
+        return f"Now {verb} {TIER_NAMES[part]}", self._with_machines(lambda m, i: self._switched(m, i, part, on))
+
+    def _switched(self, machine: Machine, side: int, part: str, on: bool) -> Machine:
+        here = getattr(machine, part)
+        if bool(here) == on:
+            return machine
+        if not on:
+            self._removed[side, part] = here
+            return _with_part(machine, part, () if part == "swapfiles" else None)
+        n_pages = self._trace(self.setup.trace).n_pages
+        source = preset("zram-only" if part == "zram" else DEFAULT_PRESET, n_pages)
+        return _with_part(machine, part, self._removed.get((side, part), getattr(source, part)))
+
+    def _preset(self, name: str, side: int) -> Machine:
+        if name == _START:
+            return self._start.machines[min(side, len(self._start.machines) - 1)]
+        return preset(name, self._trace(self.setup.trace).n_pages)
+
+    def _to_trace(self, name: str) -> tuple[str, Setup]:
+        # Sizes keep their share of what the program touches: the same pressure, as with presets.
+        ratio = self._trace(name).n_pages / self._trace(self.setup.trace).n_pages
+        machines = tuple(_fitted(machine, ratio) for machine in self.setup.machines)
+        words = f"Sizes in proportion to its pages, trace {self.setup.trace} to {name}"
+        return words, replace(self.setup, trace=name, machines=machines)
+
+    def _with_machines(self, change: Any) -> Setup:  # noqa: ANN401 - a function of a machine and its side
+        machines = list(self.setup.machines)
+        for side in self.setup.moved:
+            machines[side] = change(machines[side], side)
+        return replace(self.setup, machines=tuple(machines))
+
+    # From a setup to results --------------------------------------------------------------------
+
+    def _go(self, setup: Setup, words: str, *, more: bool = False, keep: bool = True) -> None:
+        self._refiner.stop()
+        answer = self._ask(setup)
+        if not more:
+            self._before = self._answer
+            if keep:
+                self._past.append(self.setup)
+            self._lead = words
+        else:
+            self._lead = f"{self._lead.rpartition(' to ')[0]} to {words.rpartition(' to ')[2]}"
+        self.setup, self._answer, self.refusal = setup, answer, ("", "")
+        self.sentence = self._told()
+        self._refine()
+
+    def _refuse(self, name: str, value: object, reason: str) -> None:
+        control = BY_KEY.get(name)
+        asked = control.say(value) if isinstance(control, Choice) else _said(control, value)
+        what = control.noun if control is not None else name.capitalize()
+        self.refusal = (name, reason)
+        kept = (
+            ""
+            if control is None or read(self.machine, name) is None
+            else f" stays at {control.say(read(self.machine, name))}"
+        )
+        self.sentence = f"{what}{kept}; {asked} is refused: {reason}."
+
+    def _ask(self, setup: Setup) -> _Answer:
+        # Exact if it takes a moment or is known, else from a sample; a trace that no sample stands for is run at once.
+        trace = self._trace(setup.trace)
+        unknown = [
+            m for m in dict.fromkeys(map(_text, setup.machines)) if (setup.trace, setup.seed, m) not in self._kept
+        ]
+        seconds = self._pace.get(setup.trace, _FIRST_GUESS_NS * 1e-9) * len(trace) * len(unknown)
+        if seconds > self._preview_after:
+            found = self._preview_of(setup.trace)
+            if all(found.can(machine) for machine in setup.machines):
+                estimates = [found.run(machine, seed=setup.seed) for machine in setup.machines]
+                error = max(estimate.stall_error for estimate in estimates)
+                return _Answer(tuple(e.result for e in estimates), min(e.share for e in estimates), error)
+        return self._exact(setup)
+
+    def _exact(self, setup: Setup, progress: Progress | None = None) -> _Answer:
+        return _Answer(tuple(self._run(setup, machine, progress) for machine in setup.machines))
+
+    def _run(self, setup: Setup, machine: Machine, progress: Progress | None) -> Result:
+        key = (setup.trace, setup.seed, _text(machine))
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        trace, began = self._trace(setup.trace), time.perf_counter()
+        window = min(-(-len(trace) // _WINDOWS), _MOST_WINDOW)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what they say is in the result's notes, and so in the sentence
-            return simulate(self._trace, machine, seed=self._seed)
+            result = simulate(trace, machine, seed=setup.seed, epoch_accesses=window, progress=progress)
+        self._pace[setup.trace] = (time.perf_counter() - began) / len(trace)
+        self._kept[key] = replace(result, final=result.epochs.clear())
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[key]
 
-    def _show(self, sentence: str) -> None:
-        mode = None if self.machine.cram is None else self.machine.cram.mode
-        self._residency.chart = residency_chart(self.result.tiers, cram_mode=mode)
-        below = _without_dram(self.result.epochs)
-        self._stall.chart = stall_chart(below, title="Where the time below DRAM goes", cram_mode=mode)
-        self._figures.value = _as_html(self.table)
-        notes = self.result.provenance["notes"]
-        assert isinstance(notes, list)
-        self._say(" ".join([sentence, _ending(self.result), *(f"Mind: {note}." for note in notes)]).strip())
+    def _refine(self) -> None:
+        if self.is_preview:
+            setup = self.setup
+            self._refiner.start(lambda progress: self._refined(setup, progress), self._deliver)
 
-    def _say(self, sentence: str) -> None:
-        self.sentence = sentence
-        self._text.value = f'<p role="status" style="font-size: 15px">{html.escape(sentence)}</p>'
+    def _refined(self, setup: Setup, progress: Progress) -> _Answer | InputError:
+        try:
+            return self._exact(setup, progress)
+        except InputError as error:
+            return error
+
+    def _deliver(self, answer: _Answer | InputError) -> None:
+        if isinstance(answer, InputError):
+            self.sentence = f"The whole trace cannot be run: {answer}."
+        else:
+            self._answer = answer
+            self.sentence = self._told() if self._lead else self._opening()
+        self._show()
+
+    def _trace(self, name: str) -> Trace | TraceFile:
+        if name not in self._traces:
+            self._traces[name] = load_or_open(name)
+        return self._traces[name]
+
+    def _preview_of(self, name: str) -> Preview:
+        if name not in self._previews:
+            self._previews[name] = Preview(self._trace(name), _PREVIEW_ACCESSES)
+        return self._previews[name]
+
+    # Words ------------------------------------------------------------------------------------
+
+    def _opening(self) -> str:
+        parts = [f"The program waits {format_ns(below_dram_ns(self.result))} below DRAM. Move a slider."]
+        return " ".join([*parts, *self._endings()])
+
+    def _told(self) -> str:
+        # Of two machines, B against A; of one, what it was before.
+        answer, before = self._answer.results, self._before.results
+        if len(answer) > 1:
+            words = "B against A: " + change_words(answer[0], answer[1])
+        elif before[0].provenance["trace"] != answer[0].provenance["trace"] or len(before) > 1:
+            words = f"the program waits {format_ns(below_dram_ns(answer[0]))} below DRAM"
+        else:
+            words = change_words(before[0], answer[0])
+        return " ".join([f"{self._lead}: {words}.", *self._endings()])
+
+    def _endings(self) -> Iterator[str]:
+        for result in self._answer.results:
+            ending = ending_words(result)
+            if ending:
+                yield ending
+        notes = {str(note): None for r in self._answer.results for note in cast("list[str]", r.provenance["notes"])}
+        yield from (f"Mind: {note}." for note in notes)
+
+    # The screen -------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        if self._board is None:
+            return
+        self._version += 1
+        self._board.show(self.panels, self._rest())
+
+    def _rest(self) -> dict[str, Any]:
+        return {
+            "serial": self._serial,
+            "version": self._version,
+            "sentence": self.sentence,
+            "badge": self.badge,
+            "is_preview": self.is_preview,
+            "can_undo": bool(self._past),
+            "controls": list(self._controls()),
+            "table": self._table(),
+            "code": self.code(),
+        }
+
+    def _table(self) -> list[list[str]]:
+        rows: list[list[str]] = []
+        for side, result in self.results.items():
+            head, *body = readable(summarise(result))
+            name = f"{side}: " if len(self.setup.machines) > 1 else ""
+            rows += [head] if not rows else []
+            rows += [[name + first, *rest] for first, *rest in body]
+        return rows
+
+    def _controls(self) -> Iterator[dict[str, Any]]:
+        setup = self.setup
+        compares = len(setup.machines) > 1
+        presets = {"": "choose\u2026", _START: _START} | {name: name for name in preset_names()}
+        traces = {name: f"{name}: {title}" if title != name else name for name, title in self._titles.items()}
+        yield self._choice("trace", "Run", "Trace", traces, setup.trace)
+        yield self._choice("preset", "Run", "Preset", presets, "")
+        yield self._plain("seed", "Run", "Seed", "number", setup.seed) | {
+            "min": 0, "max": max(20, setup.seed), "least": 0, "step": 1, "unit": "",
+        }  # fmt: skip
+        yield self._plain("compare", "Compare", "Compare two machines, A and B", "switch", compares)
+        sides = {side: f"{side} only" for side in SIDES} | {BOTH: BOTH}
+        yield self._choice("moves", "Compare", "Controls change", sides, setup.moves) | {"hidden": not compares}
+        for part, name in TIER_NAMES.items():
+            label = f"{name.removeprefix('a ').capitalize() if part == 'swapfiles' else name}"
+            yield self._plain(f"has.{part}", "Tiers", label, "switch", bool(getattr(self.machine, part)))
+        n_pages = self._trace(setup.trace).n_pages
+        for control in CONTROLS:
+            yield self._of_machine(control, n_pages)
+            if control.key == "cram.media_bytes":
+                yield self._plain("follows", "CRAM", "Advertised follows the media", "switch", setup.follows) | {
+                    "hidden": self.machine.cram is None
+                }
+
+    def _of_machine(self, control: Control, n_pages: int) -> dict[str, Any]:
+        value, why = read(self.machine, control.key), why_absent(self.machine, control)
+        if isinstance(control, Choice):
+            options = control.options()
+            shown = dict(options) | ({value: value} if value is not None and value not in options else {})
+            found = self._choice(control.key, control.group, control.label, shown, value)
+        else:
+            least, most, step = (0, 1, 1) if value is None else control.bounds(value, n_pages)
+            found = self._plain(control.key, control.group, control.label, "number", None) | {
+                "value": None if value is None else control.shown(value),
+                "unit": control.unit, "min": least, "max": most, "least": control.least, "step": step,
+            }  # fmt: skip
+        return found | {"why": why, "hidden": bool(why)}
+
+    def _choice(self, name: str, group: str, label: str, options: Mapping[str, str], value: object) -> dict[str, Any]:
+        return self._plain(name, group, label, "choice", value) | {"options": list(options.items())}
+
+    def _plain(self, name: str, group: str, label: str, kind: str, value: object) -> dict[str, Any]:
+        refused, reason = self.refusal
+        return {
+            "name": name, "group": group, "label": label, "kind": kind, "value": value,
+            "why": "", "hidden": False, "error": reason if refused == name else "",
+        }  # fmt: skip
 
 
-def _panel() -> alt.JupyterChart:
-    alt.JupyterChart.enable_offline()
-    return alt.JupyterChart(alt.Chart(pl.DataFrame({"nothing": [0]})).mark_point())
+def _said(control: Control | None, value: object) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return control.say(cast(float, value)) if isinstance(control, Number) and is_number else repr(value)
 
 
-# The time of DRAM itself would drown the rest: a trace stands for hundreds of touches a record.
-def _below_ns(result: Result) -> int:
-    return result.totals["stall_ns"] - int(result.epochs["stall_dram_ns"].sum())
+def _with_part(machine: Machine, part: str, value: Any) -> Machine:  # noqa: ANN401 - checked by the machine
+    return replace(machine, **{part: value})
 
 
-def _without_dram(epochs: pl.DataFrame) -> pl.DataFrame:
-    return epochs.with_columns(stall_dram_ns=pl.lit(0, pl.Int64))
+def _fitted(machine: Machine, ratio: float) -> Machine:
+    settings = []
+    for control in CONTROLS:
+        value = read(machine, control.key)
+        if isinstance(control, Number) and value and control.unit in ("pages", "slots", "MiB"):
+            unit = PAGE_SIZE if control.key.endswith("_bytes") else 1
+            settings.append(control.setting(max(1, round(value * ratio / unit)) * unit))
+    return with_settings(machine, settings)
 
 
-def _table(result: Result, before: Result | None = None) -> pl.DataFrame:
-    # One row per way an access is served, counts of records: now, and before the last change.
-    runs = {"now": result} if before is None else {"now": result, "before": before}
-    columns = {
-        run: [sum(found.totals[name] for name in names) for names in _ROWS.values()] for run, found in runs.items()
-    }
-    return pl.DataFrame({"accesses": list(_ROWS), **columns})
+def _seed(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
+        raise InputError(f"a seed is a whole number of at least 0, got {value!r}")
+    return int(value)
 
 
-def _as_html(table: pl.DataFrame) -> str:
-    head = "".join(f"<th scope='col'>{name}</th>" for name in table.columns)
-    cells = ("".join(f"<td style='text-align: right'>{value:,}</td>" for value in row[1:]) for row in table.iter_rows())
-    body = "".join(
-        f"<tr><th scope='row' style='text-align: left'>{name}</th>{rest}</tr>"
-        for name, rest in zip(table["accesses"], cells, strict=True)
-    )
-    return f"<table style='border-spacing: 12px 2px; font-size: 14px'><tr>{head}</tr>{body}</table>"
-
-
-def _effect(before: Result, after: Result) -> str:
-    old, new = _below_ns(before), _below_ns(after)
-    if before.totals == after.totals:
-        return "nothing changes"
-    share = new / old - 1 if old else 0.0
-    words = f"{abs(share):.0%} {'more' if share > 0 else 'less'}" if abs(share) >= 0.005 else "about the same"
-    reads = f"swapfile reads {before.totals['pswpin']:,} to {after.totals['pswpin']:,}"
-    return f"the program waits {format_ns(new)} below DRAM instead of {format_ns(old)} ({words}), {reads}"
-
-
-def _ending(result: Result) -> str:
-    totals, planned = result.totals, result.provenance["n_accesses"]
-    if not totals["oom"]:
-        return ""
-    return f"Memory ran out after {totals['accesses']:,} of {planned:,} accesses: the numbers end there."
+def _text(machine: Machine) -> str:
+    return repr(sorted(machine.to_dict().items()))
