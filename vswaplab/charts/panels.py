@@ -35,8 +35,17 @@ DIFFERENCE = "B \u2212 A"
 
 _HEIGHT = 170  # px: six panels and their titles on one screen and a half
 _DIGITS = 4  # significant: more than a screen shows
-_OWN, _OTHER = "a design of this machine's layer", "of another layer"
+_OWN, _OTHER = "designs of this machine's layer", "of another layer"
 _LINE = "#4D4D4D"
+
+
+class Entry(NamedTuple):
+    """A line of a panel's legend."""
+
+    name: str
+    colour: str
+    line: str
+    """``area``, or the kind of line: ``solid``, ``dashed``, ``dotted``."""
 
 
 class View(NamedTuple):
@@ -56,6 +65,7 @@ class Panel:
     title: str
     note: str
     description: str
+    legend: tuple[Entry, ...]
     views: tuple[View, ...]
 
 
@@ -101,18 +111,31 @@ def _panel(kind: _Kind, results: Mapping[str, Result]) -> Panel:
     if len(shown) == 2:
         views.append(_difference(kind, keys, tables, end))
     title, note = kind.found(shown[0]) if len(shown) == 1 else _versus(kind, results)
-    return Panel(kind.name, title, note, f"{kind.shows} {title}. {note}".strip(), tuple(views))
+    return Panel(kind.name, title, note, f"{kind.shows} {title}. {note}".strip(), _legend(kind, keys), tuple(views))
+
+
+def _legend(kind: _Kind, keys: tuple[str, ...]) -> tuple[Entry, ...]:
+    # Beside the drawings, because two machines and their difference share it.
+    names = (_OWN, _OTHER) if kind.form == "bars" else keys
+    return tuple(Entry(name, _COLOURS[name], _LINES.get(name, "area")) for name in names)
 
 
 def _difference(kind: _Kind, keys: tuple[str, ...], tables: list[pl.DataFrame], end: int) -> View:
-    a, b = (table.head(min(t.height for t in tables)) for table in tables)
-    first, *_ = a.columns
-    names = [key for key in keys if key in a.columns and key in b.columns]
-    table = a.select(first, *(b[name] - a[name] for name in names))
-    most, _ = _reach([table.select(first, *(pl.col(name).abs() for name in names))], "lines")
+    names = keys[:1] if kind.form == "lines" else keys  # marks of the media are no curves
+    a, b = (_whole(kind, table.head(min(t.height for t in tables)), names) for table in tables)
+    table = a.with_columns(b[name] - a[name] for name in names)
+    most, _ = _reach([table.with_columns(pl.col(name).abs() for name in names)], "lines")
     form = "bars" if kind.form == "bars" else "lines"
     spec = _spec(f"{form} of differences", tuple(names), f"{DIFFERENCE}: {kind.unit}")
     return View(DIFFERENCE, spec, _columns(table), {"end": float(end), "top": most, "low": -most})
+
+
+def _whole(kind: _Kind, table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    # Both ways of a tier's traffic together; of everything else the columns as they are.
+    if kind.form != "ways":
+        return table.select(*(name for name in table.columns if name not in _LINES or name in names))
+    both = (pl.col(f"from {tier}") - pl.col(f"into {tier}") for tier in names)
+    return table.select("access", *(expr.alias(tier) for expr, tier in zip(both, names, strict=True)))
 
 
 def _versus(kind: _Kind, results: Mapping[str, Result]) -> tuple[str, str]:
@@ -434,7 +457,7 @@ _KINDS = (
           "media's size, and the marks at which writeback begins and the gate closes.", "CRAM media (MiB)",
           _risk_keys, _risk, _found_risk, lambda r: float(headroom_bytes(r) or 0), format_bytes, "lines"),
     _Kind("metadata", "Smallest metadata of the layer", "Bars of what each layer design's metadata takes at the end.",
-          "Metadata at the end (MiB)", _metadata_keys, _metadata, _found_metadata, _newest_metadata, format_bytes,
+          "Metadata (MiB)", _metadata_keys, _metadata, _found_metadata, _newest_metadata, format_bytes,
           "bars"),
 )  # fmt: skip
 
@@ -445,7 +468,8 @@ _COLOURS = dict(TIER_COLOURS) | {kind: colour for kind, (_, colour) in FAULTS.it
 _COLOURS |= {f"{way} {tier}": TIER_COLOURS[tier] for way in ("into", "from") for tier in TRAFFIC}
 _COLOURS |= {_STORED: TIER_COLOURS["CRAM"], _MEDIA: TIER_COLOURS["swapfile"], _WRITEBACK: TIER_COLOURS["zswap"]}
 _COLOURS |= {_CLOSES: TIER_COLOURS["zram"], _OWN: TIER_COLOURS["DRAM"], _OTHER: TIER_COLOURS["ZERO"]}
-_DASHES = {_STORED: [1, 0], _MEDIA: [8, 3], _WRITEBACK: [3, 3], _CLOSES: [1, 3]}
+_LINES = {_STORED: "solid", _MEDIA: "solid", _WRITEBACK: "dashed", _CLOSES: "dotted"}
+_DASHES = {"solid": [1, 0], "dashed": [6, 4], "dotted": [2, 3]}
 
 
 @cache
@@ -475,10 +499,8 @@ def _scale() -> alt.Scale:
     return alt.Scale(domain=[alt.ExprRef("low"), alt.ExprRef("top")], nice=False)
 
 
-def _colour(keys: Sequence[str]) -> alt.Color:
-    scale = alt.Scale(domain=list(keys), range=[_COLOURS[key] for key in keys])
-    columns = 2 if any(len(key) > 10 for key in keys) else 3
-    return alt.Color("series:N", title=None, scale=scale, legend=alt.Legend(orient="top", columns=columns))
+def _colour(keys: Sequence[str], field: str = "series:N") -> alt.Color:
+    return alt.Color(field, scale=alt.Scale(domain=list(keys), range=[_COLOURS[key] for key in keys]), legend=None)
 
 
 def _rank(keys: Sequence[str]) -> str:
@@ -518,15 +540,10 @@ def _ways(keys: tuple[str, ...], unit: str, form: str) -> alt.LayerChart:
         _base([f"{way} {tier}" for tier in keys])
         .transform_calculate(tier="slice(datum.series, 5)")
         .mark_area(interpolate="step-after")
-        .encode(x=_time(), y=y, color=_tier_colour(keys), detail="series:N", tooltip=_tips())
+        .encode(x=_time(), y=y, color=_colour(keys, "tier:N"), detail="series:N", tooltip=_tips())
         for way in ("into", "from")
     ]
     return _joined(*parts, _zero())
-
-
-def _tier_colour(keys: Sequence[str]) -> alt.Color:
-    scale = alt.Scale(domain=list(keys), range=[TIER_COLOURS[key] for key in keys])
-    return alt.Color("tier:N", title=None, scale=scale, legend=alt.Legend(orient="top", columns=3))
 
 
 def _zero() -> alt.Chart:
@@ -541,8 +558,7 @@ def _joined(*charts: alt.Chart) -> alt.LayerChart:
 
 
 def _lines(keys: tuple[str, ...], unit: str, form: str) -> alt.Chart:
-    dashes = alt.Scale(domain=list(keys), range=[_DASHES[key] for key in keys])
-    legend = alt.Legend(orient="top", columns=2)
+    dashes = alt.Scale(domain=list(keys), range=[_DASHES[_LINES[key]] for key in keys])
     chart: alt.Chart = (
         _base(keys)
         .mark_line(strokeWidth=2.5, interpolate="linear")
@@ -550,7 +566,7 @@ def _lines(keys: tuple[str, ...], unit: str, form: str) -> alt.Chart:
             x=_time(),
             y=alt.Y("value:Q", title=unit, scale=_scale(), axis=alt.Axis(tickCount=5)),
             color=_colour(keys),
-            strokeDash=alt.StrokeDash("series:N", title=None, scale=dashes, legend=legend),
+            strokeDash=alt.StrokeDash("series:N", scale=dashes, legend=None),
             tooltip=_tips(),
         )
     )
@@ -564,14 +580,13 @@ def _changes(keys: tuple[str, ...], unit: str) -> alt.LayerChart:
 
 
 def _bars(keys: tuple[str, ...], unit: str, form: str) -> alt.Chart:
-    scale = alt.Scale(domain=[_OWN, _OTHER], range=[_COLOURS[_OWN], _COLOURS[_OTHER]])
     chart: alt.Chart = (
         alt.Chart(alt.NamedData("table"))
         .mark_bar()
         .encode(
             x=alt.X("mib:Q", title=unit, scale=_scale(), axis=alt.Axis(tickCount=5)),
             y=alt.Y("design:N", title="Layer design", sort=list(DESIGNS), axis=alt.Axis(labelLimit=160)),
-            color=alt.Color("whose:N", title=None, scale=scale, legend=alt.Legend(orient="top")),
+            color=_colour((_OWN, _OTHER), "whose:N"),
             tooltip=["design:N", alt.Tooltip("mib:Q", title="MiB", format=",.3~f")],
         )
     )

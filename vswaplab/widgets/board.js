@@ -141,13 +141,24 @@ class Panel {
     this.note = make("p", { className: "vl-note" });
     this.views = make("div", { className: "vl-views" });
     this.node = make("section", { className: "vl-panel", data: { panel: name }, aria: { labelledby: this.title.id } });
-    this.node.append(this.title, this.note, this.views);
+    this.legend = make("ul", { className: "vl-legend" });
+    this.node.append(this.title, this.note, this.legend, this.views);
     this.drawings = [];
   }
 
   async show(panel, specs) {
     this.title.textContent = panel.title;
     this.note.textContent = panel.note;
+    const key = JSON.stringify(panel.legend);
+    if (key !== this.shown) {
+      this.shown = key;
+      const entry = ({ name, colour, line }) => {
+        const swatch = make("span", { className: `vl-swatch vl-${line}` });
+        swatch.style.color = colour;
+        return make("li", {}, swatch, name);
+      };
+      this.legend.replaceChildren(...panel.legend.map(entry));
+    }
     while (this.drawings.length < panel.views.length) {
       const drawing = new Drawing(this.look);
       this.drawings.push(drawing);
@@ -247,6 +258,7 @@ function render({ model, el }) {
   };
 
   const panels = new Map();
+  let views = 0;
   const showPanels = async (screen) => {
     const specs = model.get("specs");
     const shown = screen.panels.map((panel) => {
@@ -257,6 +269,9 @@ function render({ model, el }) {
       return panels.get(panel.name).show(panel, specs);
     });
     await Promise.all(shown);
+    const now = screen.panels.reduce((sum, panel) => sum + panel.views.length, 0);
+    if (now !== views) window.dispatchEvent(new Event("resize")); // drawings share the room anew
+    views = now;
   };
 
   const showTable = (rows) => {

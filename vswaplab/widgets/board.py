@@ -72,8 +72,8 @@ def _panel(panel: Panel, specs: dict[str, Any]) -> dict[str, Any]:
         key = _key(panel.name, view.spec)
         specs[key] = view.spec
         views.append({"label": view.label, "spec": key, "data": view.data, "signals": view.signals})
-    words = {"name": panel.name, "title": panel.title, "note": panel.note, "description": panel.description}
-    return words | {"views": views}
+    words = {name: getattr(panel, name) for name in ("name", "title", "note", "description")}
+    return words | {"views": views, "legend": [entry._asdict() for entry in panel.legend]}
 
 
 _keys: dict[int, tuple[dict[str, Any], str]] = {}
