@@ -603,7 +603,35 @@ def test_lab__from_a_checkout_opens_its_notebooks(
     monkeypatch.setattr(lab_module, "notebooks_dir", lambda: notebooks)
 
     assert cli.main(["lab", "--no-browser", "--port=0"]) == 0
-    assert become == [[sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", str(notebooks)]]
+    options = ["--ip=127.0.0.1", "--no-browser", "--port=0"]
+    assert become == [[sys.executable, "-m", "jupyterlab", *options, str(notebooks)]]
+
+
+def test_lab__another_address_is_the_user_s_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, become: list[list[str]]
+) -> None:
+    monkeypatch.setattr(lab_module, "notebooks_dir", lambda: shipped(tmp_path, "notebooks"))
+
+    assert cli.main(["lab", "--ServerApp.ip=::1"]) == 0
+    assert "--ip=127.0.0.1" not in become[0]
+
+
+def test_lab__app_is_voila_on_loopback_with_a_token(monkeypatch: pytest.MonkeyPatch, become: list[list[str]]) -> None:
+    monkeypatch.setenv("JUPYTER_PATH", "there")
+    monkeypatch.setattr(lab_module.importlib.util, "find_spec", lambda name: name)
+
+    assert cli.main(["lab", "--app", "--port=0"]) == 0
+    program, _, module, notebook, *options = become[0]
+    assert (program, module, options[-1]) == (sys.executable, "voila", "--port=0")
+    assert {"--Voila.ip=127.0.0.1", "--Voila.auto_token=True"} <= set(options)
+    assert Path(notebook).is_file()
+    assert os.environ["JUPYTER_PATH"].split(os.pathsep) == [str(Path(notebook).parent), "there"]
+
+
+def test_lab__app_without_voila_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setattr(lab_module.importlib.util, "find_spec", lambda name: None)
+
+    assert "pip install 'vswaplab[demo]'" in refusal(capsys, "lab", "--app")
 
 
 def test_lab__from_a_wheel_copies_first_and_keeps_edits(

@@ -45,6 +45,11 @@ def notebooks_dir() -> Path:
     return _shipped("notebooks", package=_PACKAGE)
 
 
+def app_dir() -> Path:
+    """Find the folder of the explorer as a page: its notebook, and the template that Voila shows it with."""
+    return _PACKAGE / "widgets" / "app"
+
+
 # A folder called data/ next to the package proves nothing in site-packages: a
 # checkout is told by its pyproject.toml.
 def _shipped(name: str, *, package: Path) -> Path:

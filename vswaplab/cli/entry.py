@@ -96,6 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     lister = verbs.add_parser("traces", help="list the traces that come with the package")
     lister.add_argument("--json", action="store_true", help="print JSON")
     lister.set_defaults(verb=list_traces)
-    lab = verbs.add_parser("lab", help="open the notebooks; further options go to JupyterLab, such as --no-browser")
+    lab = verbs.add_parser(
+        "lab",
+        help="open the notebooks, or the explorer; further options go to JupyterLab or Voila, such as --no-browser",
+    )
+    lab.add_argument("--app", action="store_true", help="the explorer alone, as a page that Voila serves (extra demo)")
     lab.set_defaults(verb=open_lab)
     return parser

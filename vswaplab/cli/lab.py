@@ -1,30 +1,53 @@
-"""``vswaplab lab``: JupyterLab on the notebooks."""
+"""``vswaplab lab``: JupyterLab on the notebooks, or the explorer alone as a page."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import shutil
 import sys
 from pathlib import Path
 
 from vswaplab.base.errors import InputError
-from vswaplab.base.paths import notebooks_dir
+from vswaplab.base.paths import app_dir, notebooks_dir
 
 NOTEBOOKS = Path("vswaplab-notebooks")
 """Where a wheel's notebooks are copied to."""
 
+_LOOPBACK = "127.0.0.1"
+
 
 def open_lab(arguments: argparse.Namespace) -> int:
-    """Become JupyterLab."""
+    """Become JupyterLab, or Voila if the app is asked for; both on loopback, with a token that they make and print."""
+    if arguments.app:
+        return _open_app(arguments.rest)
     try:
         shipped = notebooks_dir()
     except FileNotFoundError as error:
         raise InputError(str(error)) from None
     folder = own_notebooks(shipped, NOTEBOOKS) if shipped.name.startswith("_") else shipped
     print(f"Notebooks: {folder}", flush=True)
-    command = [sys.executable, "-m", "jupyterlab", *arguments.rest, str(folder)]
-    os.execv(command[0], command)  # JupyterLab takes our place: signals, terminal and exit status are its own
+    return _become("jupyterlab", *_unless("ip", arguments.rest, f"--ip={_LOOPBACK}"), *arguments.rest, str(folder))
+
+
+def _open_app(rest: list[str]) -> int:
+    if importlib.util.find_spec("voila") is None:
+        raise InputError("the app needs Voila, which is not installed: pip install 'vswaplab[demo]'")
+    folder = app_dir()
+    os.environ["JUPYTER_PATH"] = os.pathsep.join([str(folder), *filter(None, [os.environ.get("JUPYTER_PATH")])])
+    options = ["--Voila.auto_token=True", "--template=vswaplab", *_unless("ip", rest, f"--Voila.ip={_LOOPBACK}")]
+    return _become("voila", str(folder / "explorer.ipynb"), *options, *rest)
+
+
+def _unless(option: str, rest: list[str], default: str) -> list[str]:
+    # A person who names another address means it.
+    return [] if any(word.partition("=")[0].lstrip("-").rpartition(".")[2] == option for word in rest) else [default]
+
+
+def _become(module: str, *options: str) -> int:
+    command = [sys.executable, "-m", module, *options]
+    os.execv(command[0], command)  # it takes our place: signals, terminal and exit status are its own
 
 
 def own_notebooks(shipped: Path, folder: Path) -> Path:
