@@ -1,15 +1,24 @@
-"""The explorer without a browser: set a number, look at machine, table and sentence."""
+"""The explorer without a browser: set a control, look at machine, result, sentence and screen."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
 
-import polars as pl
 import pytest
 
 import vswaplab as vl
+from vswaplab.charts.panels import DIFFERENCE
+from vswaplab.machine.presets import preset_names
 from vswaplab.widgets import Explorer
+from vswaplab.widgets import explorer as explorer_module
+from vswaplab.widgets.controls import BY_KEY, CONTROLS, Number, read
+from vswaplab.widgets.refine import OutOfDateError, Refiner
 
 MIB = 1 << 20
 
@@ -34,128 +43,381 @@ def explorer(trace: vl.Trace) -> Explorer:
     return Explorer(trace, machine())
 
 
+def screen(explorer: Explorer) -> dict[str, Any]:
+    found: dict[str, Any] = explorer.view.screen
+    return found
+
+
+def control(explorer: Explorer, name: str) -> dict[str, Any]:
+    (found,) = (c for c in screen(explorer)["controls"] if c["name"] == name)
+    return dict(found)
+
+
+def ask(explorer: Explorer, name: str, value: object = None, **more: object) -> None:
+    """Do what the browser does."""
+    content = {"name": name, "value": value, "serial": 7} | more
+    explorer.view._handle_custom_msg(content, [])
+
+
+# The machine ----------------------------------------------------------------------------------
+
+
 def test_explorer__starts_at_the_machine_it_is_given(explorer: Explorer, trace: vl.Trace) -> None:
-    assert (explorer.dram.value, explorer.media.value, explorer.mark.value) == (512, 2, 90)
     assert explorer.machine == machine()
     assert explorer.result.totals == vl.simulate(trace, machine()).totals
     assert explorer.sentence.startswith("The program waits ")
 
 
-def test_dram__more_of_it_serves_more_accesses(explorer: Explorer) -> None:
-    explorer.dram.value = 1024
+def test_explorer__refuses_what_is_no_trace_or_machine(trace: vl.Trace) -> None:
+    with pytest.raises(vl.InputError, match=r"needs a vl\.Machine"):
+        Explorer(trace, "four-tiers")  # type: ignore[arg-type]
+    with pytest.raises(vl.InputError, match=r"needs a vl\.Trace"):
+        Explorer("redis", machine())  # type: ignore[arg-type]
 
-    assert explorer.machine.dram.capacity_pages == explorer.machine.dram.total_pages == 1024
-    served = explorer.table.filter(accesses="served by DRAM")
-    assert served["now"].item() > served["before"].item()
-    assert explorer.sentence.startswith("DRAM from 512 pages to 1,024 pages: the program waits ")
-    assert " less)" in explorer.sentence
+
+@pytest.mark.parametrize("name", preset_names())
+def test_explorer__takes_every_preset(name: str, trace: vl.Trace) -> None:
+    explorer = Explorer(trace, vl.preset(name, trace.n_pages))
+
+    assert len(explorer.panels) == 6
+    assert {c["name"] for c in explorer._controls()} >= set(BY_KEY)
+
+
+def test_dram__more_of_it_waits_less_and_takes_what_follows_along(explorer: Explorer, trace: vl.Trace) -> None:
+    before = explorer.result
+
+    explorer.set("dram.capacity_pages", 1024)
+
+    assert explorer.machine.dram == vl.Dram(1024)
+    assert explorer.result.totals == vl.simulate(trace, machine(dram=vl.Dram(1024))).totals
+    assert explorer.result.totals["dram_hit"] > before.totals["dram_hit"]
+    assert explorer.sentence.startswith("DRAM 512 pages to 1,024 pages: ")
+    assert "the program waits " in explorer.sentence
 
 
 def test_dram__a_limit_of_its_own_for_the_pool_stays(trace: vl.Trace) -> None:
     explorer = Explorer(trace, machine(dram=vl.Dram(512, total_pages=4096)))
 
-    explorer.dram.value = 1024
+    explorer.set("dram.capacity_pages", 1024)
 
     assert explorer.machine.dram.total_pages == 4096
 
 
-def test_dram__stops_where_there_would_be_nothing_but_thrashing(explorer: Explorer) -> None:
-    explorer.dram.value = 1
+def test_media__take_what_is_advertised_along_unless_told_otherwise(explorer: Explorer) -> None:
+    explorer.set("cram.media_bytes", 3 * MIB)
+    assert read(explorer.machine, "cram.advertised_bytes") == 6 * MIB
 
-    assert explorer.dram.value == explorer.dram.box.min
-    assert 2048 // 10 <= explorer.dram.box.min < 2048 // 10 + explorer.dram.slider.step
-
-
-def test_media__keeps_the_ratio_it_advertises(explorer: Explorer) -> None:
-    explorer.media.value = 3
-
-    assert explorer.machine.cram is not None
-    assert explorer.machine.cram.media_bytes == 3 * MIB
-    assert explorer.machine.cram.advertised_bytes == 6 * MIB
+    explorer.set("follows", False)
+    explorer.set("cram.media_bytes", 2 * MIB)
+    assert read(explorer.machine, "cram.advertised_bytes") == 6 * MIB
 
 
-def test_media__zero_is_a_machine_without_cram(explorer: Explorer) -> None:
-    explorer.media.value = 0
-
+def test_tiers__go_and_come_back_as_they_were(explorer: Explorer) -> None:
+    explorer.set("cram.report_lag", 300)
+    explorer.set("has.cram", False)
     assert explorer.machine.cram is None
-    assert explorer.table.filter(accesses="read in place in CRAM")["now"].item() == 0
+    assert explorer.result.totals["cram_in"] == 0
+
+    explorer.set("has.cram", True)
+    assert read(explorer.machine, "cram.report_lag") == 300
 
 
-def test_mark__moves_both_marks_of_the_writeback(explorer: Explorer) -> None:
-    explorer.mark.value = 60
+def test_tiers__one_that_was_never_there_comes_from_a_preset(explorer: Explorer) -> None:
+    explorer.set("has.zram", True)
 
-    assert explorer.machine.cram is not None
-    assert (explorer.machine.cram.writeback_high, explorer.machine.cram.writeback_low) == (0.60, 0.55)
+    assert read(explorer.machine, "zram.disksize_bytes") == 2 * 2048 * 4096
+    assert not control(explorer, "zram.disksize_bytes")["hidden"]
 
 
-def test_mark__is_refused_where_there_is_nothing_to_write_back(explorer: Explorer) -> None:
-    explorer.media.value = 0
-    here = explorer.machine
+def test_numbers__are_read_and_set_in_the_unit_that_is_shown(explorer: Explorer) -> None:
+    for name, shown, value in (
+        ("cram.media_bytes", 2.5, 5 * MIB // 2),
+        ("cram.writeback_low", 60, 0.6),
+        ("zswap.max_pool_percent", 35, 35),
+    ):
+        ask(explorer, name, shown)
+        assert read(explorer.machine, name) == value
+        assert control(explorer, name)["value"] == shown
 
-    explorer.mark.value = 50
 
-    assert explorer.mark.value == explorer.mark.slider.value == 90
+@pytest.fixture(scope="module")
+def every() -> Explorer:
+    parts = machine(zram=vl.Zram(4 * MIB), cram=vl.Cram(2 * MIB, writable_budget_pages=8))
+    return Explorer(vl.zipf(n_pages=2048, n_accesses=2_000, seed=1), parts)
+
+
+@pytest.mark.parametrize("name", [c.key for c in CONTROLS])
+def test_controls__each_changes_the_machine_it_names(name: str, every: Explorer) -> None:
+    every.reset()
+    found = control(every, name)
+    target: object = {"cram.mode": "swap"}.get(name)
+    if found["kind"] == "choice":
+        target = target or next(word for word, _ in found["options"] if word != found["value"])
+    else:
+        target = found["value"] - found["step"] if found["value"] > found["min"] else found["value"] + found["step"]
+
+    ask(every, name, target)
+
+    assert control(every, name)["value"] == target
+    assert every.refusal == ("", "")
+
+
+def test_sliders__lie_on_a_grid_with_the_machine_s_own_number(trace: vl.Trace) -> None:
+    explorer = Explorer(trace, vl.preset("four-tiers", 2000))  # its media are no whole number of MiB
+    for found in screen(explorer)["controls"]:
+        if found["kind"] == "number" and not found["hidden"]:
+            steps = (found["value"] - found["min"]) / found["step"]
+            assert found["min"] <= found["value"] <= found["max"]
+            assert steps == pytest.approx(round(steps), abs=0.02)
+
+
+# Refusals -------------------------------------------------------------------------------------
+
+
+def test_refusal__changes_nothing_and_says_why_at_the_control(explorer: Explorer) -> None:
+    here, shown = explorer.machine, explorer.result
+
+    ask(explorer, "cram.writeback_high", 50)
+
     assert explorer.machine is here
-    assert explorer.sentence.startswith("Writeback mark stays at 90 % of media, 50 % of media is refused: ")
-    assert "give it media first" in explorer.sentence
+    assert explorer.result is shown
+    assert control(explorer, "cram.writeback_high")["error"].startswith("cram.writeback_low 0.85 is above")
+    assert control(explorer, "cram.writeback_high")["value"] == 90
+    assert explorer.sentence.startswith("Writeback mark stays at 90 % of media; 50 % of media is refused: ")
+    assert not screen(explorer)["can_undo"]
 
 
-def test_dram__below_the_watermark_is_refused_with_the_reason(trace: vl.Trace) -> None:
-    explorer = Explorer(trace, machine(dram=vl.Dram(512, high=300)))
+def test_refusal__is_gone_with_the_next_change(explorer: Explorer) -> None:
+    explorer.set("cram.writeback_high", 0.5)
+    explorer.set("cram.writeback_high", 0.9)
 
-    explorer.dram.value = 256
-
-    assert explorer.dram.value == 512
-    assert "256 pages is refused: dram.low 0 and dram.high 300 are out of order" in explorer.sentence
+    assert control(explorer, "cram.writeback_high")["error"] == ""
 
 
-def test_explorer__says_where_memory_ran_out(trace: vl.Trace) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("dram.capacity_pages", 0, "at least 1"),
+        ("dram.capacity_pages", None, "needs a number"),
+        ("dram.capacity_pages", float("nan"), "needs a number"),
+        ("dram.capacity_pages", "many", "needs a number"),
+        ("cram.profile", "nonesuch", "nearest"),
+        ("cram.mode", "both", "must be one of"),
+        ("zram.disksize_bytes", 4, "has no zram: switch it on"),
+        ("seed", 1.5, "whole number"),
+        ("seed", -1, "whole number"),
+        ("trace", "nonesuch", "there is no trace"),
+        ("preset", "nonesuch", "no preset"),
+        ("has.nothing", True, "not a tier"),
+        ("nothing", 1, "not a control"),
+        ("moves", "C", "not a control"),
+    ],
+)
+def test_refusal__whatever_the_browser_sends(name: str, value: object, reason: str, explorer: Explorer) -> None:
+    before = explorer.setup
+
+    ask(explorer, name, value)
+
+    assert reason in explorer.refusal[1]
+    assert explorer.setup == before
+    assert screen(explorer)["serial"] == 7
+
+
+def test_refusal__of_contents_that_lack_a_device_s_column(trace: vl.Trace) -> None:
+    bare = trace.like(corpus=trace.corpus.table.select("region", "is_zero", "lz4_4k"))
+    explorer = Explorer(bare, machine(cram=None))
+
+    explorer.set("zswap.compressor", "zstd")
+
+    assert "the corpus has no size column" in explorer.refusal[1]
+    assert read(explorer.machine, "zswap.compressor") == "lz4"
+
+
+# Sentences ------------------------------------------------------------------------------------
+
+
+def test_sentence__says_where_memory_ran_out(trace: vl.Trace) -> None:
     explorer = Explorer(trace, machine(zswap=None, swapfiles=[vl.Swapfile(64)]))
 
-    explorer.media.value = 0
+    explorer.set("has.cram", False)
 
     assert explorer.result.totals["oom"] == 1
+    assert "memory still runs out, " in explorer.sentence
     assert "Memory ran out after " in explorer.sentence
 
 
-def test_explorer__says_what_the_run_warns_of(trace: vl.Trace) -> None:
+def test_sentence__says_what_the_run_warns_of(trace: vl.Trace) -> None:
     recorded = vl.Trace(trace.page, trace.op, n_pages=2048, recorder_k=256, name="short")
     explorer = Explorer(recorded, machine(dram=vl.Dram(512, high=32)))
 
-    explorer.dram.value = 256
+    explorer.set("dram.capacity_pages", 256)
 
     assert "Mind: trace 'short' was reduced in blocks of 256 pages" in explorer.sentence
 
 
-def test_slider_and_box__set_each_other_and_only_the_box_is_named(explorer: Explorer) -> None:
-    explorer.dram.slider.value = 1024
+def test_sentence__of_a_drag_goes_back_to_where_it_began(explorer: Explorer) -> None:
+    for i, pages in enumerate((600, 700, 800)):
+        explorer.set("dram.capacity_pages", pages, more=i > 0)
 
-    assert explorer.dram.box.value == 1024
-    assert explorer.dram.box.description == "DRAM (pages)"
-    assert explorer.dram.slider.continuous_update is False
-
-
-def test_panels__are_one_widget_each_changed_in_place(explorer: Explorer) -> None:
-    panels = explorer.view.children
-    specs = [panel.spec for panel in panels if hasattr(panel, "spec")]
-
-    explorer.dram.value = 1024
-
-    assert explorer.view.children == panels
-    changed = [panel.spec for panel in panels if hasattr(panel, "spec")]
-    assert len(changed) == 2
-    assert all(old != new for old, new in zip(specs, changed, strict=True))
+    assert explorer.sentence.startswith("DRAM 512 pages to 800 pages: ")
 
 
-def test_panels__stay_small_whatever_the_trace(explorer: Explorer) -> None:
-    rows = [len(data) for panel in explorer.view.children for data in _tables(getattr(panel, "spec", None))]
-
-    assert rows
-    assert max(rows) < 5000
+# Undo, reset, presets, traces, code -------------------------------------------------------------
 
 
-def _tables(spec: object) -> list[list[object]]:
-    return list(spec.get("datasets", {}).values()) if isinstance(spec, dict) else []
+def test_undo__goes_back_a_change_at_a_time_and_a_drag_at_once(explorer: Explorer) -> None:
+    explorer.set("layer", "none")
+    explorer.set("dram.capacity_pages", 600)
+    explorer.set("dram.capacity_pages", 700, more=True)
+
+    ask(explorer, "undo")
+    assert (explorer.machine.dram.capacity_pages, explorer.machine.layer) == (512, "none")
+    ask(explorer, "undo")
+    assert explorer.machine == machine()
+    ask(explorer, "undo")
+    assert explorer.machine == machine()
+    assert not screen(explorer)["can_undo"]
+
+
+def test_undo__runs_nothing_again(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    explorer.set("dram.capacity_pages", 600)
+    monkeypatch.setattr(explorer_module, "simulate", None)
+
+    explorer.undo()
+
+    assert explorer.result.provenance["machine"] == machine().to_dict()
+
+
+def test_reset__is_where_it_was_opened_and_can_be_undone(explorer: Explorer) -> None:
+    explorer.set("preset", "small-media")
+    explorer.set("compare", True)
+
+    explorer.reset()
+    assert (explorer.machine, len(explorer.machines)) == (machine(), 1)
+    explorer.undo()
+    assert len(explorer.machines) == 2
+
+
+def test_preset__follows_the_pages_of_the_trace_and_as_opened_is_one(explorer: Explorer) -> None:
+    explorer.set("preset", "small-media")
+    assert explorer.machine == vl.preset("small-media", 2048)
+
+    explorer.set("preset", "as opened")
+    assert explorer.machine == machine()
+
+
+def test_trace__another_keeps_the_pressure(explorer: Explorer) -> None:
+    explorer.set("trace", "redis")
+
+    n_pages = vl.load_trace("redis").n_pages
+    assert explorer.machine.dram.capacity_pages == pytest.approx(512 / 2048 * n_pages, abs=1)
+    assert explorer.result.provenance["trace"] == "redis"
+    assert "Sizes in proportion to its pages, trace zipf-1 to redis: the program waits " in explorer.sentence
+
+
+def test_seed__is_of_the_run(trace: vl.Trace) -> None:
+    redrawn = trace.like(redraw_probability=0.5)
+    explorer = Explorer(redrawn, machine(), seed=3)
+
+    explorer.set("seed", 4)
+
+    assert explorer.result.totals == vl.simulate(redrawn, machine(), seed=4).totals
+
+
+def test_code__pasted_computes_what_is_on_the_screen(explorer: Explorer, trace: vl.Trace) -> None:
+    explorer.set("preset", "cram-writable")
+    explorer.set("zswap.compressor", "zstd")
+    explorer.set("cram.writeback_low", 0.7)
+    explorer.set("seed", 2)
+    pasted: dict[str, Any] = {"trace": trace}
+
+    exec(screen(explorer)["code"], pasted)
+
+    assert pasted["machine"].to_dict() == explorer.machine.to_dict()
+    assert pasted["result"].totals == explorer.result.totals
+    assert pasted["result"].tiers.tail(5)["pages"].to_list() == explorer.result.tiers.tail(5)["pages"].to_list()
+
+
+def test_code__of_two_machines_on_a_shipped_trace_needs_nothing_else(trace: vl.Trace) -> None:
+    short = vl.load_trace("redis").head(20_000)
+    explorer = Explorer(short, machine(), compare=machine(layer="none"))
+    assert 'vl.load_trace("redis")' in explorer.code()
+    assert "machine_b = vl.Machine(" in explorer.code()
+
+
+# A and B --------------------------------------------------------------------------------------
+
+
+def test_compare__begins_with_a_copy_and_changes_b(explorer: Explorer) -> None:
+    explorer.set("compare", True)
+    assert explorer.machines == {"A": machine(), "B": machine()}
+
+    explorer.set("cram.media_bytes", MIB)
+
+    assert explorer.machines["A"] == machine()
+    assert read(explorer.machines["B"], "cram.media_bytes") == MIB
+    assert explorer.sentence.startswith("CRAM media 2 MiB to 1 MiB (advertised in proportion): B against A: ")
+
+
+def test_compare__both_move_together_and_are_refused_together(trace: vl.Trace) -> None:
+    explorer = Explorer(trace, machine(), compare=machine(cram=vl.Cram(2 * MIB, writeback_low=0.5)))
+
+    explorer.set("dram.capacity_pages", 900)
+    assert [m.dram.capacity_pages for m in explorer.machines.values()] == [900, 900]
+
+    explorer.set("cram.writeback_high", 0.6)  # B could, A cannot
+    assert "out of order" in explorer.refusal[1] or "put them in order" in explorer.refusal[1]
+    assert [read(m, "cram.writeback_high") for m in explorer.machines.values()] == [0.9, 0.9]
+
+
+def test_compare__panels_have_both_and_their_difference(trace: vl.Trace) -> None:
+    explorer = Explorer(trace, machine(), compare=machine(cram=None))
+
+    for panel in explorer.panels:
+        assert [view.label for view in panel.views] == ["A", "B", DIFFERENCE]
+    residency = {view.label: view.data for view in explorer.panels[0].views}
+    zswap = [b - a for a, b in zip(residency["A"]["zswap"], residency["B"]["zswap"], strict=True)]
+    assert residency[DIFFERENCE]["zswap"] == pytest.approx(zswap, abs=0.01)
+
+
+# The screen -------------------------------------------------------------------------------------
+
+
+def test_panels__are_one_drawing_each_whose_data_change(explorer: Explorer) -> None:
+    specs, before = explorer.view.specs, screen(explorer)["panels"]
+
+    ask(explorer, "dram.capacity_pages", 1024)
+
+    after = screen(explorer)["panels"]
+    assert explorer.view.specs == specs
+    assert [p["views"][0]["spec"] for p in before] == [p["views"][0]["spec"] for p in after]
+    assert all(old["views"][0]["data"] != new["views"][0]["data"] for old, new in zip(before, after, strict=True))
+
+
+def test_panels__draw_anew_when_a_tier_goes(explorer: Explorer) -> None:
+    before = [p["views"][0]["spec"] for p in screen(explorer)["panels"]]
+
+    explorer.set("has.zswap", False)
+
+    assert before[0] != screen(explorer)["panels"][0]["views"][0]["spec"]
+
+
+def test_screen__is_json_and_small_whatever_the_trace(explorer: Explorer) -> None:
+    explorer.set("compare", True)
+
+    assert len(json.dumps(screen(explorer), allow_nan=False)) < 120_000
+    for panel in screen(explorer)["panels"]:
+        for view in panel["views"]:
+            assert all(len(column) <= 102 for column in view["data"].values())
+
+
+def test_screen__every_control_has_a_label_and_every_panel_words(explorer: Explorer) -> None:
+    labels = [c["label"] for c in screen(explorer)["controls"]]
+
+    assert all(labels)
+    assert len(set(labels)) == len(labels)
+    assert all(p["title"] and len(p["description"]) > 60 for p in screen(explorer)["panels"])
+    assert all("(" in c.label for c in CONTROLS if isinstance(c, Number))  # its unit
 
 
 def test_explorer__shows_as_a_widget_and_reads_as_a_line(explorer: Explorer) -> None:
@@ -166,30 +428,82 @@ def test_explorer__shows_as_a_widget_and_reads_as_a_line(explorer: Explorer) -> 
     assert repr(explorer).startswith("Explorer(DRAM 512 pages, CRAM media 2 MiB, ")
 
 
-def test_explorer__refuses_a_machine_without_cram(trace: vl.Trace) -> None:
-    with pytest.raises(vl.InputError, match="needs a machine with CRAM"):
-        Explorer(trace, machine(cram=None))
-
-
-def test_media__of_a_preset_stays_what_it_is_until_moved(trace: vl.Trace) -> None:
-    preset = vl.preset("four-tiers", trace.n_pages)  # its media is no whole number of MiB
-    explorer = Explorer(trace, preset)
-
-    explorer.dram.value += explorer.dram.slider.step
-
-    assert explorer.machine.cram is not None
-    assert preset.cram is not None
-    assert explorer.machine.cram.media_bytes == preset.cram.media_bytes
-    assert explorer.machine.dram.capacity_pages == preset.dram.capacity_pages + explorer.dram.slider.step
-
-
-def test_table__is_a_polars_table_of_counts(explorer: Explorer) -> None:
-    assert explorer.table.columns == ["accesses", "now"]
-    assert explorer.table.schema["now"] == pl.Int64
-
-
 def test_import__of_the_package_leaves_the_widgets_alone() -> None:
-    code = "import sys, vswaplab; print('vswaplab.widgets' in sys.modules)"
+    code = "import sys, vswaplab as vl; vl.Dram; print('vswaplab.widgets' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     assert done.stdout.strip() == "False"
+    assert vl.widgets.Explorer is Explorer
+
+
+# Previews ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def long() -> vl.Trace:
+    return vl.zipf(n_pages=1 << 13, n_accesses=200_000, seed=1)
+
+
+def test_preview__is_marked_and_gives_way_to_the_exact_numbers(long: vl.Trace) -> None:
+    explorer = Explorer(long, vl.preset("zswap-only", long.n_pages), preview_after=0)
+    assert explorer.is_preview
+    assert explorer.badge.startswith("Preview from one page in ")
+    assert screen(explorer)["is_preview"]
+
+    explorer.wait()
+
+    assert not explorer.is_preview
+    assert explorer.badge == ""
+    assert not screen(explorer)["is_preview"]
+    assert explorer.result.totals == vl.simulate(long, explorer.machine).totals
+
+
+def test_preview__of_a_machine_that_is_known_is_not_needed(long: vl.Trace) -> None:
+    explorer = Explorer(long, vl.preset("zswap-only", long.n_pages), preview_after=0)
+    explorer.wait()
+    explorer.set("dram.capacity_pages", 2500)
+    assert explorer.is_preview
+
+    explorer.undo()
+
+    assert not explorer.is_preview
+
+
+def test_preview__one_that_is_out_of_date_never_shows(long: vl.Trace) -> None:
+    explorer = Explorer(long, vl.preset("zswap-only", long.n_pages), preview_after=0)
+    explorer.set("dram.capacity_pages", 2500)
+    explorer.set("dram.capacity_pages", 3500)
+
+    explorer.wait()
+
+    assert explorer.result.totals == vl.simulate(long, explorer.machine).totals
+    assert explorer.machine.dram.capacity_pages == 3500
+
+
+def test_preview__a_trace_of_a_few_pages_is_run_at_once() -> None:
+    explorer = Explorer(vl.loop(n_pages=100, n_accesses=5_000), vl.preset("zswap-only", 100), preview_after=0)
+
+    assert not explorer.is_preview
+
+
+def test_refiner__gives_work_up_when_other_work_is_wanted() -> None:
+    refiner, began, ended = Refiner(), threading.Event(), []
+    delivered: list[str] = []
+
+    def endless(progress: Callable[[int, int], None]) -> str:
+        began.set()
+        try:
+            while True:
+                progress(0, 1)
+                time.sleep(0.001)
+        except OutOfDateError:
+            ended.append("endless")
+            raise
+
+    refiner.start(endless, delivered.append)
+    began.wait(10)
+    refiner.start(lambda progress: "quick", delivered.append)
+    refiner.wait()
+
+    assert ended == ["endless"]
+    assert delivered == ["quick"]

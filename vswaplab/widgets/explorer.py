@@ -9,6 +9,7 @@ background.
 from __future__ import annotations
 
 import json
+import math
 import time
 import warnings
 from collections import OrderedDict
@@ -37,6 +38,7 @@ SIDES = ("A", "B")
 BOTH = "A and B"
 
 _WINDOWS = 100
+_LEAST_WINDOW = 1_000  # accesses: shorter ones take as long
 _MOST_WINDOW = 500_000  # accesses: a run in the background is given up between two windows
 _PREVIEW_ACCESSES = 100_000
 _FIRST_GUESS_NS = 250  # an access, before anything was run
@@ -232,7 +234,8 @@ class Explorer:
         """
         try:
             words, setup = self._wanted(name, value)
-            self._go(setup, words, more=more)
+            if setup != self.setup or self.refusal[0]:
+                self._go(setup, words, more=more)
         except InputError as error:
             self._refuse(name, value, str(error))
         self._show()
@@ -398,7 +401,7 @@ class Explorer:
             self._kept.move_to_end(key)
             return self._kept[key]
         trace, began = self._trace(setup.trace), time.perf_counter()
-        window = min(-(-len(trace) // _WINDOWS), _MOST_WINDOW)
+        window = min(max(_LEAST_WINDOW, -(-len(trace) // _WINDOWS)), _MOST_WINDOW)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what they say is in the result's notes, and so in the sentence
             result = simulate(trace, machine, seed=setup.seed, epoch_accesses=window, progress=progress)
@@ -542,7 +545,7 @@ class Explorer:
 
 
 def _said(control: Control | None, value: object) -> str:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return control.say(cast(float, value)) if isinstance(control, Number) and is_number else repr(value)
 
 
