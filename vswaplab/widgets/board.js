@@ -107,7 +107,8 @@ const KINDS = { number: numberControl, choice: choiceControl, switch: switchCont
 class Drawing {
   constructor(look) {
     this.look = look;
-    this.place = make("div", { className: "vl-drawing", role: "img" });
+    this.canvas = make("div", { aria: { hidden: true } }); // the element around it has the words
+    this.place = make("div", { className: "vl-drawing", role: "img" }, this.canvas);
     this.label = make("div", { className: "vl-label" });
     this.node = make("div", { className: "vl-view" }, this.label, this.place);
   }
@@ -124,7 +125,7 @@ class Drawing {
       for (const parameter of shown.params) parameter.value = view.signals[parameter.name];
       shown.datasets = { ...shown.datasets, table: rowsOf(view.data) };
       const config = this.look.configs[this.look.dark ? "dark" : "light"];
-      this.embedded = await vegaEmbed(this.place, shown, { actions: false, renderer: "svg", config, ast: false });
+      this.embedded = await vegaEmbed(this.canvas, shown, { actions: false, renderer: "svg", config, ast: false });
       return;
     }
     const drawn = this.embedded?.view;
@@ -296,7 +297,7 @@ function render({ model, el }) {
     showTable(screen.table);
     drawing = drawing.then(() => showPanels(screen)).then(() => {
       if (began != null && screen.serial === serial) {
-        performance.measure("vswaplab-move", { start: began, end: performance.now() });
+        performance.measure("vswaplab-move", { start: began, end: performance.now(), detail: screen.took_ms });
         began = null;
       }
       root.dataset.shown = screen.version;

@@ -124,6 +124,7 @@ class Explorer:
         self._board: Board | None = None
         self._removed: dict[tuple[int, str], Any] = {}
         self._serial = self._version = 0
+        self._asked_at = time.perf_counter()
         self.refusal = ("", "")
         """The control that was last refused, and why; empty if the last change was taken."""
         machines = (machine,) if compare is None else (machine, compare)
@@ -258,7 +259,7 @@ class Explorer:
 
     def _asked(self, content: dict[str, Any]) -> None:
         # A message of the screen. Whatever comes of it, the answer carries its serial.
-        self._serial = int(content.get("serial", 0))
+        self._serial, self._asked_at = int(content.get("serial", 0)), time.perf_counter()
         name, value = str(content.get("name")), content.get("value")
         if name in ("undo", "reset"):
             getattr(self, name)()
@@ -471,12 +472,14 @@ class Explorer:
         if self._board is None:
             return
         self._version += 1
-        self._board.show(self.panels, self._rest())
+        shown = self.panels
+        self._board.show(shown, self._rest())
 
     def _rest(self) -> dict[str, Any]:
         return {
             "serial": self._serial,
             "version": self._version,
+            "took_ms": round(1e3 * (time.perf_counter() - self._asked_at), 1),
             "sentence": self.sentence,
             "badge": self.badge,
             "is_preview": self.is_preview,

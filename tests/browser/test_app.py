@@ -1,0 +1,153 @@
+"""``vswaplab lab --app`` in a real browser: every control, two machines, keyboard only, light and dark."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Open = Callable[..., Any]
+Keep = Callable[[Any, str], None]
+
+# The controls that are shown, in the order of the screen: name, id, kind.
+CONTROLS = """() => [...document.querySelectorAll('.vl-control')].filter((node) => node.checkVisibility())
+  .map((node) => [node.dataset.control, node.querySelector('input[id], select').id,
+    node.querySelector('input[type=range]') ? 'range' : node.querySelector('select') ? 'select' : 'checkbox'])"""
+FOCUSED = "() => document.activeElement.id || document.activeElement.className"
+
+
+@pytest.fixture(scope="module")
+def light(app: tuple[str, str], open_page: Open, screen: Any) -> Any:
+    """One visit for all tests: every visitor has a kernel of their own, which takes a while to start."""
+    url, token = app
+    return screen(open_page(f"{url}/?token={token}&theme=light"))
+
+
+@pytest.fixture
+def explorer(light: Any) -> Any:
+    if light.page.get_by_role("button", name="Undo").is_enabled():
+        light.act(lambda: light.page.get_by_role("button", name="Reset").click())
+    return light
+
+
+def test_app__is_for_who_has_the_token(app: tuple[str, str]) -> None:
+    url, _ = app
+
+    for path in ("/", "/api/kernels"):
+        with urllib.request.urlopen(f"{url}{path}", timeout=60) as answer:
+            assert answer.url.startswith(f"{url}/login")
+
+
+def test_app__moves_every_control(explorer: Any) -> None:
+    page, unchanged = explorer.page, []
+
+    for name, id_, kind in page.evaluate(CONTROLS):
+        if name in ("trace", "preset", "compare"):
+            continue
+        control, before = page.locator(f"[id='{id_}']"), explorer.drawings
+        explorer.act(lambda control=control, kind=kind: _move(page, control, kind))
+        if explorer.drawings == before:
+            unchanged.append(name)
+        assert page.locator(f"[data-control='{name}'] .vl-error").inner_text() == "", name
+        explorer.act(lambda: page.get_by_role("button", name="Undo").click())
+
+    # A trace without redraws has no use for a seed; one tick box only says what the next move does.
+    assert set(unchanged) <= {"seed", "follows"}
+
+
+def _move(page: Any, control: Any, kind: str) -> None:
+    if kind == "checkbox":
+        control.click()
+    elif kind == "select":
+        value = control.input_value()
+        options = control.locator("option").evaluate_all("(nodes) => nodes.map((node) => node.value)")
+        control.select_option(next(option for option in options if option != value))
+    else:
+        control.focus()
+        value, least = (float(control.get_attribute(name) or control.input_value()) for name in ("value", "min"))
+        value = float(control.input_value())
+        page.keyboard.press("ArrowLeft" if value > least else "ArrowRight")
+
+
+def test_app__sets_two_machines_side_by_side(
+    explorer: Any, violations: Any, small_text: Any, keep_screenshot: Keep
+) -> None:
+    page = explorer.page
+    explorer.act(lambda: page.get_by_label("Compare two machines, A and B").check())
+    explorer.press("CRAM media (MiB)", "ArrowLeft")
+
+    assert "B against A: " in explorer.sentence
+    labels = page.locator('[data-panel="residency"] .vl-label').all_inner_texts()
+    assert labels == ["A", "B", "B \u2212 A"]
+    areas = page.locator('[data-panel="residency"] .vl-view').nth
+    outlines = [areas(i).locator(".mark-area path").first.get_attribute("d") for i in (0, 1)]
+    assert outlines[0] != outlines[1]
+    assert violations(page) == []
+    assert small_text(page) == []
+    keep_screenshot(page, "app-a-b")
+
+    explorer.act(lambda: page.get_by_label("Controls change").select_option("A and B"))
+    explorer.press("DRAM (pages)", "ArrowRight")
+    code = page.locator(".vl-more pre").inner_text()
+    assert code.count("capacity_pages=8931") == 2
+
+
+def test_app__refuses_at_the_control_with_the_reason(explorer: Any) -> None:
+    page = explorer.page
+    box = page.get_by_label("Writeback mark (%), typed")
+
+    box.fill("50")
+    explorer.act(lambda: page.keyboard.press("Tab"))
+
+    error = page.locator('[data-control="cram.writeback_high"] .vl-error')
+    assert error.inner_text() == "cram.writeback_low 0.85 is above cram.writeback_high 0.5: put them in order"
+    assert box.input_value() == "90"
+    assert box.get_attribute("aria-invalid") == "true"
+    assert box.get_attribute("aria-describedby") == error.get_attribute("id")
+
+
+def test_app__needs_no_mouse(explorer: Any) -> None:
+    page = explorer.page
+    page.evaluate("() => document.activeElement.blur()")
+    wanted = {id_ for _, id_, _ in page.evaluate(CONTROLS)}
+    reached: list[str] = []
+    for _ in range(3 * len(wanted)):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate(FOCUSED))
+        if wanted <= set(reached):
+            break
+    assert wanted <= set(reached)
+
+    explorer.press("Layer", "ArrowUp")  # a list
+    assert explorer.sentence.startswith("Layer vswap to none: ")
+    page.get_by_role("checkbox", name="zswap", exact=True).focus()
+    explorer.act(lambda: page.keyboard.press("Space"))
+    assert explorer.sentence.startswith("Now without zswap: ")
+    page.get_by_role("button", name="Undo").focus()
+    explorer.act(lambda: page.keyboard.press("Enter"))
+    assert explorer.sentence.startswith("Undone: ")
+    assert page.get_by_role("checkbox", name="zswap", exact=True).is_checked()
+
+
+def test_app__is_accessible(explorer: Any, violations: Any, small_text: Any, keep_screenshot: Keep) -> None:
+    _is_accessible(explorer, "light", violations, small_text)
+    keep_screenshot(explorer.page, "app-light")
+
+
+def test_app__is_accessible_in_the_dark(
+    app: tuple[str, str], open_page: Open, screen: Any, violations: Any, small_text: Any, keep_screenshot: Keep
+) -> None:
+    url, token = app
+    dark = screen(open_page(f"{url}/?token={token}&theme=dark"))
+    _is_accessible(dark, "dark", violations, small_text)
+    keep_screenshot(dark.page, "app-dark")
+
+
+def _is_accessible(explorer: Any, theme: str, violations: Any, small_text: Any) -> None:
+    assert explorer.root.get_attribute("data-theme") == theme
+    assert violations(explorer.page) == []
+    assert small_text(explorer.page) == []
+    for drawing in explorer.page.locator(".vl-drawing").all():
+        assert len(drawing.get_attribute("aria-label")) > 60
