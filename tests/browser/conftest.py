@@ -69,13 +69,13 @@ def folders(home: Path) -> dict[str, str]:
 
 @contextmanager
 def served(home: Path, path: str, command: list[str]) -> Iterator[tuple[str, str]]:
-    """Run a server of the command line on a free port until ``path`` answers; give its address and its token."""
+    """Run a server on a free port until ``path`` answers; give its address and its token."""
     token, log = secrets.token_hex(8), home / "log"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     env = os.environ | folders(home) | {"JUPYTER_TOKEN": token}
-    command = [sys.executable, "-m", "vswaplab.cli", *command, "--no-browser", f"--port={port}"]
+    command = [sys.executable, "-m", *command, "--no-browser", f"--port={port}"]
     with log.open("wb") as out:
         server = subprocess.Popen(command, env=env, cwd=home, stdout=out, stderr=subprocess.STDOUT)
         try:
@@ -110,9 +110,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     large = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     (work / "large.ipynb").write_text(json.dumps(large), encoding="utf-8")
-    options = ["--allow-root", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={work}", "--expose-app-in-browser"]
+    options = [
+        "--ip=127.0.0.1",
+        "--allow-root",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={work}",
+        "--expose-app-in-browser",
+    ]
     options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    with served(home, "/api/status", ["lab", *options]) as found:
+    with served(home, "/api/status", ["jupyterlab", *options]) as found:
         yield found
 
 
@@ -120,7 +126,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """What ``vswaplab lab --app`` serves."""
     pytest.importorskip("voila", reason="needs Voila: pip install -e '.[demo]'")
-    with served(tmp_path_factory.mktemp("app"), "/login", ["lab", "--app"]) as found:
+    with served(tmp_path_factory.mktemp("app"), "/login", ["vswaplab.cli", "lab", "--app"]) as found:
         yield found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import vswaplab as vl
+from vswaplab.charts.panels import panels
 
 # The execution indicator can say idle before a kernel is there; its connection cannot.
 IDLE = """() => {
@@ -17,7 +18,7 @@ IDLE = """() => {
   return !!kernel && kernel.connectionStatus === 'connected' && kernel.status === 'idle' }"""
 RUN_ALL = "async () => await window.jupyterapp.commands.execute('notebook:run-all-cells')"
 FAILURES = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]'
-MOVES = 40
+MOVES = 30
 AT_MOST_MS = 250
 IDLE_RUN_MS = 100  # a run of this trace on a machine with nothing else to do
 
@@ -107,7 +108,7 @@ def test_theme__follows_jupyterlab_while_it_is_open(
 
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
     page.locator('.vl-explorer[data-theme="dark"]').wait_for()
-    explorer.press("DRAM (pages)", "ArrowRight")
+    explorer.press("DRAM (pages)", "ArrowLeft")
 
     assert violations(page) == []
     assert small_text(page) == []
@@ -125,6 +126,6 @@ def test_code__that_is_copied_computes_the_screen(large: Any) -> None:
 
     exec(page.evaluate("() => navigator.clipboard.readText()"), pasted)
 
-    found = [panel.title for panel in vl.charts.panels.panels({"": pasted["result"]})]
+    found = [panel.title for panel in panels({"": pasted["result"]})]
     assert found == explorer.titles
     assert json.loads(json.dumps(pasted["machine"].to_dict()))["cram"]["report_lag"] == 100

@@ -7,11 +7,14 @@
 
 let screens = 0;
 
+// JupyterLab would take these elements' keys for its own: arrows that fold cells, Enter that edits one.
+const OWN_KEYS = new Set(["input", "select", "button", "summary", "pre", "div"]);
+
 function make(tag, properties, ...children) {
   const { data, aria, ...rest } = properties ?? {};
   const node = Object.assign(document.createElement(tag), rest);
   for (const [name, value] of Object.entries(aria ?? {})) node.setAttribute(`aria-${name}`, value);
-  Object.assign(node.dataset, data ?? {});
+  Object.assign(node.dataset, data ?? {}, OWN_KEYS.has(tag) ? { lmSuppressShortcuts: "true" } : {});
   node.append(...children.filter((child) => child != null));
   return node;
 }
@@ -301,7 +304,7 @@ function render({ model, el }) {
         began = null;
       }
       root.dataset.shown = screen.version;
-      root.dataset.state = screen.is_preview ? "preview" : "shown";
+      root.dataset.state = underWay != null ? "asked" : screen.is_preview ? "preview" : "shown";
     });
     if (underWay != null && screen.serial >= underWay) {
       underWay = null;

@@ -245,13 +245,13 @@ class Explorer:
         """Go back to before the last change."""
         if self._past:
             self._go(self._past.pop(), "Undone", keep=False)
-            self._show()
+        self._show()
 
     def reset(self) -> None:
         """Go back to where the explorer was opened."""
         if self.setup != self._start:
             self._go(self._start, "Reset")
-            self._show()
+        self._show()
 
     def wait(self) -> None:
         """Wait until what is shown is exact."""
@@ -263,7 +263,6 @@ class Explorer:
         name, value = str(content.get("name")), content.get("value")
         if name in ("undo", "reset"):
             getattr(self, name)()
-            self._show()
             return
         control = BY_KEY.get(name)
         try:
