@@ -16,9 +16,13 @@ from vswaplab.engine.kernel import machine as kernel_machine
 from vswaplab.engine.plan import make_plan
 
 CORPUS = vl.Corpus(
-    pl.DataFrame({"is_zero": [True, False, False, False, False], "lz4_4k": [64, 430, 1232, 2435, 4096]}).cast(
-        {"lz4_4k": pl.UInt16}
-    )
+    pl.DataFrame(
+        {
+            "region": [0] * 5 + [1] * 5,
+            "is_zero": [True, False, False, False, False] * 2,
+            "lz4_4k": [64, 430, 1232, 2435, 4096] * 2,
+        }
+    ).cast({"lz4_4k": pl.UInt16})
 )
 
 
@@ -33,6 +37,7 @@ def traces(draw: st.DrawFn) -> vl.Trace:
     return vl.Trace(
         page, op, n_pages=n_pages, content=rng.integers(0, 5, n_pages).astype(np.int32), corpus=CORPUS,
         redraw_probability=draw(st.sampled_from([0.0, 0.3])),
+        content_shifts=draw(st.sampled_from([[], [(n // 2, 5)]])),
         repeat_reads=rng.integers(0, 3, n).astype(np.int32) if repeats else None,
     )  # fmt: skip
 

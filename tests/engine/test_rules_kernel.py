@@ -296,6 +296,29 @@ def test_free__gives_everything_back() -> None:
     assert (sum(kernel.mapped), len(kernel.zswap_lru), kernel.slots_used) == (0, 0, [0])
 
 
+@pytest.mark.parametrize(("maps", "where"), [(True, "mapped"), (False, "cached")])
+def test_swapoff__loads_what_has_a_slot_and_no_access_is_counted(maps: bool, where: str) -> None:
+    kernel = group(content=RAW, swap_write_ns=0)
+    touch(kernel, 0, 1, 2)
+    for page in (0, 0, 1):  # page 0 is on the device; page 1 was written there, and is in the swap cache still
+        evict(kernel, page)
+        kernel.pass_time(0)
+    drain = kernel.swapoff(0, maps=maps)
+    assert (drain.pages_read, drain.copies_dropped, drain.pte_changed) == (1, 1, 2 * maps)
+    assert (kernel.count["pswpin"], kernel.device_in, kernel.slots_used) == (0, [0], [0])
+    assert list(getattr(kernel, where)[:2]) == [1, 1]
+    kernel.check()
+
+
+@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+def test_first_touch__brings_the_first_content_however_far_it_is_shifted_by_then(engine: str) -> None:
+    corpus = pl.DataFrame({"region": [0, 0, 1, 1], "is_zero": [False] * 4})
+    op = [1, 1, 2, 1]  # freed, and touched again after the shift
+    trace = vl.Trace([0] * 4, op, content=[1], corpus=corpus, content_shifts=[(3, 2)])
+    machine = vl.Machine(vl.Dram(30), layer="none", kernel=vl.Kernel())
+    assert vl.simulate(trace, machine, engine=engine).state()["content"].to_list() == [3]
+
+
 def test_several_processes__are_refused() -> None:
     trace = vl.Trace([0, 0], [1, 1], mapper=[0, 1], mappers=[3], n_pages=1)
     machine = vl.Machine(vl.Dram(30), layer="none", kernel=vl.Kernel())

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op
-from vswaplab.base.draws import threshold
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
@@ -187,7 +186,6 @@ class Plan:
     low: int
     high: int
     zero_of_row: NDArray[np.bool_]
-    redraw_below: int
     cram: CramPlan | None
     zswap: ZswapPlan | None
     zram: ZramPlan | None
@@ -234,7 +232,6 @@ def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
         low=machine.dram.low,
         high=machine.dram.high_pages,
         zero_of_row=trace.corpus.is_zero,
-        redraw_below=threshold(trace.redraw_probability),
         cram=None if machine.cram is None else _cram_plan(machine.cram, trace, machine.dram.charge, page_charge),
         zswap=None if machine.zswap is None else _zswap_plan(machine.zswap, trace, machine),
         zram=None if machine.zram is None else _zram_plan(machine.zram, trace, machine),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from vswaplab.engine.kernel.folios import DISK, NONE, PAGES_OF_TABLE, ZERO, ZSWAP, OutOfMemoryError
+from vswaplab.engine.kernel.folios import DISK, NONE, PAGES_OF_TABLE, ZERO, ZSWAP
 from vswaplab.engine.kernel.vmscan import Reclaim
 from vswaplab.engine.kernel.zswap import SLICE_NS
-from vswaplab.engine.outcome import Drain
 
 HIT, MINOR, MAJOR, DISK_READ = range(4)
 """Outcomes of an access: mapped; a minor fault (in the swap cache, or a first touch); loaded without a read; read."""
@@ -32,12 +31,16 @@ class Faults(Reclaim):
         OutOfMemoryError
             No page could be charged.
         """
-        is_new = self.backing[page] == NONE and not self.cached[page]
+        is_new = self.is_new(page)
         code = self.do_anonymous_page(page) if is_new else self.do_swap_page(page, is_write=is_write)
         self.map_page(page, is_write=is_write or is_new)
         self.use_cpu(self.kernel.fault_ns)
         self.run_worker()  # on the way back to user mode
         return code
+
+    def is_new(self, page: int) -> bool:
+        """Say whether a page that is not mapped has neither folio nor entry (pte_none)."""
+        return self.backing[page] == NONE and not self.cached[page]
 
     def map_page(self, page: int, *, is_write: bool) -> None:
         """Enter a folio into the page table, accessed."""
@@ -57,7 +60,7 @@ class Faults(Reclaim):
 
     def do_swap_page(self, page: int, *, is_write: bool) -> int:
         """Swap a page in, or find it in the swap cache."""
-        code = MINOR if self.cached[page] else self._swap_in(page)
+        code = MINOR if self.cached[page] else self.swap_in(page)
         if code == MINOR:
             self.count["dram_hit"] += 1
             self.count["swap_cache"] += 1
@@ -67,7 +70,8 @@ class Faults(Reclaim):
             self.folio_free_swap(page)
         return code
 
-    def _swap_in(self, page: int) -> int:
+    def swap_in(self, page: int) -> int:
+        """Bring a page into the swap cache from where it is; return the outcome."""
         self.swap_cache_alloc(page)
         if self.backing[page] == ZSWAP:
             self.zswap_load(page)
@@ -194,55 +198,3 @@ class Faults(Reclaim):
         self.cached[page] = self.dirty[page] = self.writeback[page] = self.rotates[page] = 0
         self.referenced[page] = self.active[page] = self.workingset[page] = 0
         self.uncharge(1)
-
-    # swapoff ------------------------------------------------------------------------------------------
-
-    def swapoff(self, device: int, *, maps: bool) -> Drain:
-        """Empty a swap device and take it away (try_to_unuse); it ends early if memory runs out.
-
-        Parameters
-        ----------
-        device : int
-        maps : bool
-            Page tables are gone through, so that pages are mapped; else they stay
-            in the swap cache under their virtual entry.
-        """
-        drain = Drain()
-        self.capacity[device] = 0
-        for page in range(self.plan.n_pages):
-            if self.slot[page] != device:
-                continue
-            if self.mapped[page] or self.cached[page]:
-                drain.copies_dropped += 1
-            elif not self._bring_in(page, drain):
-                self.count["oom"] = 1
-                break
-            self._leave_device(page, drain, maps=maps)
-        return drain
-
-    def _bring_in(self, page: int, drain: Drain) -> bool:
-        # Load a page into the swap cache; False: memory ran out.
-        backing, before, device_in = self.backing[page], dict(self.count), list(self.device_in)
-        try:
-            self._swap_in(page)
-        except OutOfMemoryError:
-            return False
-        for name in ("pswpin", "zswpin", "swpin_zero"):  # these are the drain's, not an access's
-            self.count[name] = before[name]
-        self.device_in = device_in
-        drain.pages_read += backing == DISK
-        drain.pages_loaded += backing == ZSWAP
-        drain.zero_loaded += backing == ZERO
-        return True
-
-    def _leave_device(self, page: int, drain: Drain, *, maps: bool) -> None:
-        is_unmapped = not self.mapped[page]
-        self.free_slot(page)
-        self.backing[page], self.dirty[page] = NONE, 1
-        if is_unmapped and not maps:
-            drain.cache_only += 1
-            return
-        self.cached[page] = 0
-        if is_unmapped:
-            drain.pte_changed += 1
-            self.mapped[page] = 1

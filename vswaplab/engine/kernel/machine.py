@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op, State
-from vswaplab.base.draws import CHOICE, REDRAW, draw, draws
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.engine.kernel.faults import HIT, Faults
+from vswaplab.engine.kernel.faults import HIT
 from vswaplab.engine.kernel.folios import DISK, NONE, ZERO, ZSWAP, OutOfMemoryError
+from vswaplab.engine.kernel.swapoff import Swapoff
 from vswaplab.engine.outcome import Drain, Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
+from vswaplab.trace.redraws import Redraws
 from vswaplab.trace.trace import Piece, Trace, Workload
 
 _WRITE, _FREE = int(Op.WRITE), int(Op.FREE)
@@ -22,7 +23,7 @@ _WINDOW = 1 << 10
 """Accesses looked up at once: a speed setting."""
 
 
-class _Machine(Faults):
+class _Machine(Swapoff):
     """What both engines share: the trace, and what is handed back.
 
     Parameters
@@ -36,6 +37,7 @@ class _Machine(Faults):
 
     def __init__(self, plan: Plan, trace: Workload) -> None:
         super().__init__(plan, trace)
+        self.redraws = Redraws(trace, plan.seed)
         if isinstance(trace, Trace):
             self.feed(next(trace.pieces()))
 
@@ -45,12 +47,15 @@ class _Machine(Faults):
 
     def _fault(self, index: int, page: int, *, is_write: bool) -> bool:
         # Serve an access to a page that is not mapped; False: memory ran out before it.
+        is_new = self.is_new(page)
         try:
             code = self.handle_mm_fault(page, is_write=is_write)
         except OutOfMemoryError:
             self.count["oom"] = 1
             return False
         self._record(index, code)
+        if is_new:
+            self.content[page] = int(self.trace.content[page]) + self.redraws.shift(index)
         if is_write:
             self._rewrite(index, page)
         return True
@@ -59,16 +64,10 @@ class _Machine(Faults):
         if self.codes is not None:
             self.codes[index] = code
 
-    def _first(self, index: int) -> int:
-        # Rows by which what is first touched or redrawn now is shifted.
-        return next((by for at, by in reversed(self.trace.content_shifts) if at <= index), 0)
-
     def _rewrite(self, index: int, page: int) -> None:
-        # A write redraws the content with a set probability (model.md rule 8).
-        if draw(self.plan.seed, index, REDRAW) >> 11 < self.plan.redraw_below:
-            corpus, first = self.trace.corpus, int(self.trace.content[page])
-            offset = draw(self.plan.seed, index, CHOICE) % int(corpus.region_rows[first])
-            self.content[page] = int(corpus.region_start[first]) + offset + self._first(index)
+        row = self.redraws.row(index, int(self.trace.content[page]))
+        if row >= 0:
+            self.content[page] = row
 
     def _repeats(self, start: int, stop: int) -> None:
         # Dropped repeat touches of records start..stop-1, which left their pages in DRAM; of a free nobody is served.
@@ -207,7 +206,7 @@ class KernelVectorised(_Machine):
         # Up to the first access behind a reclaim, which may have unmapped what comes later.
         stretch = slice(start - self.piece.start, stop - self.piece.start)
         pages, op = self.piece.page[stretch].astype(np.int64), self.piece.op[stretch]
-        rows = self._drawn(start, pages, op)
+        rows = self.redraws.rows(start, op == _WRITE, pages, self.trace.content)
         events = ((self._mapped().take(pages) == 0) | (op == _FREE)).nonzero()[0]
         places: list[int] = events.tolist()
         done, before = 0, self.n_unmapped
@@ -227,26 +226,12 @@ class KernelVectorised(_Machine):
         self._hits(start, pages, op, rows, done, pages.size)
         return stop
 
-    def _drawn(self, start: int, pages: NDArray[np.int64], op: NDArray[np.uint8]) -> NDArray[np.int64] | None:
-        # (window,) the content that each write draws, -1: none.
-        if not self.plan.redraw_below:
-            return None
-        rows = np.full(pages.size, -1, np.int64)
-        writes = (op == _WRITE).nonzero()[0]
-        drawn = draws(self.plan.seed, writes + start, REDRAW) >> np.uint64(11) < np.uint64(self.plan.redraw_below)
-        writes = writes[drawn]
-        corpus, first = self.trace.corpus, self.trace.content.take(pages[writes])
-        offset = draws(self.plan.seed, writes + start, CHOICE) % corpus.region_rows.take(first).astype(np.uint64)
-        shifts = np.array([self._first(start + int(i)) for i in writes], np.int64)
-        rows[writes] = corpus.region_start.take(first) + offset.astype(np.int64) + shifts
-        return rows
-
     def _hits(
         self,
         start: int,
         pages: NDArray[np.int64],
         op: NDArray[np.uint8],
-        rows: NDArray[np.int64] | None,
+        rows: NDArray[np.int32] | None,
         first: int,
         stop: int,
     ) -> None:
