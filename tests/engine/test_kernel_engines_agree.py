@@ -43,6 +43,18 @@ def traces(draw: st.DrawFn) -> vl.Trace:
 
 
 @st.composite
+def crams(draw: st.DrawFn, n_pages: int) -> vl.Cram | None:
+    if draw(st.booleans()):
+        return None
+    pages, low = draw(st.integers(20, n_pages)), draw(st.sampled_from([0, 5]))
+    return vl.Cram(
+        media_bytes=pages * draw(st.sampled_from([2048, 4096])), advertised_bytes=pages * 4096,
+        profile=draw(st.sampled_from(["none", "ocp-spec"])), mode="tier", writeback_high=1.0,
+        close_at=draw(st.sampled_from([1.0, 0.9])), open_at=0.8, node_low=low, node_high=low and 9,
+    )  # fmt: skip
+
+
+@st.composite
 def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
     capacity = draw(st.integers(70, max(71, n_pages)))
     zswap = vl.Zswap(
@@ -53,10 +65,15 @@ def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
         shrinker_enabled=draw(st.booleans()),
         max_bytes=draw(st.sampled_from([None, None, 0, 40_000])),
     )
-    version = draw(st.sampled_from(["6.12", "7.2", "7.3"]))
+    version = draw(st.sampled_from(["6.12", "7.1", "7.2", "7.3"]))
+    lru_gen = version in ("6.12", "7.3") and draw(st.booleans())
+    is_host, low = not lru_gen and draw(st.booleans()), draw(st.integers(0, 20))
     files = [vl.Swapfile(draw(st.sampled_from([5, n_pages // 2, 2 * n_pages]))) for _ in range(draw(st.integers(0, 2)))]
     return vl.Machine(
-        vl.Dram(capacity),
+        vl.Dram(capacity, low=low, high=low + draw(st.integers(1, 30)), charge="host")
+        if is_host
+        else vl.Dram(capacity),
+        None if lru_gen else draw(crams(n_pages)),
         zswap=draw(st.sampled_from([None, zswap, zswap])),
         swapfiles=files,
         layer=draw(st.sampled_from(["none", "swap-table"])),
@@ -66,7 +83,7 @@ def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
         ),
         kernel=vl.Kernel(
             version,
-            lru_gen=version != "7.2" and draw(st.booleans()),
+            lru_gen=lru_gen,
             swappiness=draw(st.sampled_from([60, 100, 200])),
             stat_read_accesses=draw(st.sampled_from([0, 100])),
             stat_read_from=draw(st.sampled_from([0, 150])),

@@ -519,18 +519,18 @@ class Machine:
                     f"zswap.max_bytes {self.zswap.max_bytes} is modelled only where a kernel reclaims: set kernel too"
                 )
             return
-        for name in ("cram", "zram"):
-            if getattr(self, name) is not None:
-                raise InputError(f"machine.kernel does not model {name}: leave one of the two out")
+        if self.zram is not None:
+            raise InputError("machine.kernel does not model zram: leave one of the two out")
         if self.dram.policy != "lru":
             raise InputError(
                 f"machine.kernel has lists of its own: leave out kernel, or dram.policy {self.dram.policy!r}"
             )
-        if self.dram.charge != "memcg" or self.layer == "vswap":
-            raise InputError(
-                f"machine.kernel needs dram.charge 'memcg' and the layer 'none' or 'swap-table', got "
-                f"{self.dram.charge!r} and {self.layer!r}"
-            )
+        if self.layer == "vswap":
+            raise InputError(f"machine.kernel needs the layer 'none' or 'swap-table', got {self.layer!r}")
+        if self.kernel.lru_gen and (self.cram is not None or self.dram.charge == "host"):
+            raise InputError("kernel.lru_gen true is modelled of a group with a limit: take charge 'memcg' and no cram")
+        if self.cram is not None:
+            _check_node(self.cram)
 
     def to_dict(self) -> dict[str, object]:
         """Everything that defines the machine, ready for JSON; profiles in full."""
@@ -555,6 +555,23 @@ class Machine:
     def swap_devices(self) -> tuple[Swapfile | Zram, ...]:
         """Every swap device, in the order in which tables number them: the swapfiles, then zram."""
         return (*self.swapfiles, *(() if self.zram is None else (self.zram,)))
+
+
+def _check_node(cram: Cram) -> None:
+    # What mm/cram.c of RFC v4 has: a node that takes pages until its driver reports a pressure of 1000.
+    needed = {
+        "mode": "tier",
+        "pressure_law": "two-level",
+        "balloon": False,
+        "writeback_high": 1.0,
+        "writeback_policy": "lru",
+    }
+    needed |= dict.fromkeys(("report_lag", "flush_period", "reaper_period"), 0)
+    for name, value in needed.items():
+        if getattr(cram, name) != value:
+            raise InputError(
+                f"machine.kernel models cram.{name} {value!r} only, got {getattr(cram, name)!r}: set it so"
+            )
 
 
 def _build(kind: type, owner: str, table: object) -> object:

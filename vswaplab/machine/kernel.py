@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from vswaplab.base.errors import InputError
 from vswaplab.machine.checks import MOST_PAGES, choice, flag, set_fields, whole
 
-Version = Literal["6.12", "7.2", "7.3"]
+Version = Literal["6.12", "7.1", "7.2", "7.3"]
 LRU_GEN_VERSIONS: tuple[Version, ...] = ("6.12", "7.3")
 """Those whose MGLRU is modelled."""
 
@@ -25,10 +25,11 @@ class Kernel:
 
     Parameters
     ----------
-    version : {"6.12", "7.2", "7.3"}
-        Of mm/, as measured (data/truth). 6.12 and 7.2 try one entry of the pool
-        at a time, 7.3 tries 32; from 7.0 on a worker waits until the program
-        goes back to user mode; 7.2 keeps a slot when its page is written to.
+    version : {"6.12", "7.1", "7.2", "7.3"}
+        Of mm/, as measured (data/truth). All but 7.3, which tries 32, try one
+        entry of the pool at a time; from 7.0 on a worker waits until the program
+        goes back to user mode; 7.1 and 7.2 keep a slot when its page is written
+        to.
     swappiness : 0..200
         vm.swappiness or memory.swappiness.
     base_pages : pages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vswaplab.engine.kernel.faults import Faults
-from vswaplab.engine.kernel.folios import DISK, NONE, ZERO, ZSWAP, OutOfMemoryError
+from vswaplab.engine.kernel.folios import CRAM, DISK, NONE, ZERO, ZSWAP, OutOfMemoryError
 from vswaplab.engine.outcome import Drain
 
 _COUNTED = {DISK: "pswpin", ZSWAP: "zswpin", ZERO: "swpin_zero"}
@@ -61,3 +61,25 @@ class Swapoff(Faults):
         if is_unmapped:
             drain.pte_changed += 1
             self.mapped[page] = 1
+
+    # The CRAM node --------------------------------------------------------------------------------
+
+    def remove_cram(self, *, maps: bool) -> Drain:
+        """Move every folio of the CRAM node to DRAM and take it away (hotplug); it ends early if memory runs out.
+
+        Parameters
+        ----------
+        maps : bool
+            Of no account: the pages stay as they are in the page tables.
+        """
+        drain, self.is_removed = Drain(), True
+        for page in range(self.plan.n_pages):
+            if self.node[page] != CRAM:
+                continue
+            try:
+                self.promote(page)
+            except OutOfMemoryError:
+                self.count["oom"] = 1
+                break
+            drain.cram_loaded += 1
+        return drain
