@@ -467,7 +467,9 @@ class Machine:
         entries or all zero, and a full device stops them all.
     costs : Costs
     kernel : optional
-        Reclaim as a Linux version does it; None: by ``dram.policy``.
+        Reclaim as a Linux version does it; None: by ``dram.policy``. CRAM is
+        then a tier without balloon, report lag, flush period or writeback by
+        media.
     tiers : mapping
         Swap tiers: name to the lowest and highest priority of its devices. They
         must not overlap; a device may be in none.

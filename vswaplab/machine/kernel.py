@@ -20,8 +20,14 @@ class Kernel:
     Pages lie on an active and an inactive list, with accessed bits and the
     refault distance of mm/workingset.c; a group at its limit is charged in
     batches of 64 pages and reclaims 32; zswap holds zspages with holes, and its
-    worker writes back beside the program. ``Dram.low`` and ``high`` mean
-    nothing then. One process, no CRAM, no zram.
+    worker writes back beside the program. One process, no zram.
+
+    With ``Dram.charge`` ``memcg`` the limit is the group's memory.max, and
+    ``Dram.low`` and ``high`` mean nothing. With ``host`` it is the DRAM node:
+    below ``low`` kswapd is woken and reclaims above ``high``, and as far below
+    ``low`` again the program reclaims itself. A CRAM node (``mode="tier"``,
+    mm/cram.c of RFC v4) takes what DRAM demotes, has lists and a kswapd of its
+    own, and refuses what its pressure, its watermarks or its media forbid.
 
     Parameters
     ----------
