@@ -184,10 +184,10 @@ def test_disk_write__page_stays_in_the_swap_cache_until_it_ends() -> None:
     assert kernel.count["swap_cache"] == 1
 
 
-def test_disk_writes__are_held_back_until_there_are_32() -> None:
+def test_disk_writes__of_kswapd_are_held_back_until_there_are_32() -> None:
     kernel = group(room=100, content=RAW)
     touch(kernel, *range(40))
-    kernel.plug = []
+    kernel.plug, kernel.is_global = [], True
     for page in range(32):
         evict(kernel, page)
     assert (len(kernel.plug), len(kernel.writes)) == (32, 0)

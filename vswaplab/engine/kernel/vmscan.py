@@ -19,7 +19,6 @@ class Reclaim(ZswapPool):
 
     n_reclaimed = 0
     may_deactivate = force_deactivate = skipped_deactivate = False
-    is_global = False  # for a node that runs short, not for a group at its limit
     file_is_tiny = False
 
     def try_to_free_mem_cgroup_pages(self, n_pages: int) -> int:

@@ -13,7 +13,9 @@ from vswaplab.engine.kernel.memcg import RETRIES
 SHRINK_BATCH = 128
 DEFAULT_SEEKS = 2
 MAX_REQUEST_COUNT = 32
-"""BLK_MAX_REQUEST_COUNT: disk writes held back at most (block/blk-mq.c, blk_add_rq_to_plug)."""
+"""Disk writes held back at most (BLK_MAX_REQUEST_COUNT, block/blk-mq.c), where a node is reclaimed from. Requests of
+neighbouring slots merge, and the model does not know where a slot lies: a group's passes, which are short, are held back
+whole. With 32 there too, runs with a full pool are much further off [fit]."""
 SLICE_NS = 750_000
 """How long a worker keeps the CPU once the program sleeps (sysctl_sched_base_slice, kernel/sched/fair.c)."""
 
@@ -21,6 +23,7 @@ SLICE_NS = 750_000
 class ZswapPool(CramNode):
     """Swap-out of one page, and the pool."""
 
+    is_global = False  # reclaim is for a node that runs short, not for a group at its limit
     plug: list[int] | None = None  # disk writes held back until the end of a pass (blk_start_plug)
     worker_starts = worker_again = in_worker = False
     credit = 0  # CPU time that the worker may take, ns
@@ -84,7 +87,7 @@ class ZswapPool(CramNode):
         if self.plug is None:
             self.submit_bio(page)
         else:
-            if len(self.plug) == MAX_REQUEST_COUNT:
+            if self.is_global and len(self.plug) == MAX_REQUEST_COUNT:
                 self.blk_flush_plug()
             self.plug.append(page)
         return True
