@@ -14,8 +14,8 @@ SHRINK_BATCH = 128
 DEFAULT_SEEKS = 2
 MAX_REQUEST_COUNT = 32
 """Disk writes held back at most (BLK_MAX_REQUEST_COUNT, block/blk-mq.c), where a node is reclaimed from. Requests of
-neighbouring slots merge, and the model does not know where a slot lies: a group's passes, which are short, are held back
-whole. With 32 there too, runs with a full pool are much further off [fit]."""
+neighbouring slots merge, and the model does not know where a slot lies: a group's passes, which are short, are held
+back whole. With 32 there too, runs with a full pool are much further off [fit]."""
 SLICE_NS = 750_000
 """How long a worker keeps the CPU once the program sleeps (sysctl_sched_base_slice, kernel/sched/fair.c)."""
 
