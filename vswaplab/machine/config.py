@@ -26,7 +26,7 @@ from vswaplab.machine.checks import (
     swap_tiers_max,
     whole,
 )
-from vswaplab.machine.kernel import Kernel
+from vswaplab.machine.kernel import Kernel, check_node
 from vswaplab.machine.policies import POLICIES, Policy, WritebackPolicy
 from vswaplab.machine.profiles import Profile, find_profile
 
@@ -532,7 +532,7 @@ class Machine:
         if self.kernel.lru_gen and (self.cram is not None or self.dram.charge == "host"):
             raise InputError("kernel.lru_gen true is modelled of a group with a limit: take charge 'memcg' and no cram")
         if self.cram is not None:
-            _check_node(self.cram)
+            check_node(self.cram)
 
     def to_dict(self) -> dict[str, object]:
         """Everything that defines the machine, ready for JSON; profiles in full."""
@@ -557,23 +557,6 @@ class Machine:
     def swap_devices(self) -> tuple[Swapfile | Zram, ...]:
         """Every swap device, in the order in which tables number them: the swapfiles, then zram."""
         return (*self.swapfiles, *(() if self.zram is None else (self.zram,)))
-
-
-def _check_node(cram: Cram) -> None:
-    # What mm/cram.c of RFC v4 has: a node that takes pages until its driver reports a pressure of 1000.
-    needed = {
-        "mode": "tier",
-        "pressure_law": "two-level",
-        "balloon": False,
-        "writeback_high": 1.0,
-        "writeback_policy": "lru",
-    }
-    needed |= dict.fromkeys(("report_lag", "flush_period", "reaper_period"), 0)
-    for name, value in needed.items():
-        if getattr(cram, name) != value:
-            raise InputError(
-                f"machine.kernel models cram.{name} {value!r} only, got {getattr(cram, name)!r}: set it so"
-            )
 
 
 def _build(kind: type, owner: str, table: object) -> object:

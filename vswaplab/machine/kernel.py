@@ -74,3 +74,27 @@ class Kernel:
             set_fields(self, **{name: whole("kernel", name, getattr(self, name), 0)})
         if self.zswap_walk is not None:
             set_fields(self, zswap_walk=whole("kernel", "zswap_walk", self.zswap_walk, 1))
+
+
+_NODE: dict[str, object] = {
+    "mode": "tier", "pressure_law": "two-level", "balloon": False, "writeback_high": 1.0, "writeback_policy": "lru",
+    "report_lag": 0, "flush_period": 0, "reaper_period": 0,
+}  # fmt: skip
+
+
+def check_node(cram: object) -> None:
+    """Check that a CRAM device is what mm/cram.c of RFC v4 has: a node that takes pages until its driver says 1000.
+
+    Parameters
+    ----------
+    cram : Cram
+
+    Raises
+    ------
+    InputError
+        It has a control loop of another kind.
+    """
+    for name, value in _NODE.items():
+        found = getattr(cram, name)
+        if found != value:
+            raise InputError(f"machine.kernel models cram.{name} {value!r} only, got {found!r}: set it so")

@@ -108,6 +108,9 @@ def not_modelled(run: TruthRun) -> list[str]:
     readahead closes when what was read ahead is not wanted (mm/swap_state.c,
     swapin_nr_pages), so accesses at random are served one page at a time.
     """
+    # A second CPU: a worker that had one to itself would write 11 to 14 thousand entries back in *_zipf_mp20_smp2, and
+    # kernels wrote 615 and 1,088; likewise in *_zipf_mp10_smp2, and three of four kernels wrote at most 37. When it
+    # is moved to the second CPU no setting says.
     found = []
     if run.lru_gen and not has_lru_gen(run):
         found.append("lru_gen")
