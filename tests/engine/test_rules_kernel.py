@@ -61,7 +61,7 @@ def test_ten_pages() -> None:
 
     assert kernel.count["reclaim_runs"] == 1
     assert (kernel.count["pgscan"], kernel.count["pgsteal"], kernel.count["swpout_zero"]) == (11, 1, 1)
-    assert list(kernel.inactive_list) == [
+    assert list(kernel.lruvecs[0].inactive) == [
         1,
         2,
         3,
@@ -78,7 +78,7 @@ def test_ten_pages() -> None:
     kernel.lru_add_drain()
     # Page 1 is touched again: at the next reclaim it was accessed twice between three scans, and becomes active.
     assert touch(kernel, 1, 0) == [0, MAJOR]
-    assert list(kernel.active_list) == [1]
+    assert list(kernel.lruvecs[0].active) == [1]
     assert kernel.count["pgactivate"] == 1
 
 
@@ -124,8 +124,8 @@ def test_shrink_active_list__moves_pages_down_whether_accessed_or_not() -> None:
     kernel = group()
     touch(kernel, 0, 1)
     kernel.active[0] = kernel.active[1] = 1
-    kernel.shrink_active_list(32)
-    assert (list(kernel.inactive_list), list(kernel.active_list)) == ([0, 1], [])
+    kernel.shrink_active_list(kernel.lruvecs[0], 32)
+    assert (list(kernel.lruvecs[0].inactive), list(kernel.lruvecs[0].active)) == ([0, 1], [])
     assert (kernel.young[0], kernel.workingset[0]) == (0, 1)
 
 
@@ -134,9 +134,9 @@ def test_inactive_is_low__goes_by_the_last_flush() -> None:
     touch(kernel, 0, 1)
     kernel.active[0] = kernel.active[1] = 1
     kernel.lru_add_drain()
-    assert not kernel.inactive_is_low()
+    assert not kernel.lruvecs[0].inactive_is_low()
     kernel.flush_stats()
-    assert kernel.inactive_is_low()
+    assert kernel.lruvecs[0].inactive_is_low()
 
 
 def test_pass_time__flushes_every_two_seconds() -> None:
@@ -144,9 +144,9 @@ def test_pass_time__flushes_every_two_seconds() -> None:
     touch(kernel, 0)
     kernel.lru_add_drain()
     touch(kernel, 0)
-    assert kernel.flushed == (0, 0, 0)
+    assert kernel.lruvecs[0].flushed == (0, 0, 0)
     touch(kernel, 0)
-    assert kernel.flushed == (1, 0, 0)
+    assert kernel.lruvecs[0].flushed == (1, 0, 0)
 
 
 @pytest.mark.parametrize(("n_active", "is_active"), [(3, True), (2, False)])
@@ -154,21 +154,22 @@ def test_workingset_refault__is_active_if_away_no_longer_than_the_active_list(
     n_active: int, *, is_active: bool
 ) -> None:
     kernel = group()
-    kernel.shadow[7], kernel.nonresident_age = (10, 1), 13
-    kernel.flushed = (5, n_active, 0)
+    dram = kernel.lruvecs[0]
+    kernel.shadow[7], dram.nonresident_age = (0, 10, 1), 13
+    dram.flushed = (5, n_active, 0)
     kernel.workingset_refault(7)
     assert (kernel.active[7], kernel.workingset[7]) == (is_active, is_active)
     assert kernel.count["workingset_refault_anon"] == 1
-    assert kernel.nonresident_age == 13 + is_active
+    assert dram.nonresident_age == 13 + is_active
 
 
 def evict(kernel: KernelReference, page: int) -> None:
     """Let reclaim scan one page that was not accessed since."""
     kernel.lru_add_drain()
     kernel.list_of(page).remove(page)
-    kernel.inactive_list.add_tail(page)
+    kernel.lruvecs[0].inactive.add_tail(page)
     kernel.young[page] = kernel.referenced[page] = 0
-    kernel.shrink_inactive_list(1)
+    kernel.shrink_inactive_list(kernel.lruvecs[0], 1)
 
 
 def test_disk_write__page_stays_in_the_swap_cache_until_it_ends() -> None:
@@ -176,11 +177,22 @@ def test_disk_write__page_stays_in_the_swap_cache_until_it_ends() -> None:
     touch(kernel, 0, 1)
     evict(kernel, 0)
     assert (kernel.mapped[0], kernel.cached[0], kernel.writeback[0]) == (0, 1, 1)
-    assert list(kernel.inactive_list) == [1, 0]
+    assert list(kernel.lruvecs[0].inactive) == [1, 0]
     kernel.pass_time(1_000_000)
-    assert (kernel.writeback[0], list(kernel.inactive_list)) == (0, [0, 1])  # rotated: the next to be scanned
+    assert (kernel.writeback[0], list(kernel.lruvecs[0].inactive)) == (0, [0, 1])  # rotated: the next to be scanned
     assert touch(kernel, 0) == [MINOR]
     assert kernel.count["swap_cache"] == 1
+
+
+def test_disk_writes__of_kswapd_are_held_back_until_there_are_32() -> None:
+    kernel = group(room=100, content=RAW)
+    touch(kernel, *range(40))
+    kernel.plug, kernel.is_global = [], True
+    for page in range(32):
+        evict(kernel, page)
+    assert (len(kernel.plug), len(kernel.writes)) == (32, 0)
+    evict(kernel, 32)
+    assert (kernel.plug, [page for _, page in kernel.writes]) == ([32], list(range(32)))
 
 
 def test_read_from_disk__clean_pages_keep_their_slot() -> None:
@@ -294,6 +306,29 @@ def test_free__gives_everything_back() -> None:
     kernel.free(1)
     kernel.check()
     assert (sum(kernel.mapped), len(kernel.zswap_lru), kernel.slots_used) == (0, 0, [0])
+
+
+@pytest.mark.parametrize(("maps", "where"), [(True, "mapped"), (False, "cached")])
+def test_swapoff__loads_what_has_a_slot_and_no_access_is_counted(maps: bool, where: str) -> None:
+    kernel = group(content=RAW, swap_write_ns=0)
+    touch(kernel, 0, 1, 2)
+    for page in (0, 0, 1):  # page 0 is on the device; page 1 was written there, and is in the swap cache still
+        evict(kernel, page)
+        kernel.pass_time(0)
+    drain = kernel.swapoff(0, maps=maps)
+    assert (drain.pages_read, drain.copies_dropped, drain.pte_changed) == (1, 1, 2 * maps)
+    assert (kernel.count["pswpin"], kernel.device_in, kernel.slots_used) == (0, [0], [0])
+    assert list(getattr(kernel, where)[:2]) == [1, 1]
+    kernel.check()
+
+
+@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+def test_first_touch__brings_the_first_content_however_far_it_is_shifted_by_then(engine: str) -> None:
+    corpus = pl.DataFrame({"region": [0, 0, 1, 1], "is_zero": [False] * 4})
+    op = [1, 1, 2, 1]  # freed, and touched again after the shift
+    trace = vl.Trace([0] * 4, op, content=[1], corpus=corpus, content_shifts=[(3, 2)])
+    machine = vl.Machine(vl.Dram(30), layer="none", kernel=vl.Kernel())
+    assert vl.simulate(trace, machine, engine=engine).state()["content"].to_list() == [3]
 
 
 def test_several_processes__are_refused() -> None:

@@ -257,7 +257,7 @@ def test_get_swappiness__with_less_than_64_slots_left_nothing_is_swapped_out() -
 def test_workingset_refault__counts_what_the_oldest_generation_saw_go() -> None:
     kernel = group()
     kernel.min_seq = 4
-    kernel.shadow[0], kernel.shadow[1] = (4, 0), (3, 0)
+    kernel.shadow[0], kernel.shadow[1] = (0, 4, 0), (0, 3, 0)
     kernel.workingset_refault(0)
     kernel.workingset_refault(1)
     assert (kernel.count["workingset_refault_anon"], kernel.count["workingset_activate_anon"]) == (2, 1)

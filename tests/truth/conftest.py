@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 VARIANTS = (".r1", ".r2", "_smp2", "_w32", "_phases", "no_zipf", "_shr", "_kept", "mp5")
+VARIANTS += ("cram128", "cram_uniform", "nocram", "_p1000", "pressure_1000", "same_things", "swapped_pages_come_back")
 
 
 @pytest.hookimpl(tryfirst=True)

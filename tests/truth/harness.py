@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,15 +27,12 @@ def whole_node(run: TruthRun) -> vl.Machine:
     """Take the whole DRAM node for the workload, as if the guest's kernel needed none of it: a setting, no reading."""
     assert run.cram is not None
     made = machine_of(run)
-    return vl.Machine(
-        vl.Dram(int(run.cram.dram_mib * 256), charge="host"), made.cram, swapfiles=made.swapfiles, layer="none"
-    )
+    return replace(made, dram=replace(made.dram, capacity_pages=int(run.cram.dram_mib * 256)))
 
 
 def without_cram(run: TruthRun) -> vl.Machine:
     """Build the machine of a CRAM run without its node."""
-    made = machine_of(run)
-    return vl.Machine(made.dram, swapfiles=made.swapfiles, layer="none")
+    return replace(machine_of(run), cram=None)
 
 
 class Modelled(NamedTuple):

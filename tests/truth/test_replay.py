@@ -12,6 +12,7 @@ import pytest
 import vswaplab as vl
 from vswaplab.engine.codes import outcome_codes, tell
 from vswaplab.engine.follow import follow
+from vswaplab.machine.linux import percpu_pages
 from vswaplab.truth.machines import free_pages, machine_of, not_modelled, trace_of, version_of
 from vswaplab.truth.replay import replay
 from vswaplab.truth.traces import TraceSettings
@@ -142,10 +143,12 @@ def test_machine_of__of_vswap_runs_has_the_layer_and_the_limits() -> None:
     assert limited.zswap.store_incompressible is True
 
 
-def test_machine_of__without_a_limit_starts_with_what_was_free() -> None:
+def test_machine_of__without_a_limit_starts_with_what_was_free_or_idle() -> None:
     run = KERNEL["global_zipf_mp20"]
+    start = run.epochs.filter(row="start").row(0, named=True)
 
-    assert free_pages(run) == run.epochs.filter(row="start")["mi_MemFree_kb"][0] // 4
+    held = percpu_pages(run.total_ram_pages, run.vcpus)
+    assert free_pages(run) == start["mi_MemFree_kb"] // 4 + start["vm_nr_inactive_anon"] + held
     assert machine_of(run).dram.capacity_pages == free_pages(run)
     assert machine_of(run).dram.charge == "host"
 
@@ -160,7 +163,13 @@ def test_machine_of__a_run_with_a_limit_uses_nothing_that_was_measured(name: str
 
 @pytest.mark.parametrize(
     ("kernel", "version"),
-    [("6.1.0-9", "6.12"), ("6.12.107+deb13-amd64", "6.12"), ("7.2.11 + vswap", "7.2"), ("7.10.1", "7.3")],
+    [
+        ("6.1.0-9", "6.12"),
+        ("6.12.107+deb13-amd64", "6.12"),
+        ("7.1.13 + cram", "7.1"),
+        ("7.2.11 + vswap", "7.2"),
+        ("7.10.1", "7.3"),
+    ],
 )
 def test_version_of__is_the_newest_known_that_is_not_newer(kernel: str, version: str) -> None:
     assert version_of(replace(KERNEL["zipf_off"], kernel=kernel)) == version

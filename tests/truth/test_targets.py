@@ -118,3 +118,28 @@ def test_shrinker__counts_are_near() -> None:
 def test_full_pool__hits_and_reads_are_near(name: str) -> None:
     assert error("kernel", name, "hits") == pytest.approx(0, abs=3)
     assert error("kernel", name, "disk") == pytest.approx(0, abs=6)
+
+
+# Nothing else that a run measured is fed in than what was free or idle in DRAM before the fill.
+WRITE_FAULTS = [
+    ("cram_zipf_noswap", 3),
+    pytest.param("cram_zipf_swap", 3, marks=pytest.mark.slow),
+    pytest.param("cram_uniform_noswap", 3, marks=pytest.mark.slow),
+    ("cram_loop_noswap", 6),
+    pytest.param("cram128_zipf384_swap", 3, marks=pytest.mark.slow),  # some on pages in the swap cache of the full node
+]
+
+
+@pytest.mark.parametrize(("name", "percent"), WRITE_FAULTS)
+def test_cram__write_faults_are_within_three_percent_of_a_loop_six(name: str, percent: float) -> None:
+    assert error("vswap", name, "swap_cache") == pytest.approx(0, abs=percent)
+    assert error("vswap", name, "hits") == pytest.approx(0, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "percent"),
+    [("nocram_zipf_swap", 1.5), pytest.param("cram_zipf_swap_p1000", 4, marks=pytest.mark.slow)],
+)
+def test_kswapd__counts_are_near_without_a_limit(name: str, percent: float) -> None:
+    for counter in ("hits", "disk", "resident_mean"):
+        assert error("vswap", name, counter) == pytest.approx(0, abs=percent)

@@ -52,6 +52,8 @@ class Occupancy:
     free_pages: int
     gate_open: bool
     pool_full: bool
+    cram_cache_only: int = 0
+    """CRAM pages that only the swap cache knows; where a kernel reclaims."""
 
 
 @dataclass(frozen=True)

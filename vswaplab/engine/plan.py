@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op
-from vswaplab.base.draws import threshold
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
@@ -136,11 +136,23 @@ class ZramPlan:
         return int(self.charge_of_length.take(length)[length > 0].sum())
 
 
+class Watermarks(NamedTuple):
+    """Free pages of a memory node: below ``low`` kswapd is woken, at ``least`` the program reclaims itself."""
+
+    least: int
+    low: int
+    high: int
+
+
 @dataclass(frozen=True)
 class KernelPlan:
     """A Linux version's reclaim in whole numbers; times in ns."""
 
     max_pages: int
+    """memory.max of the group."""
+    node_pages: tuple[int, int]
+    """Pages of DRAM, and of the CRAM node."""
+    watermarks: tuple[Watermarks, Watermarks]
     base_pages: int
     swappiness: int
     lru_gen: str | None
@@ -187,7 +199,6 @@ class Plan:
     low: int
     high: int
     zero_of_row: NDArray[np.bool_]
-    redraw_below: int
     cram: CramPlan | None
     zswap: ZswapPlan | None
     zram: ZramPlan | None
@@ -234,7 +245,6 @@ def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
         low=machine.dram.low,
         high=machine.dram.high_pages,
         zero_of_row=trace.corpus.is_zero,
-        redraw_below=threshold(trace.redraw_probability),
         cram=None if machine.cram is None else _cram_plan(machine.cram, trace, machine.dram.charge, page_charge),
         zswap=None if machine.zswap is None else _zswap_plan(machine.zswap, trace, machine),
         zram=None if machine.zram is None else _zram_plan(machine.zram, trace, machine),
@@ -290,14 +300,20 @@ def _kernel_plan(kernel: Kernel, machine: Machine, trace: Workload) -> KernelPla
         )
     costs, zswap = machine.costs, machine.zswap
     device = machine.swapfiles[0] if machine.swapfiles else None
+    is_host, cram = machine.dram.charge == "host", machine.cram
     return KernelPlan(
-        max_pages=machine.dram.capacity_pages,
+        max_pages=NO_LIMIT if is_host else machine.dram.capacity_pages,
+        node_pages=(machine.dram.capacity_pages if is_host else NO_LIMIT, 0 if cram is None else cram.device_pages),
+        watermarks=(
+            _watermarks(machine.dram.low, machine.dram.high_pages),
+            _watermarks(0, 0) if cram is None else _watermarks(cram.node_low, cram.node_high),
+        ),
         base_pages=kernel.base_pages,
         swappiness=kernel.swappiness,
         lru_gen=kernel.version if kernel.lru_gen else None,
         nr_to_walk=kernel.zswap_walk or (32 if kernel.version == "7.3" else 1),
         preempts_in_reclaim=kernel.version == "6.12",
-        frees_on_write=kernel.version != "7.2",
+        frees_on_write=kernel.version not in ("7.1", "7.2"),
         stat_read_from=kernel.stat_read_from,
         stat_read_accesses=kernel.stat_read_accesses,
         hit_ns=costs.dram_ns,
@@ -313,6 +329,11 @@ def _kernel_plan(kernel: Kernel, machine: Machine, trace: Workload) -> KernelPla
         switch_ns=costs.context_switch_ns,
         shrinker_flushes=kernel.version != "7.3",
     )
+
+
+def _watermarks(low: int, high: int) -> Watermarks:
+    # __setup_per_zone_wmarks: the three are equally far apart
+    return Watermarks(max(0, 2 * low - high), low, high)
 
 
 def _cram_plan(cram: Cram, trace: Workload, charge: str, page_charge: int) -> CramPlan:

@@ -26,7 +26,7 @@ from vswaplab.machine.checks import (
     swap_tiers_max,
     whole,
 )
-from vswaplab.machine.kernel import Kernel
+from vswaplab.machine.kernel import Kernel, check_node
 from vswaplab.machine.policies import POLICIES, Policy, WritebackPolicy
 from vswaplab.machine.profiles import Profile, find_profile
 
@@ -467,7 +467,9 @@ class Machine:
         entries or all zero, and a full device stops them all.
     costs : Costs
     kernel : optional
-        Reclaim as a Linux version does it; None: by ``dram.policy``.
+        Reclaim as a Linux version does it; None: by ``dram.policy``. CRAM is
+        then a tier without balloon, report lag, flush period or writeback by
+        media.
     tiers : mapping
         Swap tiers: name to the lowest and highest priority of its devices. They
         must not overlap; a device may be in none.
@@ -519,18 +521,18 @@ class Machine:
                     f"zswap.max_bytes {self.zswap.max_bytes} is modelled only where a kernel reclaims: set kernel too"
                 )
             return
-        for name in ("cram", "zram"):
-            if getattr(self, name) is not None:
-                raise InputError(f"machine.kernel does not model {name}: leave one of the two out")
+        if self.zram is not None:
+            raise InputError("machine.kernel does not model zram: leave one of the two out")
         if self.dram.policy != "lru":
             raise InputError(
                 f"machine.kernel has lists of its own: leave out kernel, or dram.policy {self.dram.policy!r}"
             )
-        if self.dram.charge != "memcg" or self.layer == "vswap":
-            raise InputError(
-                f"machine.kernel needs dram.charge 'memcg' and the layer 'none' or 'swap-table', got "
-                f"{self.dram.charge!r} and {self.layer!r}"
-            )
+        if self.layer == "vswap":
+            raise InputError(f"machine.kernel needs the layer 'none' or 'swap-table', got {self.layer!r}")
+        if self.kernel.lru_gen and (self.cram is not None or self.dram.charge == "host"):
+            raise InputError("kernel.lru_gen true is modelled of a group with a limit: take charge 'memcg' and no cram")
+        if self.cram is not None:
+            check_node(self.cram)
 
     def to_dict(self) -> dict[str, object]:
         """Everything that defines the machine, ready for JSON; profiles in full."""

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from vswaplab.base.errors import InputError
 from vswaplab.machine.checks import MOST_PAGES, choice, flag, set_fields, whole
 
-Version = Literal["6.12", "7.2", "7.3"]
+Version = Literal["6.12", "7.1", "7.2", "7.3"]
 LRU_GEN_VERSIONS: tuple[Version, ...] = ("6.12", "7.3")
 """Those whose MGLRU is modelled."""
 
@@ -20,15 +20,22 @@ class Kernel:
     Pages lie on an active and an inactive list, with accessed bits and the
     refault distance of mm/workingset.c; a group at its limit is charged in
     batches of 64 pages and reclaims 32; zswap holds zspages with holes, and its
-    worker writes back beside the program. ``Dram.low`` and ``high`` mean
-    nothing then. One process, no CRAM, no zram.
+    worker writes back beside the program. One process, no zram.
+
+    With ``Dram.charge`` ``memcg`` the limit is the group's memory.max, and
+    ``Dram.low`` and ``high`` mean nothing. With ``host`` it is the DRAM node:
+    below ``low`` kswapd is woken and reclaims above ``high``, and as far below
+    ``low`` again the program reclaims itself. A CRAM node (``mode="tier"``,
+    mm/cram.c of RFC v4) takes what DRAM demotes, has lists and a kswapd of its
+    own, and refuses what its pressure, its watermarks or its media forbid.
 
     Parameters
     ----------
-    version : {"6.12", "7.2", "7.3"}
-        Of mm/, as measured (data/truth). 6.12 and 7.2 try one entry of the pool
-        at a time, 7.3 tries 32; from 7.0 on a worker waits until the program
-        goes back to user mode; 7.2 keeps a slot when its page is written to.
+    version : {"6.12", "7.1", "7.2", "7.3"}
+        Of mm/, as measured (data/truth). All but 7.3, which tries 32, try one
+        entry of the pool at a time; from 7.0 on a worker waits until the program
+        goes back to user mode; 7.1 and 7.2 keep a slot when its page is written
+        to.
     swappiness : 0..200
         vm.swappiness or memory.swappiness.
     base_pages : pages
@@ -67,3 +74,27 @@ class Kernel:
             set_fields(self, **{name: whole("kernel", name, getattr(self, name), 0)})
         if self.zswap_walk is not None:
             set_fields(self, zswap_walk=whole("kernel", "zswap_walk", self.zswap_walk, 1))
+
+
+_NODE: dict[str, object] = {
+    "mode": "tier", "pressure_law": "two-level", "balloon": False, "writeback_high": 1.0, "writeback_policy": "lru",
+    "report_lag": 0, "flush_period": 0, "reaper_period": 0,
+}  # fmt: skip
+
+
+def check_node(cram: object) -> None:
+    """Check that a CRAM device is what mm/cram.c of RFC v4 has: a node that takes pages until its driver says 1000.
+
+    Parameters
+    ----------
+    cram : Cram
+
+    Raises
+    ------
+    InputError
+        It has a control loop of another kind.
+    """
+    for name, value in _NODE.items():
+        found = getattr(cram, name)
+        if found != value:
+            raise InputError(f"machine.kernel models cram.{name} {value!r} only, got {found!r}: set it so")

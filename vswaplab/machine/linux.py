@@ -8,12 +8,12 @@ is no parameter here, so nothing is accepted and then left out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.machine.config import Costs, Dram, Machine, Swapfile, Zswap
+from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zswap
 from vswaplab.machine.kernel import Kernel, Version
 
 _ENTRIES = PAGE_SIZE // 8
@@ -33,6 +33,7 @@ VERSIONS: dict[Version, LinuxVersion] = {
     # mm/zswap.c, zswap_store: -ENOSPC of the compressor is a refusal; kernel-truth runs of Debian 6.12.107 [M]
     "6.12": LinuxVersion(store_incompressible=False),
     # mm/zswap.c, zswap_compress: a page that does not shrink is stored as it is; runs of 7.2.11 and 7.3.4 [M]
+    "7.1": LinuxVersion(store_incompressible=True),
     "7.2": LinuxVersion(store_incompressible=True),
     "7.3": LinuxVersion(store_incompressible=True),
 }
@@ -50,6 +51,7 @@ def linux(
     zswap_max: int | None = None,
     swap_bytes: int = 0,
     swap_max: int | None = None,
+    cram: Cram | None = None,
     vswap: bool = False,
     swappiness: int = 60,
     lru_gen: bool = False,
@@ -62,14 +64,14 @@ def linux(
 
     Parameters
     ----------
-    version : {"6.12", "7.2", "7.3"}
+    version : {"6.12", "7.1", "7.2", "7.3"}
     memory_max : bytes
-        memory.max of the cgroup: it reclaims as ``Kernel`` says, kernel memory
-        of the workload included (``kernel_memory_bytes``). None: no limit, the
-        whole machine is the workload's; reclaim is then exact LRU between the
-        watermarks.
+        memory.max of the cgroup, kernel memory of the workload included
+        (``kernel_memory_bytes``). None: no limit, the whole machine is the
+        workload's, and kswapd reclaims.
     total_ram_pages : pages
-        MemTotal; ``max_pool_percent`` is a percentage of it.
+        MemTotal without the CRAM node; ``max_pool_percent`` is a percentage of
+        both.
     workload_pages : pages
         What the workload maps (``trace.n_pages``).
     zswap : mapping
@@ -84,6 +86,8 @@ def linux(
         Size of the swap device, its header page included; 0: none.
     swap_max : bytes
         memory.swap.max; None: no limit.
+    cram : Cram
+        A CRAM node, in tier mode; watermarks that it lacks are the kernel's.
     vswap : bool
         The kernel has the virtual swap layer.
     swappiness : 0..200
@@ -95,7 +99,8 @@ def linux(
     costs : Costs
         How long things take; what runs beside the program depends on it.
     free_pages : pages
-        Needed without ``memory_max``: MemFree before the workload starts.
+        Needed without ``memory_max``: what is free before the workload starts,
+        and on the per-CPU lists, which MemFree does not count (``percpu_pages``).
 
     Returns
     -------
@@ -125,16 +130,16 @@ def linux(
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise InputError(f"linux: {name} must be a whole number of at least 0, got {number!r}")
-    kernel = None
+    all_pages = total_ram_pages + (0 if cram is None else cram.device_pages)
     if memory_max is None:
-        dram = _whole_machine(total_ram_pages, free_pages)
+        dram = _whole_machine(total_ram_pages, all_pages, free_pages)
     else:
-        dram = _under_limit(memory_max, total_ram_pages, workload_pages)
-        base = kernel_memory_bytes(workload_pages) // PAGE_SIZE - -(-workload_pages // _ENTRIES)
-        kernel = Kernel(version, swappiness, base, stat_read_accesses, stat_read_from, lru_gen=lru_gen)
+        dram = _under_limit(memory_max, all_pages, workload_pages)
+    base = kernel_memory_bytes(workload_pages) // PAGE_SIZE - -(-workload_pages // _ENTRIES)
     return Machine(
         dram=dram,
-        kernel=kernel,
+        cram=None if cram is None else _node(cram, total_ram_pages),
+        kernel=Kernel(version, swappiness, base, stat_read_accesses, stat_read_from, lru_gen=lru_gen),
         costs=Costs() if costs is None else costs,
         zswap=None if zswap is None else _zswap(zswap, VERSIONS[version], zswap_writeback, zswap_max),
         swapfiles=_swapfiles(swap_bytes),
@@ -163,20 +168,31 @@ def kernel_memory_bytes(workload_pages: int) -> int:
     return (tables + upper + _SMALL_PAGES) * PAGE_SIZE
 
 
-def watermarks(zone_pages: int, total_pages: int) -> tuple[int, int]:
+def watermarks(zone_pages: int, total_pages: int, *, is_movable: bool = False) -> tuple[int, int]:
     """Give the low and high watermark of a zone, in pages.
 
     Linux 7.3, mm/page_alloc.c, __setup_per_zone_wmarks: min_free_kbytes is the
     root of 16 times the memory in KiB, shared out by size; low and high lie a
     quarter of it above each other, or a thousandth of the zone if that is more.
 
+    Parameters
+    ----------
+    zone_pages : pages
+    total_pages : pages
+        Of all zones that are not movable.
+    is_movable : bool
+        The zone is ZONE_MOVABLE, as that of a CRAM node: its lowest watermark is
+        a 1024th of it, at least 32 pages and at most 128.
+
     Examples
     --------
-    >>> watermarks(32_768, 32_768)
-    (452, 542)
+    >>> watermarks(32_768, 32_768), watermarks(32_768, 47_974, is_movable=True)
+    ((452, 542), (106, 180))
     """
-    least = isqrt(total_pages * 4 * 16) * zone_pages // (4 * total_pages)
+    least = isqrt(total_pages * 4 * 16) // 4 * zone_pages // total_pages
     step = max(least // 4, zone_pages // 1000)
+    if is_movable:
+        least = min(max(zone_pages // 1024, 32), 128)
     return least + step, least + 2 * step
 
 
@@ -190,7 +206,27 @@ def _under_limit(memory_max: int, total_ram_pages: int, workload_pages: int) -> 
     return Dram(memory_max // PAGE_SIZE, total_pages=max(1, total_ram_pages), charge="memcg")
 
 
-def _whole_machine(total_ram_pages: int, free_pages: int | None) -> Dram:
+def percpu_pages(total_pages: int, cpus: int) -> int:
+    """Say how many free pages the per-CPU lists can hold, which MemFree does not count.
+
+    Linux 7.3, mm/page_alloc.c, zone_highsize: the low watermark, shared out to the CPUs.
+
+    Examples
+    --------
+    >>> percpu_pages(47_974, 1)
+    547
+    """
+    return watermarks(total_pages, total_pages)[0] // cpus
+
+
+def _node(cram: Cram, dram_pages: int) -> Cram:
+    if cram.node_low:
+        return cram
+    low, high = watermarks(cram.device_pages, dram_pages, is_movable=True)
+    return replace(cram, node_low=low, node_high=high)
+
+
+def _whole_machine(total_ram_pages: int, all_pages: int, free_pages: int | None) -> Dram:
     if free_pages is None or not 1 <= free_pages <= total_ram_pages:
         raise InputError(
             f"linux: without memory_max, free_pages must be between 1 and total_ram_pages ({total_ram_pages}), got "
@@ -198,7 +234,7 @@ def _whole_machine(total_ram_pages: int, free_pages: int | None) -> Dram:
         )
     low, high = watermarks(total_ram_pages, total_ram_pages)
     high = min(high, free_pages)
-    return Dram(free_pages, total_pages=total_ram_pages, low=min(low, high - 1), high=high, charge="host")
+    return Dram(free_pages, total_pages=all_pages, low=min(low, high - 1), high=high, charge="host")
 
 
 def _zswap(settings: Mapping[str, object], version: LinuxVersion, writeback: bool, max_bytes: int | None) -> Zswap:

@@ -31,7 +31,7 @@ COUNTERS: dict[str, str] = {
     "vs_used": "virtual swap slots in use at the last access",
     "demoted": "pages moved to the CRAM node",
     "promoted": "pages moved back from it",
-    "cram_end": "pages on the CRAM node at the last access",
+    "cram_end": "pages on the CRAM node that are mapped, at the last access",
     "swapoff_slots": "physical slots in use that swapoff finds",
     "swapoff_entries": "page-table entries with a swap entry that it finds",
     "swapoff_cached": "pages in the swap cache that it finds",

@@ -98,7 +98,7 @@ def _epochs(story: Story, n_pages: int) -> pl.DataFrame:
     held = [moment.occupancy for moment in seen]
     columns = {
         "access": [moment.access - n_pages for moment in seen],
-        "mapped": [now.resident - now.cache_only + now.cram for now in held],
+        "mapped": [now.resident - now.cache_only + now.cram - now.cram_cache_only for now in held],
         "stored": [now.zswap for now in held],
     }
     return pl.DataFrame(columns)
@@ -117,7 +117,10 @@ def _counters(run: TruthRun, story: Story, epochs: pl.DataFrame) -> dict[str, fl
         found |= _slots(run, last.occupancy, last.swap_cache)
     if run.cram is not None:
         found |= {"demoted": last.count["cram_in"] - before["cram_in"]}
-        found |= {"promoted": last.count["cram_promote"] - before["cram_promote"], "cram_end": last.occupancy.cram}
+        found |= {
+            "promoted": last.count["cram_promote"] - before["cram_promote"],
+            "cram_end": last.occupancy.cram - last.occupancy.cram_cache_only,
+        }
     return found
 
 

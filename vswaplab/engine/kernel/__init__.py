@@ -2,10 +2,10 @@
 
 One function per kernel function, with its name; a comment names file and
 version where it matters. ``lists`` and ``folios`` hold the state; then, each
-building on the one before, ``memcg``, ``zswap``, ``vmscan`` and ``faults``;
-``machine`` serves a trace; ``mglru`` has generations in place of the lists.
-``KernelReference`` takes one access at a time, ``KernelVectorised`` all hits
-between two faults at once.
+building on the one before, ``memcg``, ``page_alloc``, ``cram``, ``zswap``,
+``vmscan``, ``kswapd``, ``faults`` and ``swapoff``; ``machine`` serves a trace;
+``mglru`` has generations in place of the lists. ``KernelReference`` takes one
+access at a time, ``KernelVectorised`` all hits between two faults at once.
 """
 
 from vswaplab.engine.kernel.machine import KernelReference, KernelVectorised

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections import deque
 
-from vswaplab.engine.kernel.folios import DISK, NONE, PAGES_OF_TABLE, ZERO, ZSWAP, OutOfMemoryError
-from vswaplab.engine.kernel.vmscan import Reclaim
+from vswaplab.engine.kernel.folios import CRAM, DISK, NONE, PAGES_OF_TABLE, ZERO, ZSWAP
+from vswaplab.engine.kernel.kswapd import Kswapd
+from vswaplab.engine.kernel.vmscan import CLUSTER_MAX
 from vswaplab.engine.kernel.zswap import SLICE_NS
-from vswaplab.engine.outcome import Drain
 
 HIT, MINOR, MAJOR, DISK_READ = range(4)
 """Outcomes of an access: mapped; a minor fault (in the swap cache, or a first touch); loaded without a read; read."""
 _NO_SLOT = 255
 
 
-class Faults(Reclaim):
-    """What an access does that finds its page not mapped."""
+class Faults(Kswapd):
+    """What an access does that finds its page not mapped, or write-protected on the CRAM node."""
 
     def hit(self, page: int, *, is_write: bool) -> None:
         """Serve an access to a mapped page: its entry is marked accessed, and dirty by a write."""
-        self.count["dram_hit"] += 1
+        self.count["cram_read" if self.node[page] else "dram_hit"] += 1
         self.young[page] = 1
         self.pte_dirty[page] |= is_write
         self.pass_time(self.kernel.hit_ns)
@@ -32,12 +32,32 @@ class Faults(Reclaim):
         OutOfMemoryError
             No page could be charged.
         """
-        is_new = self.backing[page] == NONE and not self.cached[page]
-        code = self.do_anonymous_page(page) if is_new else self.do_swap_page(page, is_write=is_write)
-        self.map_page(page, is_write=is_write or is_new)
+        self.run_kswapd()
+        code = self.do_wp_page(page) if self.mapped[page] else self._handle_pte_fault(page, is_write=is_write)
         self.use_cpu(self.kernel.fault_ns)
         self.run_worker()  # on the way back to user mode
+        self.run_kswapd()
         return code
+
+    def _handle_pte_fault(self, page: int, *, is_write: bool) -> int:
+        is_new = self.is_new(page)
+        code = self.do_anonymous_page(page) if is_new else self.do_swap_page(page, is_write=is_write)
+        self.map_page(page, is_write=is_write or is_new)
+        if is_write and self.node[page] == CRAM:  # found in the swap cache, there: mapped, and written to
+            self.do_wp_page(page)
+        return code
+
+    def do_wp_page(self, page: int) -> int:
+        """Write to a folio on the CRAM node: it is moved to DRAM first."""
+        self.promote(page)
+        self.count["cram_promote"] += 1
+        self.young[page] = self.pte_dirty[page] = 1
+        self.use_cpu(self.kernel.swapout_ns)
+        return MINOR
+
+    def is_new(self, page: int) -> bool:
+        """Say whether a page has neither folio nor entry (pte_none)."""
+        return self.backing[page] == NONE and not (self.mapped[page] or self.cached[page])
 
     def map_page(self, page: int, *, is_write: bool) -> None:
         """Enter a folio into the page table, accessed."""
@@ -48,26 +68,29 @@ class Faults(Reclaim):
         """First touch: a page, and a page table if it is the first in its reach."""
         table = page // PAGES_OF_TABLE
         if not self.has_table[table]:
-            self.try_charge_memcg(1)
+            self.new_page()
             self.has_table[table] = 1
-        self.try_charge_memcg(1)
+        self.new_page()
         self.count["first_touch"] += 1
         self.folio_add_lru(page)
         return MINOR
 
     def do_swap_page(self, page: int, *, is_write: bool) -> int:
         """Swap a page in, or find it in the swap cache."""
-        code = MINOR if self.cached[page] else self._swap_in(page)
-        if code == MINOR:
+        code = MINOR if self.cached[page] else self.swap_in(page)
+        if code == MINOR and self.node[page] != CRAM:
             self.count["dram_hit"] += 1
             self.count["swap_cache"] += 1
+        elif code == MINOR:
+            self.count["cram_soft_fault"] += not is_write
         if is_write and self.in_batch[page]:
             self.lru_add_drain()
         if self.cached[page] and not self.writeback[page] and self.should_try_to_free_swap(page, is_write=is_write):
             self.folio_free_swap(page)
         return code
 
-    def _swap_in(self, page: int) -> int:
+    def swap_in(self, page: int) -> int:
+        """Bring a page into the swap cache from where it is; return the outcome."""
         self.swap_cache_alloc(page)
         if self.backing[page] == ZSWAP:
             self.zswap_load(page)
@@ -90,7 +113,7 @@ class Faults(Reclaim):
         """__read_swap_cache_async: in the swap cache before it is charged, on a list after."""
         self.cached[page] = 1
         try:
-            self.try_charge_memcg(1)
+            self.new_page()
         except BaseException:
             self.cached[page] = 0
             raise
@@ -104,16 +127,17 @@ class Faults(Reclaim):
         if shadow is None:
             return
         self.count["workingset_refault_anon"] += 1
-        age, was_workingset = shadow
-        if self.nonresident_age - age > self.flushed[1]:
+        node, age, was_workingset = shadow
+        if self.lruvecs[node].nonresident_age - age > self.lruvecs[node].flushed[1]:
             return
+        lruvec = self.lruvecs[self.node[page]]
         self.active[page] = 1
-        self.nonresident_age += 1
-        self.workingset_activate += 1
+        lruvec.nonresident_age += 1
+        lruvec.workingset_activate += 1
         self.count["workingset_activate_anon"] += 1
         if was_workingset:
             self.workingset[page] = 1
-            self.lru_note_cost(1, 0)
+            lruvec.note_cost(CLUSTER_MAX)
 
     # Slots (mm/swapfile.c) --------------------------------------------------------------------------
 
@@ -187,62 +211,13 @@ class Faults(Reclaim):
         if self.in_batch[page]:
             self.lru_add_drain()
         self.lruvec_del_folio(page)
+        if self.node[page] == CRAM:
+            self.leave_cram(page)
         if self.backing[page] == ZSWAP:  # in the swap cache for a moment, beside its entry
             self.zswap_entry_free(page)
         if self.writeback[page]:
             self.writes = deque(write for write in self.writes if write[1] != page)
         self.cached[page] = self.dirty[page] = self.writeback[page] = self.rotates[page] = 0
         self.referenced[page] = self.active[page] = self.workingset[page] = 0
-        self.uncharge(1)
-
-    # swapoff ------------------------------------------------------------------------------------------
-
-    def swapoff(self, device: int, *, maps: bool) -> Drain:
-        """Empty a swap device and take it away (try_to_unuse); it ends early if memory runs out.
-
-        Parameters
-        ----------
-        device : int
-        maps : bool
-            Page tables are gone through, so that pages are mapped; else they stay
-            in the swap cache under their virtual entry.
-        """
-        drain = Drain()
-        self.capacity[device] = 0
-        for page in range(self.plan.n_pages):
-            if self.slot[page] != device:
-                continue
-            if self.mapped[page] or self.cached[page]:
-                drain.copies_dropped += 1
-            elif not self._bring_in(page, drain):
-                self.count["oom"] = 1
-                break
-            self._leave_device(page, drain, maps=maps)
-        return drain
-
-    def _bring_in(self, page: int, drain: Drain) -> bool:
-        # Load a page into the swap cache; False: memory ran out.
-        backing, before, device_in = self.backing[page], dict(self.count), list(self.device_in)
-        try:
-            self._swap_in(page)
-        except OutOfMemoryError:
-            return False
-        for name in ("pswpin", "zswpin", "swpin_zero"):  # these are the drain's, not an access's
-            self.count[name] = before[name]
-        self.device_in = device_in
-        drain.pages_read += backing == DISK
-        drain.pages_loaded += backing == ZSWAP
-        drain.zero_loaded += backing == ZERO
-        return True
-
-    def _leave_device(self, page: int, drain: Drain, *, maps: bool) -> None:
-        is_unmapped = not self.mapped[page]
-        self.free_slot(page)
-        self.backing[page], self.dirty[page] = NONE, 1
-        if is_unmapped and not maps:
-            drain.cache_only += 1
-            return
-        self.cached[page] = 0
-        if is_unmapped:
-            drain.pte_changed += 1
-            self.mapped[page] = 1
+        self.free_pages(1, self.node[page])
+        self.node[page] = 0

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.engine.kernel.lists import Lru
+from vswaplab.engine.kernel.lists import Lru, Lruvec
 from vswaplab.engine.plan import Plan
 from vswaplab.engine.zspages import ZsPool
 from vswaplab.results.counters import COUNTER_NAMES
 from vswaplab.trace.trace import Workload
 
+DRAM, CRAM = range(2)
+"""Memory nodes."""
 NONE, ZSWAP, DISK, ZERO = range(4)
 """What stands behind a swap entry."""
 
@@ -61,13 +63,13 @@ class Folios:
         self.slot = bytearray(b"\xff" * n)  # swap device of the page's entry, 255: none
         self.slots_used = [0] * len(plan.slots_of_device)
         self.capacity = list(plan.slots_of_device)  # 0 after swapoff
-        self.shadow: dict[int, tuple[int, int]] = {}  # evicted page -> nonresident age, workingset flag
+        self.shadow: dict[int, tuple[int, int, int]] = {}  # evicted page -> node, its nonresident age, workingset flag
 
         # Lists.
-        newer, older = [0] * (n + 2), [0] * (n + 2)
-        self.inactive_list, self.active_list = Lru(newer, older, n), Lru(newer, older, n + 1)
+        newer, older = [0] * (n + 4), [0] * (n + 4)
+        self.lruvecs = Lruvec(newer, older, n, DRAM), Lruvec(newer, older, n + 2, CRAM)
+        self.node = bytearray(n)  # whose memory a folio is in: DRAM, or CRAM
         self.lru_add_batch: list[int] = []
-        self.nonresident_age = 0
 
         # The group's charge, pages, and bytes of its last page of compressed objects.
         self.max_pages, self.usage = self.kernel.max_pages, self.kernel.base_pages
@@ -87,9 +89,7 @@ class Folios:
         self.worker: Iterator[int] | None = None  # of zswap: it waits for the CPU, or has it
         self.need_resched = False  # a clock tick has found the worker waiting
         self.writes: deque[tuple[int, int]] = deque()  # disk writes under way: when each ends, and its page
-        self.flushed = (0, 0, 0)  # statistics of the last flush: inactive, active, activations by refault
-        self.flushed_zswap = (0, 0)  # entries, and whole pages of their bytes
-        self.workingset_activate = 0
+        self.flushed_zswap = (0, 0)  # at the last flush: entries, and whole pages of their bytes
 
     def pass_time(self, ns: int) -> None:
         """Let time pass: disk writes end, and the flusher runs."""
@@ -105,14 +105,16 @@ class Folios:
 
     def flush_stats(self) -> None:
         """mem_cgroup_flush_stats: lruvec_page_state() sees what was flushed last, not what is."""
-        self.flushed = (len(self.inactive_list), len(self.active_list), self.workingset_activate)
+        for lruvec in self.lruvecs:
+            lruvec.flush()
         self.flushed_zswap = (len(self.zswap_lru), self.zswap_bytes // PAGE_SIZE)
 
     # mm/swap.c ------------------------------------------------------------------------------
 
     def list_of(self, page: int) -> Lru:
         """Give the list that a folio belongs on."""
-        return self.active_list if self.active[page] else self.inactive_list
+        lruvec = self.lruvecs[self.node[page]]
+        return lruvec.active if self.active[page] else lruvec.inactive
 
     def lruvec_add_folio(self, page: int) -> None:
         """Put a folio at the head of its list."""
@@ -127,8 +129,11 @@ class Folios:
         self.list_of(page).remove(page)
 
     def lru_order(self) -> list[int]:
-        """List the folios in the order in which reclaim would scan them."""
-        return [*self.inactive_list, *self.active_list, *self.lru_add_batch]
+        """List the folios in the order in which reclaim would scan them, node by node."""
+        found: list[int] = []
+        for lruvec in self.lruvecs:
+            found += [*lruvec.inactive, *lruvec.active]
+        return found + self.lru_add_batch
 
     def folio_add_lru(self, page: int) -> None:
         """Collect a folio in the CPU's batch: it is on no list, can be neither reclaimed nor rotated."""

@@ -1,8 +1,9 @@
-"""The kernel's lists of folios: doubly linked, in two arrays that all lists of a machine share."""
+"""The kernel's lists of folios: doubly linked, in two arrays that all lists of a machine share; and those of a node."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isqrt
 
 
 class Lru:
@@ -79,3 +80,44 @@ class Lru:
         newer[head], self.older[page] = page, head
         self.size -= len(taken)
         return taken
+
+
+class Lruvec:
+    """The lists of one memory node, and what reclaim remembers about them (struct lruvec).
+
+    Parameters
+    ----------
+    newer, older : lists
+        As in ``Lru``.
+    head : int
+        The first of two places of its own in them.
+    node : int
+    """
+
+    def __init__(self, newer: list[int], older: list[int], head: int, node: int) -> None:
+        self.node = node
+        self.inactive, self.active = Lru(newer, older, head), Lru(newer, older, head + 1)
+        self.nonresident_age = 0
+        self.workingset_activate = 0
+        self.flushed = (0, 0, 0)
+        """Statistics of the last flush: inactive, active, activations by refault."""
+        self.refaults = 0
+        """Those activations when it was reclaimed from last."""
+        self.anon_cost = 0
+        """What scanning cost; file_cost stays 0: there is no page cache."""
+
+    def flush(self) -> None:
+        """Bring the statistics up to date."""
+        self.flushed = (len(self.inactive), len(self.active), self.workingset_activate)
+
+    def inactive_is_low(self) -> bool:
+        """inactive_is_low: below 1 GiB, fewer inactive than active pages, by the last flush."""
+        inactive, active, _ = self.flushed
+        gigabytes = (inactive + active) >> 18
+        return inactive * (isqrt(10 * gigabytes) if gigabytes else 1) < active
+
+    def note_cost(self, cost: int) -> None:
+        """lru_note_cost: remember what scanning cost, for get_scan_count."""
+        self.anon_cost += cost
+        if self.anon_cost > (self.flushed[0] + self.flushed[1]) // 4:
+            self.anon_cost //= 2

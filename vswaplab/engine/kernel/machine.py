@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op, State
-from vswaplab.base.draws import CHOICE, REDRAW, draw, draws
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.engine.kernel.faults import HIT, Faults
-from vswaplab.engine.kernel.folios import DISK, NONE, ZERO, ZSWAP, OutOfMemoryError
-from vswaplab.engine.outcome import Drain, Occupancy, PageTable, constant
+from vswaplab.engine.kernel.faults import HIT
+from vswaplab.engine.kernel.folios import CRAM, DISK, DRAM, NONE, ZERO, ZSWAP, OutOfMemoryError
+from vswaplab.engine.kernel.swapoff import Swapoff
+from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
+from vswaplab.trace.redraws import Redraws
 from vswaplab.trace.trace import Piece, Trace, Workload
 
 _WRITE, _FREE = int(Op.WRITE), int(Op.FREE)
@@ -22,7 +23,7 @@ _WINDOW = 1 << 10
 """Accesses looked up at once: a speed setting."""
 
 
-class _Machine(Faults):
+class _Machine(Swapoff):
     """What both engines share: the trace, and what is handed back.
 
     Parameters
@@ -36,6 +37,7 @@ class _Machine(Faults):
 
     def __init__(self, plan: Plan, trace: Workload) -> None:
         super().__init__(plan, trace)
+        self.redraws = Redraws(trace, plan.seed)
         if isinstance(trace, Trace):
             self.feed(next(trace.pieces()))
 
@@ -44,56 +46,62 @@ class _Machine(Faults):
         self.piece = piece
 
     def _fault(self, index: int, page: int, *, is_write: bool) -> bool:
-        # Serve an access to a page that is not mapped; False: memory ran out before it.
+        # Serve an access that faults: no page is mapped, or a write is to one on the CRAM node; False: out of memory.
+        is_new = self.is_new(page)
         try:
             code = self.handle_mm_fault(page, is_write=is_write)
         except OutOfMemoryError:
             self.count["oom"] = 1
             return False
         self._record(index, code)
+        if is_new:
+            self.content[page] = int(self.trace.content[page]) + self.redraws.shift(index)
         if is_write:
             self._rewrite(index, page)
         return True
+
+    def _is_hit(self, page: int, op: int) -> bool:
+        return op != _FREE and bool(self.mapped[page]) and not (op == _WRITE and self.node[page] == CRAM)
 
     def _record(self, index: int, code: int) -> None:
         if self.codes is not None:
             self.codes[index] = code
 
-    def _first(self, index: int) -> int:
-        # Rows by which what is first touched or redrawn now is shifted.
-        return next((by for at, by in reversed(self.trace.content_shifts) if at <= index), 0)
-
     def _rewrite(self, index: int, page: int) -> None:
-        # A write redraws the content with a set probability (model.md rule 8).
-        if draw(self.plan.seed, index, REDRAW) >> 11 < self.plan.redraw_below:
-            corpus, first = self.trace.corpus, int(self.trace.content[page])
-            offset = draw(self.plan.seed, index, CHOICE) % int(corpus.region_rows[first])
-            self.content[page] = int(corpus.region_start[first]) + offset + self._first(index)
+        row = self.redraws.row(index, int(self.trace.content[page]))
+        if row >= 0:
+            self.content[page] = row
 
     def _repeats(self, start: int, stop: int) -> None:
-        # Dropped repeat touches of records start..stop-1, which left their pages in DRAM; of a free nobody is served.
-        at = self.piece.start
-        stretch = slice(start - at, stop - at)
+        # Dropped repeat touches of records start..stop-1, where those left their pages; of a free nobody is served.
+        if self.piece.repeat_reads is None and self.piece.repeat_writes is None:
+            return
+        stretch = slice(start - self.piece.start, stop - self.piece.start)
         is_free = self.piece.op[stretch] == _FREE
-        for repeats in (self.piece.repeat_reads, self.piece.repeat_writes):
+        is_on_cram = (self._nodes().take(self.piece.page[stretch]) == CRAM) & ~is_free
+        for kind, repeats in (("read", self.piece.repeat_reads), ("write", self.piece.repeat_writes)):
             if repeats is not None:
-                total, lost = int(repeats[stretch].sum()), int(repeats[stretch][is_free].sum())
-                self.count["repeat_dram"] += total - lost
+                n = repeats[stretch]
+                lost, away = int(n[is_free].sum()), int(n[is_on_cram].sum())
+                self.count["repeat_dram"] += int(n.sum()) - lost - away
                 self.count["repeat_unserved"] += lost
+                self.count[f"repeat_cram_{kind}"] += away
 
     # What came out --------------------------------------------------------------------------
 
     def occupancy(self) -> Occupancy:
         """Count what each tier holds now."""
-        backing, present = self._backings(), self._present()
-        away = backing[~present]
+        backing, present, on_cram = self._backings(), self._present(), self._on_cram()
+        away, resident = backing[~present], present & ~on_cram
         return Occupancy(
-            resident=int(present.sum()), zero=int((away == ZERO).sum()), cram=0, cram_bytes=0, cram_media_bytes=0,
+            resident=int(resident.sum()), zero=int((away == ZERO).sum()), cram=int(on_cram.sum()),
+            cram_bytes=self.cram_bytes, cram_media_bytes=self.cram_bytes,
             multi_state=0, writable=0, zombies=0, balloon=0, zswap=len(self.zswap_lru), zswap_bytes=self.zswap_bytes,
             zswap_footprint=self.zs_pool.pages * FOOTPRINT_PAGE, swapped=int((away == DISK).sum()), zram=0,
-            zram_bytes=0, zram_footprint=0, cache_only=int((present & ~self._mapped()).sum()),
-            slots=tuple(self.slots_used), free_pages=self.max_pages - self.usage, gate_open=True,
-            pool_full=self.zswap_pool_reached_full,
+            zram_bytes=0, zram_footprint=0, cache_only=int((resident & ~self._mapped()).sum()),
+            slots=tuple(self.slots_used), free_pages=min(self.max_pages - self.usage, self.n_free(DRAM)),
+            gate_open=self.has_room,
+            pool_full=self.zswap_pool_reached_full, cram_cache_only=int((on_cram & ~self._mapped()).sum()),
         )  # fmt: skip
 
     @property
@@ -106,18 +114,30 @@ class _Machine(Faults):
         n, backing, present = self.plan.n_pages, self._backings(), self._present()
         state = np.array([_STATE[b] for b in range(4)], np.uint8)[backing]
         state[present] = State.RESIDENT
+        on_cram, mapped = self._on_cram(), self._mapped()
+        state[on_cram] = np.where(mapped[on_cram], State.CRAM_READONLY, State.CRAM_SOFTLEAF)
         stored, referenced = np.zeros(n, np.int32), np.zeros(n, np.bool_)
         for page, is_referenced in self.zswap_lru.items():
             stored[page], referenced[page] = self.zswap_length[page], is_referenced
+        for page in on_cram.nonzero()[0].tolist():
+            stored[page] = self.bytes_on_cram(page)
         slot = np.frombuffer(self.slot, np.int8)
         return PageTable(
             state, np.array(self.content, np.int32), stored, slot.copy(), (slot >= 0) & (backing == DISK), referenced,
-            constant(1, n, np.uint8), constant(0, n, np.uint8), present & ~self._mapped(), constant(0, n, np.uint8),
+            constant(1, n, np.uint8), (on_cram & mapped).astype(np.uint8), present & ~mapped & ~on_cram,
+            constant(0, n, np.uint8),
             self._ranks() if is_ranked else constant(-1, n, np.int32),
         )  # fmt: skip
 
     def _mapped(self) -> NDArray[np.bool_]:
         return np.frombuffer(self.mapped, np.bool_)
+
+    def _nodes(self) -> NDArray[np.uint8]:
+        return np.frombuffer(self.node, np.uint8)
+
+    def _on_cram(self) -> NDArray[np.bool_]:
+        on_cram: NDArray[np.bool_] = self._present() & (self._nodes() == CRAM)
+        return on_cram
 
     def _present(self) -> NDArray[np.bool_]:
         return self._mapped() | np.frombuffer(self.cached, np.bool_)
@@ -146,10 +166,10 @@ class _Machine(Faults):
         n_tables = sum(self.has_table)
         held = len(on_lists) + n_tables + self.kernel.base_pages + self.stock
         assert self.usage == held + (self.zswap_bytes + self.object_stock) // PAGE_SIZE
-
-    def remove_cram(self, *, maps: bool) -> Drain:
-        """Refuse: a machine with ``kernel`` has no CRAM device."""
-        raise NotImplementedError
+        n_on_cram = int(self._nodes().sum())
+        assert self.used == [len(on_lists) - n_on_cram + n_tables + self.kernel.base_pages, n_on_cram]
+        assert self.cram_bytes == sum(self.bytes_on_cram(page) for page in self._nodes().nonzero()[0].tolist())
+        assert (self._mapped() | (np.frombuffer(self.cached, np.bool_)))[self._nodes() == CRAM].all()
 
 
 class KernelReference(_Machine):
@@ -173,7 +193,7 @@ class KernelReference(_Machine):
         is_write = op == _WRITE
         if op == _FREE:
             self.free(page)
-        elif self.mapped[page]:
+        elif self._is_hit(page, op):
             self.hit(page, is_write=is_write)
             self._record(index, HIT)
             if is_write:
@@ -207,12 +227,15 @@ class KernelVectorised(_Machine):
         # Up to the first access behind a reclaim, which may have unmapped what comes later.
         stretch = slice(start - self.piece.start, stop - self.piece.start)
         pages, op = self.piece.page[stretch].astype(np.int64), self.piece.op[stretch]
-        rows = self._drawn(start, pages, op)
-        events = ((self._mapped().take(pages) == 0) | (op == _FREE)).nonzero()[0]
+        rows = self.redraws.rows(start, op == _WRITE, pages, self.trace.content)
+        is_event = (self._mapped().take(pages) == 0) | (op == _FREE)
+        if self.plan.cram is not None:
+            is_event |= (self._nodes().take(pages) == CRAM) & (op == _WRITE)
+        events = is_event.nonzero()[0]
         places: list[int] = events.tolist()
         done, before = 0, self.n_unmapped
         for i, page, what in zip(places, pages[events].tolist(), op[events].tolist(), strict=True):
-            if what != _FREE and self.mapped[page]:  # an earlier fault in the window brought it
+            if self._is_hit(page, what):  # an earlier fault in the window brought it
                 continue
             if i > done:
                 self._hits(start, pages, op, rows, done, i)
@@ -221,32 +244,19 @@ class KernelVectorised(_Machine):
                 self.free(page)
             elif not self._fault(start + i, page, is_write=what == _WRITE):
                 return start + i
+            self._repeats(start + i, start + i + 1)
             done = i + 1
             if self.n_unmapped != before:
                 return start + done
         self._hits(start, pages, op, rows, done, pages.size)
         return stop
 
-    def _drawn(self, start: int, pages: NDArray[np.int64], op: NDArray[np.uint8]) -> NDArray[np.int64] | None:
-        # (window,) the content that each write draws, -1: none.
-        if not self.plan.redraw_below:
-            return None
-        rows = np.full(pages.size, -1, np.int64)
-        writes = (op == _WRITE).nonzero()[0]
-        drawn = draws(self.plan.seed, writes + start, REDRAW) >> np.uint64(11) < np.uint64(self.plan.redraw_below)
-        writes = writes[drawn]
-        corpus, first = self.trace.corpus, self.trace.content.take(pages[writes])
-        offset = draws(self.plan.seed, writes + start, CHOICE) % corpus.region_rows.take(first).astype(np.uint64)
-        shifts = np.array([self._first(start + int(i)) for i in writes], np.int64)
-        rows[writes] = corpus.region_start.take(first) + offset.astype(np.int64) + shifts
-        return rows
-
     def _hits(
         self,
         start: int,
         pages: NDArray[np.int64],
         op: NDArray[np.uint8],
-        rows: NDArray[np.int64] | None,
+        rows: NDArray[np.int32] | None,
         first: int,
         stop: int,
     ) -> None:
@@ -261,7 +271,10 @@ class KernelVectorised(_Machine):
                 self.content[int(hit[i])] = int(rows[first + i])
         if self.codes is not None:
             self.codes[start + first : start + stop] = HIT
-        self.count["dram_hit"] += n
+        n_away = int(self._nodes()[hit].sum())  # all reads
+        self.count["dram_hit"] += n - n_away
+        self.count["cram_read"] += n_away
+        self._repeats(start + first, start + stop)
         self.pass_time(n * self.kernel.hit_ns)
 
     def _mark(self, hit: NDArray[np.int64], is_write: NDArray[np.bool_]) -> None:
@@ -280,4 +293,3 @@ class KernelVectorised(_Machine):
             self.count["accesses"] += op.size
             for name, n in zip(("reads", "writes", "frees"), np.bincount(op, minlength=3).tolist(), strict=True):
                 self.count[name] += n
-            self._repeats(start, stop)

@@ -44,8 +44,12 @@ class Memcg(Folios):
                 if not retries:
                     raise OutOfMemoryError
                 retries -= 1
-                if self.writes:  # a fruitless look at all lists lasts longer than a write
-                    self.pass_time(max(0, self.writes[0][0] - self.now))
+                self.wait_for_write()
+
+    def wait_for_write(self) -> None:
+        """Let the oldest disk write end: a fruitless look at all lists lasts longer than that."""
+        if self.writes:
+            self.pass_time(max(0, self.writes[0][0] - self.now))
 
     def _try_charge(self, n_pages: int) -> bool:
         if self.stock >= n_pages:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.engine.kernel.faults import Faults
-from vswaplab.engine.kernel.folios import PAGES_OF_TABLE, TICK_NS
-from vswaplab.engine.kernel.lists import Lru
+from vswaplab.engine.kernel.folios import DRAM, PAGES_OF_TABLE, TICK_NS
+from vswaplab.engine.kernel.lists import Lru, Lruvec
 from vswaplab.engine.kernel.machine import KernelReference, KernelVectorised
 from vswaplab.engine.kernel.vmscan import DEF_PRIORITY, KEEP, RECLAIM
 from vswaplab.engine.plan import Plan
@@ -132,14 +132,14 @@ class LruGen(Faults):
 
     def workingset_eviction(self, page: int) -> None:
         """lru_gen_eviction: remember the oldest generation of the time."""
-        self.shadow[page] = (self.min_seq, 0)
+        self.shadow[page] = (DRAM, self.min_seq, 0)
 
     def workingset_refault(self, page: int) -> None:
         """lru_gen_refault: count what came back before the oldest generation was through; no page is treated so."""
         shadow = self.shadow.pop(page, None)
         if shadow is not None:
             self.count["workingset_refault_anon"] += 1
-            self.count["workingset_activate_anon"] += shadow[0] == self.min_seq
+            self.count["workingset_activate_anon"] += shadow[1] == self.min_seq
 
     # The aging (mm/vmscan.c) -------------------------------------------------------------------------------
 
@@ -227,14 +227,13 @@ class LruGen(Faults):
 
     # The eviction (mm/vmscan.c) -----------------------------------------------------------------------------
 
-    def shrink_lruvec(self, priority: int, wanted: int) -> None:
+    def shrink_lruvec(self, lruvec: Lruvec, priority: int, wanted: int) -> None:
         """lru_gen_shrink_lruvec: one pass."""
         self.lru_add_drain()
         outer, self.plug = self.plug, []
         self.try_to_shrink_lruvec(priority, wanted)
-        held, self.plug = self.plug, outer
-        for page in held:
-            self.submit_bio(page)
+        self.blk_flush_plug()
+        self.plug = outer
 
     def try_to_shrink_lruvec(self, priority: int, wanted: int) -> None:
         """Take a share of all pages off the oldest generation, wanted or not; or begin a new one, and no more."""
@@ -271,7 +270,7 @@ class LruGen(Faults):
         self.count["pgscan"] += len(folios)
         is_retry = False
         while folios:
-            kept, _ = self.shrink_folio_list(folios)
+            kept, _ = self.shrink_folio_list(folios, DRAM)
             self.n_reclaimed += len(folios) - len(kept)
             self.count["pgsteal"] += len(folios) - len(kept)
             folios = [page for page in kept if not self._put_back(page, is_retry=is_retry)]
@@ -330,8 +329,8 @@ class LruGen(Faults):
     def _nr_gens(self) -> int:
         return self.max_seq - self.min_seq + 1
 
-    def _shrink_folio(self, page: int) -> tuple[int, bool]:
-        return (KEEP, False) if self.is_promoted(page) else super()._shrink_folio(page)
+    def _shrink_folio(self, page: int, *, demotes: bool = False) -> tuple[int, bool]:
+        return (KEEP, False) if self.is_promoted(page) else super()._shrink_folio(page, demotes=demotes)
 
     def is_promoted(self, page: int) -> bool:
         """Whether a folio was found accessed since it was isolated."""

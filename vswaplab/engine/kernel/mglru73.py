@@ -7,6 +7,7 @@ evicted came back: one that refaults more than the first is spared once.
 
 from __future__ import annotations
 
+from vswaplab.engine.kernel.folios import DRAM
 from vswaplab.engine.kernel.mglru import (
     MAX_NR_GENS,
     MIN_LRU_BATCH,
@@ -115,7 +116,8 @@ class LruGen73(LruGen):
     def workingset_eviction(self, page: int) -> None:
         """lru_gen_eviction: remember the oldest generation, the accesses and the working set."""
         self.evicted[self.tier_of(page)] += 1
-        self.shadow[page] = (self.min_seq << 2 | max(self.folio_lru_refs(page) - 1, 0), self.workingset[page])
+        token = self.min_seq << 2 | max(self.folio_lru_refs(page) - 1, 0)
+        self.shadow[page] = (DRAM, token, self.workingset[page])
 
     def workingset_refault(self, page: int) -> None:
         """lru_gen_refault: what comes back within four generations is of the tier it was of."""
@@ -123,7 +125,7 @@ class LruGen73(LruGen):
         if shadow is None:
             return
         self.count["workingset_refault_anon"] += 1
-        token, was_workingset = shadow
+        _, token, was_workingset = shadow
         if abs(self.max_seq - (token >> 2)) >= MAX_NR_GENS:
             return
         refs = token & MOST_REFS

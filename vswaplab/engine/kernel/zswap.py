@@ -6,18 +6,24 @@ from abc import abstractmethod
 from collections.abc import Iterator
 
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.engine.kernel.folios import DISK, NONE, ZERO, ZSWAP, OutOfMemoryError
-from vswaplab.engine.kernel.memcg import RETRIES, Memcg
+from vswaplab.engine.kernel.cram import CramNode
+from vswaplab.engine.kernel.folios import CRAM, DISK, NONE, ZERO, ZSWAP, OutOfMemoryError
+from vswaplab.engine.kernel.memcg import RETRIES
 
 SHRINK_BATCH = 128
 DEFAULT_SEEKS = 2
+MAX_REQUEST_COUNT = 32
+"""Disk writes held back at most (BLK_MAX_REQUEST_COUNT, block/blk-mq.c), where a node is reclaimed from. Requests of
+neighbouring slots merge, and the model does not know where a slot lies: a group's passes, which are short, are held
+back whole. With 32 there too, runs with a full pool are much further off [fit]."""
 SLICE_NS = 750_000
 """How long a worker keeps the CPU once the program sleeps (sysctl_sched_base_slice, kernel/sched/fair.c)."""
 
 
-class ZswapPool(Memcg):
+class ZswapPool(CramNode):
     """Swap-out of one page, and the pool."""
 
+    is_global = False  # reclaim is for a node that runs short, not for a group at its limit
     plug: list[int] | None = None  # disk writes held back until the end of a pass (blk_start_plug)
     worker_starts = worker_again = in_worker = False
     credit = 0  # CPU time that the worker may take, ns
@@ -50,15 +56,18 @@ class ZswapPool(Memcg):
         self.dirty[page] = 0
         if self.plan.zero_of_row[self.content[page]]:
             self.count["swpout_zero"] += 1
+            self.count["cram_writeback_zero"] += self.node[page] == CRAM
             self._is_elsewhere(page, ZERO)
             return True
         if self.zswap_store(page):
+            self.count["cram_writeback_zswap"] += self.node[page] == CRAM
             self._is_elsewhere(page, ZSWAP)
             return True
         if (self.plan.zswap is not None and not self.plan.zswap.writeback) or not self.swap_writepage_bdev(page):
             self.dirty[page] = 1
             self.count["reclaim_fail"] += 1
             return False
+        self.count["cram_writeback_swapfile"] += self.node[page] == CRAM
         return True
 
     def _is_elsewhere(self, page: int, backing: int) -> None:
@@ -78,8 +87,17 @@ class ZswapPool(Memcg):
         if self.plug is None:
             self.submit_bio(page)
         else:
+            if self.is_global and len(self.plug) == MAX_REQUEST_COUNT:
+                self.blk_flush_plug()
             self.plug.append(page)
         return True
+
+    def blk_flush_plug(self) -> None:
+        """Start the writes that were held back."""
+        for page in self.plug or ():
+            self.submit_bio(page)
+        if self.plug:
+            self.plug.clear()
 
     # Stores and loads -----------------------------------------------------------------------------
 

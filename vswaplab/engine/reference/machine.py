@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from vswaplab.base.backing import Op, State
-from vswaplab.base.draws import CHOICE, REDRAW, draw
 from vswaplab.engine.plan import CramPlan, Plan
 from vswaplab.engine.reference.drain import Drains
 from vswaplab.engine.reference.memory import CRAM_MAPPED
@@ -132,7 +131,7 @@ class Reference(Drains):
         else:
             self.count[_FAULTS[state]] += 1
         if state == State.NONE:
-            first = self._first_row(page) + self._shift(index)
+            first = self._first_row(page) + self.redraws.shift(index)
             self.content[page] = first if self.source is None else self._row(self.source)
             self.source = None
         elif state == State.ZSWAP:
@@ -179,11 +178,9 @@ class Reference(Drains):
             self._release_slot(page)
 
     def _rewrite(self, index: int, page: int) -> None:
-        # A write redraws the content with a set probability, from the region of the page's first content.
-        if draw(self.plan.seed, index, REDRAW) >> 11 < self.plan.redraw_below:
-            corpus, first = self.trace.corpus, self._first_row(page)
-            offset = draw(self.plan.seed, index, CHOICE) % int(corpus.region_rows[first])
-            self.content[page] = int(corpus.region_start[first]) + offset + self._shift(index)
+        row = self.redraws.row(index, self._first_row(page))
+        if row >= 0:
+            self.content[page] = row
         if self._state(page) == State.CRAM_WRITABLE:
             self._grow(page)
 

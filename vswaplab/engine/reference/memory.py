@@ -13,6 +13,7 @@ from vswaplab.engine.outcome import Occupancy, PageTable
 from vswaplab.engine.plan import CramPlan, Plan
 from vswaplab.engine.reference.policies import make_order
 from vswaplab.results.counters import COUNTER_NAMES
+from vswaplab.trace.redraws import Redraws
 from vswaplab.trace.sharing import MAX_MAPPERS
 from vswaplab.trace.trace import Workload
 
@@ -37,6 +38,7 @@ class Memory:
 
     def __init__(self, plan: Plan, trace: Workload) -> None:
         self.plan, self.trace = plan, trace
+        self.redraws = Redraws(trace, plan.seed)
         self.count = dict.fromkeys(COUNTER_NAMES, 0)
         self.device_in = [0] * len(plan.slots_of_device)
         self.device_out = [0] * len(plan.slots_of_device)
@@ -101,10 +103,6 @@ class Memory:
 
     def _row(self, page: int) -> int:
         return self.content.get(page, self._first_row(page))
-
-    def _shift(self, index: int) -> int:
-        # How far down the corpus lies what is first touched or redrawn now.
-        return next((by for at, by in reversed(self.trace.content_shifts) if at <= index), 0)
 
     def _first_row(self, page: int) -> int:
         return int(self.trace.content[self.first.get(page, page)])

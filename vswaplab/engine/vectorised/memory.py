@@ -57,7 +57,7 @@ class Memory:
         self.word = np.full(n, ~NONE, np.int32)
         self.place = np.zeros(n, np.int32)  # last entry of a CRAM page in the log, of a zswap page in the queue
         self._ids, self._words = np.empty(1 << 12, np.int64), np.empty(1 << 12, np.int32)
-        self.has_own_content = trace.changes_content(plan)
+        self.has_own_content = trace.changes_content
         self.content = trace.content.copy() if self.has_own_content else trace.content
         self.stored = np.zeros(n, np.int16)  # bytes at rest of a page on zswap, CRAM or zram; of others without meaning
         self.slot = np.full(n, -1, np.int8)

@@ -199,7 +199,7 @@ def _set_content(mem: Memory, window: Window, special: Special) -> None:
     is_new = (special.outcome == FIRST_TOUCH) | (special.outcome == COPIED)
     new_at, new_page = special.at[is_new], special.page[is_new]
     first = mem.trace.first_rows(new_page, new_at + window.start)
-    if mem.trace.shares is not None and mem.trace.shift_at.size:
+    if mem.trace.shares is not None and mem.trace.redraws.content_shifts:
         _copy_contents(mem, mem.trace.shares, window, new_at, new_page, first)
     if window.row is None:
         mem.content[new_page] = first

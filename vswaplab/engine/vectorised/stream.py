@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vswaplab.engine.outcome import constant
 from vswaplab.engine.plan import Plan
 from vswaplab.trace.corpus import Corpus
+from vswaplab.trace.redraws import Redraws
 from vswaplab.trace.trace import Piece, Trace, Workload
 
 
@@ -47,10 +48,7 @@ class Stream:
     mappers: NDArray[np.uint8]
     """(n_pages,) mapper set of each page at the start, one bit a mapper."""
     shares: Shares | None
-    shift_at: NDArray[np.int64]
-    """(n_shifts,) accesses from which contents are shifted."""
-    shift_by: NDArray[np.int32]
-    """(n_shifts + 1,) rows they are shifted by before the first, after it, and so on."""
+    redraws: Redraws
     original: NDArray[np.int32] | None = None
     """(n_pages,) page of the trace that each number stands for; None: itself."""
     start: int = 0
@@ -62,17 +60,12 @@ class Stream:
 
     def first_rows(self, pages: NDArray[np.int64], accesses: NDArray[np.int64]) -> NDArray[np.int32]:
         """Give the contents that pages have when accesses touch them first."""
-        return self.content.take(pages) + self.shifts(accesses)
+        return self.content.take(pages) + self.redraws.shifts(accesses)
 
-    def shifts(self, accesses: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Give the rows by which what these accesses touch first or redraw is shifted."""
-        if not self.shift_at.size:
-            return np.zeros(accesses.size, np.int32)
-        return self.shift_by.take(self.shift_at.searchsorted(accesses, "right"))
-
-    def changes_content(self, plan: Plan) -> bool:
+    @property
+    def changes_content(self) -> bool:
         """Whether any page can come to hold another content than its first."""
-        return bool(plan.redraw_below or self.shift_at.size)
+        return bool(self.redraws.below or self.redraws.content_shifts)
 
     @property
     def has_repeats(self) -> bool:
@@ -87,9 +80,7 @@ def stream_of(trace: Workload, plan: Plan) -> Stream:
     ``original`` says which is which.
     """
     sharing, n_pages = trace.sharing, trace.n_pages
-    shift_at = np.array([at for at, _ in trace.content_shifts], np.int64)
-    shift_by = np.array([0, *(by for _, by in trace.content_shifts)], np.int32)
-    shift = (shift_at, shift_by)
+    redraws = Redraws(trace, plan.seed)
     piece = next(trace.pieces()) if isinstance(trace, Trace) else Piece(0, np.empty(0, np.int32), np.empty(0, np.uint8))
     repeats = (piece.repeat_reads, piece.repeat_writes)
     if sharing is None:
@@ -101,7 +92,7 @@ def stream_of(trace: Workload, plan: Plan) -> Stream:
         if mappers is None:
             mappers = constant(1, n_pages, np.uint8)
         return Stream(
-            page, piece.op, n_pages, content, trace.corpus, *repeats, mappers, None, *shift, original
+            page, piece.op, n_pages, content, trace.corpus, *repeats, mappers, None, redraws, original
         )  # fmt: skip
     mapper = np.zeros(len(trace), np.uint8) if trace.mapper is None else trace.mapper
     shares = Shares(
@@ -113,5 +104,5 @@ def stream_of(trace: Workload, plan: Plan) -> Stream:
     )
     return Stream(
         sharing.page, sharing.op, sharing.n_pages, trace.first_content, trace.corpus, *repeats, sharing.mappers, shares,
-        *shift,
+        redraws,
     )  # fmt: skip

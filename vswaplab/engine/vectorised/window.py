@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.base.draws import CHOICE, REDRAW, draws
 from vswaplab.engine.vectorised.memory import Mask, Memory, Pages, state_of_word, which
 from vswaplab.engine.vectorised.states import (
     COPIED,
@@ -145,7 +144,7 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     freed = ids[op == FREE] if op.max() >= FREE else _NO_PAGES
     at = _special_times(mem, ids, op, word, freed)
     page, words = ids.take(at), word.take(at)
-    row = _drawn_rows(mem, ids, op, start)
+    row = mem.trace.redraws.rows(start, op == WRITE, ids, mem.trace.content)
     special, runs = _outcomes(mem, at, page, words, op.take(at), start, has_free=freed.size > 0)
     free_at = np.empty(at.size + 1, np.int64)
     free_at[0] = mem.free_charge
@@ -186,21 +185,6 @@ def _special_times(mem: Memory, ids: Pages, op: NDArray[np.uint8], word: NDArray
     if mem.trace.shares is not None:
         mask &= op != UNMAP
     return which(mask)
-
-
-def _drawn_rows(mem: Memory, ids: Pages, op: NDArray[np.uint8], start: int) -> NDArray[np.int32] | None:
-    if not mem.plan.redraw_below:
-        return None
-    writes = which(op == WRITE)
-    drawn = draws(mem.plan.seed, writes + start, REDRAW) >> np.uint64(11) < np.uint64(mem.plan.redraw_below)
-    writes = writes[drawn]
-    if not writes.size:
-        return None
-    corpus, first = mem.trace.corpus, mem.trace.content.take(ids[writes])
-    offset = draws(mem.plan.seed, writes + start, CHOICE) % corpus.region_rows.take(first).astype(np.uint64)
-    row = np.full(ids.size, -1, np.int32)
-    row[writes] = corpus.region_start.take(first) + offset.astype(np.int32) + mem.trace.shifts(writes + start)
-    return row
 
 
 def _outcomes(
