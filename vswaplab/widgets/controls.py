@@ -15,6 +15,7 @@ from typing import Any, get_args
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import CramMode, Layer, Machine
+from vswaplab.machine.policies import POLICIES, WritebackPolicy
 from vswaplab.machine.profiles import load_profiles
 
 MIB = 1 << 20
@@ -133,10 +134,14 @@ def _words(allowed: object, **meaning: str) -> Callable[[], dict[str, str]]:
     return lambda: {word: meaning.get(word.replace("-", "_"), word) for word in get_args(allowed)}
 
 
+_POLICIES = {"lru": "lru: touched longest ago", "fifo": "fifo: arrived longest ago", "clock": "clock: second chance",
+             "clairvoyant": "clairvoyant: needed last (a yardstick)"}  # fmt: skip
 _SHARE, _RAM = "% of media", "% of RAM"
 
 CONTROLS: tuple[Control, ...] = (
     Number("dram.capacity_pages", "DRAM", "DRAM (pages)", "DRAM", "pages", lambda n: n, least=1, step=0),
+    Choice("dram.policy", "DRAM", "Which page leaves DRAM", "Reclaim policy",
+           lambda: {name: _POLICIES.get(name, name) for name in POLICIES}),
     Choice("cram.profile", "CRAM", "CRAM device", "CRAM device", _profiles("cram")),
     Choice("cram.mode", "CRAM", "CRAM mode", "CRAM mode",
            _words(CramMode, swap="behind swap entries", tier="read-only memory tier")),
@@ -147,6 +152,8 @@ CONTROLS: tuple[Control, ...] = (
     Number("cram.open_at", "CRAM", "Gate opens at (% of media)", "Gate opening mark", _SHARE, _hundred, 0.01),
     Number("cram.writeback_high", "CRAM", "Writeback mark (%)", "Writeback mark", _SHARE, _hundred, 0.01),
     Number("cram.writeback_low", "CRAM", "Writeback down to (%)", "Writeback target", _SHARE, _hundred, 0.01),
+    Choice("cram.writeback_policy", "CRAM", "Which page is written back", "CRAM writeback policy",
+           _words(WritebackPolicy, lru="lru: the coldest", fifo="fifo: the oldest there")),
     Number("cram.writable_budget_pages", "CRAM", "Writable budget (pages)", "Writable budget", "pages",
            lambda n: max(1, n // 4), step=0),
     Number("cram.report_lag", "CRAM", "Report lag (accesses)", "Report lag", "accesses", lambda _: 20_000, step=100),
