@@ -12,7 +12,6 @@ import pytest
 import vswaplab as vl
 from vswaplab.engine.codes import outcome_codes, tell
 from vswaplab.engine.follow import follow
-from vswaplab.machine.linux import percpu_pages
 from vswaplab.truth.machines import free_pages, machine_of, not_modelled, trace_of, version_of
 from vswaplab.truth.replay import replay
 from vswaplab.truth.traces import TraceSettings
