@@ -67,7 +67,7 @@ def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
     )
     version = draw(st.sampled_from(["6.12", "7.1", "7.2", "7.3"]))
     lru_gen = version in ("6.12", "7.3") and draw(st.booleans())
-    is_host, low = not lru_gen and draw(st.booleans()), draw(st.integers(0, 20))
+    is_host, low = draw(st.booleans()), draw(st.integers(0, 20))
     files = [vl.Swapfile(draw(st.sampled_from([5, n_pages // 2, 2 * n_pages]))) for _ in range(draw(st.integers(0, 2)))]
     return vl.Machine(
         vl.Dram(capacity, low=low, high=low + draw(st.integers(1, 30)), charge="host")

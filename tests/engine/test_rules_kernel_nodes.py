@@ -179,6 +179,15 @@ def test_remove_cram__moves_its_pages_to_dram() -> None:
 # kswapd ---------------------------------------------------------------------------------------------
 
 
+def test_n_free__zswap_entries_take_slab_memory() -> None:
+    kernel = nodes()
+    free = kernel.n_free(DRAM)
+    kernel.zswap_lru.update(dict.fromkeys(range(112), True))  # 73 bytes each
+    assert free - kernel.n_free(DRAM) == 1
+    kernel.zswap_lru[112] = True
+    assert (free - kernel.n_free(DRAM), 113 * 73 // 4096) == (2, 2)
+
+
 def test_kswapd__is_woken_at_low_and_runs_after_the_next_tick() -> None:
     # 30 pages; marks 4, 8 and 12. The 22nd page leaves 8 free: the next one wakes kswapd, and is served all the same.
     kernel = nodes(room=30, cram=node(), low=8, high=12, fault_ns=0, victim_ns=0, dram_ns=0)

@@ -10,7 +10,7 @@ import vswaplab as vl
 from vswaplab.engine.kernel.faults import MAJOR, MINOR
 from vswaplab.engine.kernel.mglru import LruGenReference
 from vswaplab.engine.kernel.vmscan import KEEP, RECLAIM
-from vswaplab.engine.plan import make_plan
+from vswaplab.engine.plan import Watermarks, make_plan
 
 ZERO, RAW = range(2)
 CORPUS = vl.Corpus(pl.DataFrame({"is_zero": [True, False]}))
@@ -252,6 +252,54 @@ def test_evict_folios__a_page_whose_write_ends_meanwhile_is_freed_in_a_second_pa
 
 def test_get_swappiness__with_less_than_64_slots_left_nothing_is_swapped_out() -> None:
     assert (group(n_slots=64).get_swappiness(), group(n_slots=63).get_swappiness()) == (60, 0)
+
+
+@pytest.mark.parametrize(
+    ("n_inactive", "high", "priority"),
+    [(33_000, 696, 6), (33_000, 64, 9), (33_000, 63, 12), (5_000, 64, 6), (300, 64, 6), (1 << 20, 64, 12)],
+)
+def test_first_priority__is_where_a_share_of_the_inactive_pages_is_wanted(
+    n_inactive: int, high: int, priority: int
+) -> None:
+    kernel = group()  # 33,000 has 16 bits, 695 ten: 16 - 1 - 10 = 5, but at least 6
+    kernel.marks = (Watermarks(0, 1, high), kernel.marks[1])
+    kernel.min_seq, kernel.max_seq, kernel.nr_pages = 1, 3, [0, n_inactive, 70, 70]
+    assert kernel.first_priority(0) == priority
+
+
+@pytest.mark.parametrize(("n_free", "in_kswapd", "ends"), [(264, True, False), (265, True, True), (265, False, False)])
+def test_should_abort_scan__kswapd_ends_64_pages_above_the_high_mark(
+    n_free: int, *, in_kswapd: bool, ends: bool
+) -> None:
+    kernel = group()
+    kernel.marks, kernel.in_kswapd = (Watermarks(0, 1, 200), kernel.marks[1]), in_kswapd
+    kernel.used[0] = kernel.kernel.node_pages[0] - n_free
+    assert kernel.should_abort_scan(32) == ends
+    kernel.n_reclaimed = 32
+    assert kernel.should_abort_scan(32)
+
+
+def test_try_to_shrink_lruvec__for_a_node_ends_when_enough_is_freed_for_a_group_with_its_share() -> None:
+    freed = []
+    for is_global in (True, False):
+        kernel = group(room=400)
+        touch(kernel, *range(400))
+        rest(kernel)
+        kernel.min_seq, kernel.max_seq, kernel.is_global = 3, 6, is_global
+        kernel.try_to_shrink_lruvec(1, 32)
+        freed.append(kernel.n_reclaimed)
+    assert freed == [
+        64,
+        192,
+    ]  # steps of 64, until as many were looked at as half of those before the step: 400, 336, 272
+
+
+def test_lru_gen_look_around__of_kswapd_leaves_lists_alone() -> None:
+    kernel = group(room=100)
+    touch(kernel, 0, 1)
+    kernel.max_seq, kernel.in_kswapd = 5, True
+    kernel.lru_gen_look_around(0)
+    assert (kernel.gen[1], kernel.list_no[1], kernel.count["pgactivate"]) == (5, 3, 0)
 
 
 def test_workingset_refault__counts_what_the_oldest_generation_saw_go() -> None:

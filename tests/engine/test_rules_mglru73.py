@@ -101,6 +101,34 @@ def test_lru_gen_folio_seq__chooses_by_flags(names: list[str], seq: int, *, is_r
     assert kernel.lru_gen_folio_seq(0, is_reclaiming=is_reclaiming) == seq
 
 
+def test_lru_gen_look_around__takes_no_note_of_what_is_isolated() -> None:
+    kernel = group(room=100)
+    touch(kernel, 0, 1, 2)
+    kernel.gen[1] = -1
+    kernel.lru_gen_look_around(0)
+    assert list(kernel.young[:3]) == [0, 1, 0]
+    assert (flags(kernel, 1), flags(kernel, 2)) == ((1, 0, 0), (1, 1, 0))
+
+
+def test_look_at__a_pass_that_began_a_generation_promotes_as_its_walk_does() -> None:
+    kernel = group(room=100)
+    touch(kernel, 0, 1)
+    kernel.max_seq = 5
+    kernel._look_at(0)  # active, but not of the working set
+    kernel.has_walked = True
+    kernel._look_at(1)
+    assert (kernel.gen[0], kernel.workingset[0], kernel.gen[1], kernel.workingset[1]) == (4, 0, 5, 1)
+
+
+@pytest.mark.parametrize(("min_seq", "has_walked"), [(2, True), (1, False)])
+def test_try_to_shrink_lruvec__remembers_that_it_began_a_generation(min_seq: int, *, has_walked: bool) -> None:
+    kernel = group(room=100)
+    touch(kernel, 0)
+    kernel.min_seq, kernel.max_seq, kernel.has_walked = min_seq, 4, not has_walked
+    kernel.try_to_shrink_lruvec(0, 1)  # three generations, or four
+    assert (kernel.has_walked, kernel.max_seq) == (has_walked, 4 + has_walked)
+
+
 def test_in_fault__what_was_of_the_working_set_is_active() -> None:
     kernel = group()
     kernel.workingset[1] = 1

@@ -72,7 +72,6 @@ def test_linux__without_a_limit_reclaims_between_the_watermarks() -> None:
         ({"memory_max": None}, "without memory_max, free_pages must be between 1 and total_ram_pages (1000)"),
         ({"memory_max": None, "free_pages": 1_001}, "got 1001: give MemFree before the workload starts"),
         ({"swap_bytes": 4_096}, "swap_bytes 4096 holds no page beside the header"),
-        ({"lru_gen": True, "memory_max": None}, "lru_gen is modelled under a memory_max only: give one"),
         ({"lru_gen": True, "version": "7.2"}, "kernel.lru_gen is modelled of Linux 6.12 and 7.3, not of 7.2"),
         ({"zswap": {"zpool": "zbud"}}, "zswap.zpool is not a setting: choose from compressor"),
         ({"zswap": {"max_pool_percent": 101}}, "zswap.max_pool_percent must be a percentage of at most 100"),

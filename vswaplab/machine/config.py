@@ -529,8 +529,10 @@ class Machine:
             )
         if self.layer == "vswap":
             raise InputError(f"machine.kernel needs the layer 'none' or 'swap-table', got {self.layer!r}")
-        if self.kernel.lru_gen and (self.cram is not None or self.dram.charge == "host"):
-            raise InputError("kernel.lru_gen true is modelled of a group with a limit: take charge 'memcg' and no cram")
+        if self.kernel.lru_gen and self.cram is not None:
+            raise InputError(
+                "kernel.lru_gen true is not modelled of a machine with a CRAM node: leave one of the two out"
+            )
         if self.cram is not None:
             check_node(self.cram)
 

@@ -93,7 +93,7 @@ def linux(
     swappiness : 0..200
         vm.swappiness, or memory.swappiness.
     lru_gen : bool
-        /sys/kernel/mm/lru_gen/enabled: MGLRU, of 6.12 and 7.3 and under a limit.
+        /sys/kernel/mm/lru_gen/enabled: MGLRU, of 6.12 and 7.3 and without ``cram``.
     stat_read_accesses, stat_read_from : accesses
         How often somebody reads memory.stat, and before which access first.
     costs : Costs
@@ -123,8 +123,6 @@ def linux(
     """
     if version not in VERSIONS:
         raise InputError(f"no Linux version {version!r}: choose from {', '.join(VERSIONS)}")
-    if lru_gen and memory_max is None:
-        raise InputError("linux: lru_gen is modelled under a memory_max only: give one, or leave lru_gen out")
     numbers = {"total_ram_pages": total_ram_pages, "workload_pages": workload_pages, "swap_bytes": swap_bytes}
     numbers |= {"memory_max": memory_max or 0, "swap_max": swap_max or 0, "free_pages": free_pages or 0}
     for name, number in numbers.items():

@@ -130,7 +130,11 @@ def _read_ahead(run: TruthRun) -> str:
 
 def has_lru_gen(run: TruthRun) -> bool:
     """Whether the machine of a run reclaims by generations, as the kernel did."""
-    return bool(run.lru_gen) and version_of(run) in LRU_GEN_VERSIONS and run.memory_max is not None
+    return bool(run.lru_gen) and version_of(run) in LRU_GEN_VERSIONS and run.cram is None
+
+
+DMA_PAGES, LOWMEM_RESERVE_RATIO = 3840, 256
+"""ZONE_DMA, and what it keeps from user pages: a share of the memory above (vm.lowmem_reserve_ratio)."""
 
 
 def free_pages(run: TruthRun) -> int:
@@ -141,6 +145,9 @@ def free_pages(run: TruthRun) -> int:
     """
     cram, total = run.cram is not None, _dram_pages(run)
     start = run.epochs.filter(row="start") if run.epochs.height else run.epochs
+    if not cram and start.height and "vm_nr_free_pages" in start.columns:
+        n = int(start.select(pl.sum_horizontal("vm_nr_free_pages", "vm_nr_inactive_anon", "vm_nr_active_anon")).item())
+        return min(total, n - (total - DMA_PAGES) // LOWMEM_RESERVE_RATIO)
     free, pages_of = ("n0_nr_free_pages", 1) if cram else ("mi_MemFree_kb", 4)
     if not start.height or free not in start.columns or start[free][0] is None:
         return total

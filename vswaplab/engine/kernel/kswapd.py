@@ -21,12 +21,16 @@ class Kswapd(Reclaim):
     def balance_pgdat(self, node: int) -> None:
         """Reclaim until the free pages are above the high watermark, or every priority was tried."""
         self.count["reclaim_runs"] += 1
-        saved, lruvec, priority = self._scan_control(), self.lruvecs[node], DEF_PRIORITY
+        saved, lruvec, priority = self._scan_control(), self.lruvecs[node], self.first_priority(node)
         self.in_reclaim, self.force_deactivate, self.is_global = True, False, True
         while priority and self.n_free(node) <= self.marks[node].high:
             priority -= self._kswapd_shrink_node(node, priority)
         lruvec.refaults = lruvec.flushed[2]  # snapshot_refaults
         self._restore(saved)
+
+    def first_priority(self, node: int) -> int:
+        """Give the priority that a node's task begins with."""
+        return DEF_PRIORITY
 
     def _kswapd_shrink_node(self, node: int, priority: int) -> bool:
         # One round; whether the next one should scan twice as much.

@@ -212,8 +212,10 @@ class LruGen(Faults):
             worth.add(page // PAGES_OF_TABLE)
 
     def _look_at(self, page: int) -> None:
-        # folio_activate, or a mark on what is isolated
-        if self.gen[page] < 0:
+        # folio_activate, or a mark on what is isolated; kswapd only changes the generation
+        if self.in_kswapd:
+            self.folio_update_gen(page, self.max_seq)
+        elif self.gen[page] < 0:
             self.referenced[page] = 1
         elif self.gen[page] != self.max_seq:
             self.folio_activate(page)
@@ -247,8 +249,24 @@ class LruGen(Faults):
                 return
             n_more = self.evict_folios() if n_pages >> priority else 0
             n_scanned += n_more
-            if not n_more or n_scanned >= n_pages >> priority:
+            if not n_more or n_scanned >= n_pages >> priority or (self.is_global and self.should_abort_scan(wanted)):
                 return
+
+    def should_abort_scan(self, wanted: int) -> bool:
+        """Whether enough is freed; kswapd also ends when the node is well above its high watermark."""
+        is_balanced = self.in_kswapd and self.n_free(DRAM) > self.marks[DRAM].high + MIN_LRU_BATCH
+        return self.n_reclaimed >= wanted or is_balanced
+
+    def first_priority(self, node: int) -> int:
+        """set_initial_priority: kswapd begins where a share of all pages is about what is wanted."""
+        wanted = self.marks[node].high
+        if wanted < MIN_LRU_BATCH:
+            return DEF_PRIORITY
+        n_inactive = sum(self.nr_pages) - sum(
+            self.nr_pages[seq % MAX_NR_GENS] for seq in (self.max_seq - 1, self.max_seq)
+        )
+        priority = n_inactive.bit_length() - 1 - (wanted - 1).bit_length()
+        return min(max(priority, DEF_PRIORITY // 2), DEF_PRIORITY)
 
     def get_swappiness(self) -> int:
         """memory.swappiness, and 0 if fewer than 64 pages could be swapped out."""

@@ -99,7 +99,9 @@ class LruGen73(LruGen):
         return self.gen[page] >= 0
 
     def _look_at(self, page: int) -> None:
-        if self.has_walked:  # walk_update_folio: a pass that began a generation promotes as its walk did
+        if (
+            self.has_walked or self.in_kswapd
+        ):  # walk_update_folio: a pass that began a generation promotes as its walk did
             self.folio_update_gen(page, self.max_seq)
         elif self.lru_gen_set_refs(page) and self.gen[page] != self.max_seq:
             self.folio_activate(page)
@@ -173,7 +175,7 @@ class LruGen73(LruGen):
                 self.has_walked = True
             n_scanned = self.evict_batch(min(left, MIN_LRU_BATCH))
             left -= n_scanned
-            if not n_scanned or self.n_reclaimed >= wanted:
+            if not n_scanned or self.should_abort_scan(wanted) or (self.is_global and self.has_walked):
                 return
 
     def _is_aging_due(self, priority: int) -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.kernel.folios import DRAM, TICK_NS, OutOfMemoryError
 from vswaplab.engine.kernel.memcg import RETRIES, Memcg
 from vswaplab.engine.plan import Plan
 from vswaplab.trace.trace import Workload
+
+ENTRY_BYTES = 56 + 8 + 9
+"""Slab memory of a zswap entry, with its zsmalloc handle and its share of the tree (vswap-truth, metadata.csv) [M]."""
 
 
 class PageAlloc(Memcg):
@@ -26,8 +30,10 @@ class PageAlloc(Memcg):
 
     def n_free(self, node: int) -> int:
         """Count the free pages of a node."""
-        pool = self.zs_pool.pages if node == DRAM else 0
-        return self.kernel.node_pages[node] - self.used[node] - pool
+        free = self.kernel.node_pages[node] - self.used[node]
+        if node == DRAM:
+            free -= self.zs_pool.pages + len(self.zswap_lru) * ENTRY_BYTES // PAGE_SIZE
+        return free
 
     def new_page(self) -> None:
         """Allocate a page of DRAM, and charge it to the group.
