@@ -28,6 +28,7 @@ from vswaplab.charts import (
     save_chart,
     stall_chart,
 )
+from vswaplab.charts.digest import data_digest
 from vswaplab.charts.history import PALE_CRAM
 from vswaplab.charts.theme import _svg_bundle
 
@@ -289,3 +290,21 @@ def test_charts__a_window_without_an_access_draws_nothing_wrong() -> None:
     assert result.totals["oom"] == 1
     for chart in (faults_chart(result.epochs), stall_chart(result.epochs), residency_chart(result.tiers)):
         json.dumps(chart.to_dict(), allow_nan=False)
+
+
+def test_data_digest__sees_one_number_and_not_the_order_of_rows_or_noise() -> None:
+    table = pl.DataFrame({"x": [1, 2, 3], "y": [0.1, 0.2, 0.3]})
+
+    def digest(data: pl.DataFrame) -> str:
+        panel = alt.Chart(data).mark_line().encode(x="x:Q", y="y:Q")
+        return data_digest(alt.hconcat(panel, panel.mark_point()).to_dict())
+
+    assert digest(table[::-1]) == digest(table.with_columns(pl.col("y") + 1e-15)) == digest(table)
+    assert digest(table.with_columns(y=pl.Series([0.1, 0.2, 0.300001]))) != digest(table)
+    assert digest(table.rename({"y": "z"}).with_columns(y="z")) != digest(table)
+
+
+def test_figures__carry_the_digest_of_their_data() -> None:
+    chart = CHARTS["residency"]
+
+    assert f'data-digest="{data_digest(chart.to_dict())}"' in _svg_bundle(chart.to_dict())["image/svg+xml"]
