@@ -28,6 +28,7 @@ from vswaplab.charts import (
     save_chart,
     stall_chart,
 )
+from vswaplab.charts.describe import alt_text
 from vswaplab.charts.digest import data_digest
 from vswaplab.charts.history import PALE_CRAM
 from vswaplab.charts.theme import _svg_bundle
@@ -308,3 +309,15 @@ def test_figures__carry_the_digest_of_their_data() -> None:
     chart = CHARTS["residency"]
 
     assert f'data-digest="{data_digest(chart.to_dict())}"' in _svg_bundle(chart.to_dict())["image/svg+xml"]
+
+
+def test_alt_text__of_a_chart_without_one_says_what_is_drawn() -> None:
+    table = pl.DataFrame({"x": [1], "y": [2], "program": ["a"], "kind": ["b"]})
+    lines = alt.Chart(table).encode(alt.X("x", title="Size (MiB)"), alt.Y("y", title="Time (ms)"), alt.Color("program"))
+    panels = (lines.mark_line() + lines.mark_point()).facet(alt.Column("kind", title="Kind of run"))
+
+    assert alt_text(panels.to_dict()) == (
+        "Lines, points: Time (ms) against Size (MiB), told apart by program; a panel for each Kind of run."
+    )
+    assert alt_text(lines.mark_bar().properties(description="Said by hand.").to_dict()) == "Said by hand."
+    assert alt_text(lines.mark_bar().facet("kind").to_dict()).endswith("; a panel for each kind.")

@@ -16,6 +16,7 @@ from typing import Any, cast
 import altair as alt
 
 from vswaplab.base.errors import InputError
+from vswaplab.charts.describe import alt_text
 from vswaplab.charts.digest import data_digest
 from vswaplab.results.summary import TIERS
 
@@ -182,11 +183,11 @@ def _svg(spec: dict[str, Any]) -> str:
     import vl_convert  # 84 MB: only when something is drawn
 
     drawn: str = vl_convert.vegalite_to_svg(spec)
-    return _described(drawn, title_text(spec), str(spec.get("description", "")), data_digest(spec))
+    return _described(drawn, title_text(spec), alt_text(spec), data_digest(spec))
 
 
 def _svg_bundle(spec: dict[str, Any], **_: object) -> dict[str, str]:
-    return {"image/svg+xml": _svg(spec), "text/plain": str(spec.get("description") or title_text(spec))}
+    return {"image/svg+xml": _svg(spec), "text/plain": alt_text(spec)}
 
 
 def title_text(spec: dict[str, Any]) -> str:
