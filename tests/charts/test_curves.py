@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import vswaplab as vl
-from vswaplab.charts import curves_chart
+from vswaplab.charts import bars_chart, curves_chart
 
 TABLE = pl.DataFrame({"pool": [0, 50, 0, 50], "ms": [9.0, 4.0, 7.0, 8.0], "program": ["b", "b", "a", "a"]})
 X, Y, LINE = ("pool", "Pool (% of RAM)"), ("ms", "Time below DRAM (ms)"), ("program", "Program")
@@ -37,7 +37,16 @@ def test_curves_chart__takes_the_colours_of_tiers_and_refuses_what_it_cannot_dra
     many = pl.DataFrame({"pool": range(9), "ms": range(9), "program": [str(n) for n in range(9)]})
 
     assert spec["layer"][0]["encoding"]["color"]["scale"]["range"][1] == "#E69F00"
-    with pytest.raises(vl.InputError, match="9 curves are too many to tell apart: show at most 7"):
+    with pytest.raises(vl.InputError, match="9 curves or bars are too many to tell apart: show at most 7"):
         curves_chart(many, X, Y, LINE, title="Too many")
     with pytest.raises(vl.InputError, match="no column 'size': it has pool, ms, program"):
         curves_chart(TABLE, ("size", "Size"), Y, title="Nothing")
+
+
+def test_bars_chart__keeps_the_tables_order_and_tells_every_bar() -> None:
+    spec = bars_chart(TABLE, Y, LINE, X, title="A pool helps b", colours={0: "#D55E00"}).to_dict()
+
+    assert spec["description"] == "Bars of Time below DRAM (ms): b, 0 9, 50 4; a, 0 7, 50 8."
+    assert spec["encoding"]["y"]["sort"] == ["b", "a"]
+    assert spec["encoding"]["color"]["scale"]["range"][0] == "#D55E00"
+    assert spec["encoding"]["x"]["title"] == "Time below DRAM (ms)"
