@@ -5,7 +5,8 @@
 Committed form: every cell executed, figures still; no widget state, execution
 counts, timings, cell metadata but tags; cell ids numbered from 0. Beside it, in
 ``results/``, one file a notebook: its results by name, the digest of each
-figure's data, and the versions of the libraries that drew the figures.
+figure's data, and the versions of the libraries that drew the figures. The last
+figure of each notebook is ``notebooks/figures/NN.svg`` too.
 """
 
 from __future__ import annotations
@@ -84,6 +85,11 @@ def figures(notebook: NotebookNode) -> dict[str, str]:
     return {match[2]: match[1] for match in found if match is not None}
 
 
+def closing_figure(path: Path) -> Path:
+    """Say where a notebook's last figure is kept."""
+    return NOTEBOOKS / "figures" / f"{path.stem[:2]}.svg"
+
+
 def expected(path: Path) -> dict[str, Any]:
     """Read what is committed beside a notebook."""
     found: dict[str, Any] = json.loads((RESULTS / f"{path.stem[:2]}.json").read_text(encoding="utf-8"))
@@ -147,6 +153,7 @@ def main(names: list[str]) -> None:
         found = execute(notebook)
         nbformat.write(strip(notebook), path)
         (RESULTS / f"{path.stem[:2]}.json").write_text(_one_a_line(found), encoding="utf-8")
+        closing_figure(path).write_text([*drawings(notebook)][-1] + "\n", encoding="utf-8")
         print(f"{path.name}: {time.monotonic() - started:.0f} s, {path.stat().st_size / 1000:.0f} kB")
 
 

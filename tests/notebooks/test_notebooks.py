@@ -72,10 +72,11 @@ def test_notebook__runs_and_finds_what_is_committed(path: Path) -> None:
 
 @each_notebook
 def test_notebook__is_committed_with_its_results(path: Path) -> None:
-    expected = refresh.expected(path)
+    expected, notebook = refresh.expected(path), refresh.read(path)
 
-    assert refresh.figures(refresh.read(path)) == expected["figures"]
+    assert refresh.figures(notebook) == expected["figures"]
     assert expected["results"]
+    assert refresh.closing_figure(path).read_text(encoding="utf-8") == [*refresh.drawings(notebook)][-1] + "\n"
 
 
 def test_notebooks__are_a_series_and_nothing_else_has_results() -> None:
