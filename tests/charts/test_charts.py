@@ -28,6 +28,8 @@ from vswaplab.charts import (
     save_chart,
     stall_chart,
 )
+from vswaplab.charts.describe import alt_text
+from vswaplab.charts.digest import data_digest
 from vswaplab.charts.history import PALE_CRAM
 from vswaplab.charts.theme import _svg_bundle
 
@@ -289,3 +291,33 @@ def test_charts__a_window_without_an_access_draws_nothing_wrong() -> None:
     assert result.totals["oom"] == 1
     for chart in (faults_chart(result.epochs), stall_chart(result.epochs), residency_chart(result.tiers)):
         json.dumps(chart.to_dict(), allow_nan=False)
+
+
+def test_data_digest__sees_one_number_and_not_the_order_of_rows_or_noise() -> None:
+    table = pl.DataFrame({"x": [1, 2, 3], "y": [0.1, 0.2, 0.3]})
+
+    def digest(data: pl.DataFrame) -> str:
+        panel = alt.Chart(data).mark_line().encode(x="x:Q", y="y:Q")
+        return data_digest(alt.hconcat(panel, panel.mark_point()).to_dict())
+
+    assert digest(table[::-1]) == digest(table.with_columns(pl.col("y") + 1e-15)) == digest(table)
+    assert digest(table.with_columns(y=pl.Series([0.1, 0.2, 0.300001]))) != digest(table)
+    assert digest(table.rename({"y": "z"}).with_columns(y="z")) != digest(table)
+
+
+def test_figures__carry_the_digest_of_their_data() -> None:
+    chart = CHARTS["residency"]
+
+    assert f'data-digest="{data_digest(chart.to_dict())}"' in _svg_bundle(chart.to_dict())["image/svg+xml"]
+
+
+def test_alt_text__of_a_chart_without_one_says_what_is_drawn() -> None:
+    table = pl.DataFrame({"x": [1], "y": [2], "program": ["a"], "kind": ["b"]})
+    lines = alt.Chart(table).encode(alt.X("x", title="Size (MiB)"), alt.Y("y", title="Time (ms)"), alt.Color("program"))
+    panels = (lines.mark_line() + lines.mark_point()).facet(alt.Column("kind", title="Kind of run"))
+
+    assert alt_text(panels.to_dict()) == (
+        "Lines, points: Time (ms) against Size (MiB), told apart by program; a panel for each Kind of run."
+    )
+    assert alt_text(lines.mark_bar().properties(description="Said by hand.").to_dict()) == "Said by hand."
+    assert alt_text(lines.mark_bar().facet("kind").to_dict()).endswith("; a panel for each kind.")

@@ -3,23 +3,38 @@
     python tests/notebooks/refresh.py [NAME...]     all of them, or those whose names start so
 
 Committed form: every cell executed, figures still; no widget state, execution
-counts, timings, cell metadata but tags; cell ids numbered from 0.
+counts, timings, cell metadata but tags; cell ids numbered from 0. Beside it, in
+``results/``, one file a notebook: its results by name, the digest of each
+figure's data, and the versions of the libraries that drew the figures. The last
+figure of each notebook is ``notebooks/figures/NN.svg`` too.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+RESULTS = Path(__file__).with_name("results")
 LIMIT_S = 300
 WIDGET = "application/vnd.jupyter.widget-view+json"
+SVG = "image/svg+xml"
+DRAWN_BY = ("altair", "vl-convert-python", "polars", "numpy")
+"""With the same versions of these, every output is the same to the byte."""
+
+_COLLECT = """\
+import json as _json, runpy as _runpy
+print(_json.dumps(_runpy.run_path({path!r})["named_results"](globals())))"""
 
 
 def read(path: Path) -> NotebookNode:
@@ -38,12 +53,59 @@ def inject(notebook: NotebookNode, assignments: str) -> None:
     cells[0].source += "\n" + assignments
 
 
-def execute(notebook: NotebookNode) -> NotebookNode:
-    """Execute every cell in the notebooks' folder; the first error raises ``CellExecutionError``."""
-    client = NotebookClient(
-        notebook, timeout=LIMIT_S, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}
-    )
-    return client.execute()
+def execute(notebook: NotebookNode) -> dict[str, Any]:
+    """Execute every cell in the notebooks' folder and return what it found; the first error raises."""
+    collect = nbformat.v4.new_code_cell(_COLLECT.format(path=str(Path(__file__).with_name("results.py"))))
+    notebook.cells.append(collect)
+    try:
+        where = {"metadata": {"path": str(NOTEBOOKS)}}
+        NotebookClient(notebook, timeout=LIMIT_S, kernel_name="python3", resources=where).execute()
+    finally:
+        notebook.cells.pop()
+    named = json.loads(collect.outputs[0].text)
+    return {"drawn by": versions(), "figures": figures(notebook), "results": named}
+
+
+def versions() -> dict[str, str]:
+    """Name the versions that decide what a figure looks like."""
+    return {name: version(name) for name in DRAWN_BY}
+
+
+def drawings(notebook: NotebookNode) -> Iterator[str]:
+    """Give the notebook's still figures, SVG text."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if SVG in output.get("data", {}):
+                yield "".join(output["data"][SVG])
+
+
+def figures(notebook: NotebookNode) -> dict[str, str]:
+    """Give each figure's title and the digest of its data, which the figures carry."""
+    found = [re.search(r'data-digest="(\w+)".*?<title>(.*?)</title>', svg, re.DOTALL) for svg in drawings(notebook)]
+    return {match[2]: match[1] for match in found if match is not None}
+
+
+def closing_figure(path: Path) -> Path:
+    """Say where a notebook's last figure is kept."""
+    return NOTEBOOKS / "figures" / f"{path.stem[:2]}.svg"
+
+
+def expected(path: Path) -> dict[str, Any]:
+    """Read what is committed beside a notebook."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{path.stem[:2]}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def differences(committed: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """Say, one line each, which figures' data and which named results are not what is committed."""
+    lines = []
+    for kind in ("figures", "results"):
+        old, new = committed[kind], found[kind]
+        for name in sorted({*old, *new}):
+            was, now = (_text(named[name]) if name in named else "nothing" for named in (old, new))
+            if was != now:
+                lines.append(f"{kind}, {name}: committed {was}, found {now}")
+    return lines
 
 
 def strip(notebook: NotebookNode) -> NotebookNode:
@@ -70,13 +132,28 @@ def _strip_output(output: NotebookNode) -> None:
         output.metadata = {}
 
 
+def _one_a_line(found: dict[str, dict[str, Any]]) -> str:
+    parts = []
+    for kind, named in found.items():
+        lines = [f"  {_text(name)}: {_text(value)}" for name, value in named.items()]
+        parts.append(f" {_text(kind)}: {{\n" + ",\n".join(lines) + "\n }")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def main(names: list[str]) -> None:
     """Refresh the notebooks whose names start with one of ``names``; all without any."""
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         if names and not path.name.startswith(tuple(names)):
             continue
-        started = time.monotonic()
-        nbformat.write(strip(execute(read(path))), path)
+        started, notebook = time.monotonic(), read(path)
+        found = execute(notebook)
+        nbformat.write(strip(notebook), path)
+        (RESULTS / f"{path.stem[:2]}.json").write_text(_one_a_line(found), encoding="utf-8")
+        closing_figure(path).write_text([*drawings(notebook)][-1] + "\n", encoding="utf-8")
         print(f"{path.name}: {time.monotonic() - started:.0f} s, {path.stat().st_size / 1000:.0f} kB")
 
 

@@ -8,21 +8,22 @@ import re
 from pathlib import Path
 from statistics import median
 from types import ModuleType
+from typing import Any
 
+import polars as pl
 import pytest
+
+import vswaplab as vl
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MAX_BYTES = 400_000
 MAX_LINES = 15
 
-# what a shortened run puts into the parameters cell; a notebook without an entry is small as it is
-SMALL = {"02": "N_ACCESSES = 100_000"}
 
-
-def _load_refresh() -> ModuleType:
+def _load(name: str) -> ModuleType:
     # beside this file, which importlib mode does not put on the path
-    spec = importlib.util.spec_from_file_location("refresh", Path(__file__).with_name("refresh.py"))
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -30,7 +31,7 @@ def _load_refresh() -> ModuleType:
     return module
 
 
-refresh = _load_refresh()
+refresh, results = _load("refresh"), _load("results")
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 # what the README's test command runs; .ci/run runs them all
@@ -42,15 +43,11 @@ each_notebook_runs = pytest.mark.parametrize(
 )
 
 
-def _run(path: Path, assignments: str) -> list[dict[str, object]]:
-    notebook = refresh.read(path)
-    if assignments:
-        refresh.inject(notebook, assignments)
-    refresh.execute(notebook)
+def _outputs(notebook: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - nbformat has no types
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
-def _complaints(outputs: list[dict[str, object]]) -> list[str]:
+def _complaints(outputs: list[dict[str, Any]]) -> list[str]:
     # Anything on standard error counts: a warning there is a sentence the reader has to explain away.
     return [str(o) for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
 
@@ -61,23 +58,32 @@ def _code(path: Path) -> list[str]:
 
 @pytest.mark.notebook
 @each_notebook_runs
-def test_notebook__runs_from_start_to_end(path: Path) -> None:
-    outputs = _run(path, SMALL.get(path.stem[:2], ""))
+def test_notebook__runs_and_finds_what_is_committed(path: Path) -> None:
+    committed, expected = refresh.read(path), refresh.expected(path)
+    notebook = refresh.read(path)
 
-    assert outputs
-    assert not _complaints(outputs)
+    found = refresh.execute(notebook)
 
-
-@pytest.mark.notebook
-@pytest.mark.slow
-@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem[:2] in SMALL], ids=lambda path: path.stem)
-def test_notebook__at_full_size_every_number_of_the_text_holds(path: Path) -> None:
-    assert not _complaints(_run(path, ""))
+    assert not _complaints(_outputs(notebook))
+    assert not refresh.differences(expected, found)
+    if found["drawn by"] == expected["drawn by"]:  # other versions draw the same data in other ways
+        assert refresh.strip(notebook) == committed
 
 
-def test_notebooks__are_there() -> None:
-    assert [path.stem[:2] for path in NOTEBOOKS][:2] == ["01", "02"]
-    assert set(SMALL) <= {path.stem[:2] for path in NOTEBOOKS}
+@each_notebook
+def test_notebook__is_committed_with_its_results(path: Path) -> None:
+    expected, notebook = refresh.expected(path), refresh.read(path)
+
+    assert refresh.figures(notebook) == expected["figures"]
+    assert expected["results"]
+    assert refresh.closing_figure(path).read_text(encoding="utf-8") == [*refresh.drawings(notebook)][-1] + "\n"
+
+
+def test_notebooks__are_a_series_and_nothing_else_has_results() -> None:
+    numbers = [path.stem[:2] for path in NOTEBOOKS]
+
+    assert numbers == sorted(set(numbers))
+    assert [path.stem for path in sorted(refresh.RESULTS.glob("*.json"))] == numbers
 
 
 @each_notebook
@@ -91,10 +97,10 @@ def test_notebook__is_committed_stripped(path: Path) -> None:
 
 @each_notebook
 def test_notebook__is_committed_executed_without_a_complaint(path: Path) -> None:
-    cells = [cell for cell in refresh.read(path).cells if cell.cell_type == "code"]
-    outputs = [output for cell in cells for output in cell.outputs]
+    notebook = refresh.read(path)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
 
-    assert not _complaints(outputs)
+    assert not _complaints(_outputs(notebook))
     shows = [cell for cell in cells if re.search(r"chart\(|\.properties\(", cell.source.splitlines()[-1])]
     assert shows
     assert all(cell.outputs for cell in shows)
@@ -102,11 +108,13 @@ def test_notebook__is_committed_executed_without_a_complaint(path: Path) -> None
 
 @each_notebook
 def test_notebook__has_still_figures_with_words(path: Path) -> None:
-    outputs = [output for cell in refresh.read(path).cells for output in cell.get("outputs", [])]
-    figures = [output["data"]["image/svg+xml"] for output in outputs if "image/svg+xml" in output.get("data", {})]
+    figures = list(refresh.drawings(refresh.read(path)))
+    sizes = [float(size) for figure in figures for size in re.findall(r'font-size="([0-9.]+)px"', figure)]
 
     assert len(figures) >= 3
-    assert all("<title>" in "".join(figure) for figure in figures)
+    assert len(refresh.figures(refresh.read(path))) == len(figures), "two figures with one title"
+    assert all(re.search(r"<title>.{20,}</title><desc>.{20,}</desc>", figure, re.DOTALL) for figure in figures)
+    assert min(sizes) >= 12
 
 
 @each_notebook
@@ -179,3 +187,31 @@ def test_strip__takes_out_counts_and_widget_views_but_not_figures() -> None:
     assert stripped.cells[0].execution_count is None
     assert stripped.cells[0].metadata == {"tags": ["t"]}
     assert set(stripped.cells[0].outputs[0].data) == {"image/svg+xml", "text/plain"}
+
+
+def test_differences__names_each_result_and_figure_that_is_not_as_committed() -> None:
+    old = {"figures": {"A": "1", "B": "2"}, "results": {"n": 5, "share": 0.25}}
+    new = {"figures": {"A": "1", "B": "3"}, "results": {"n": 5, "share": 0.5, "more": 1}}
+
+    assert refresh.differences(old, old) == []
+    assert refresh.differences(old, new) == [
+        'figures, B: committed "2", found "3"',
+        "results, more: committed nothing, found 1",
+        "results, share: committed 0.25, found 0.5",
+    ]
+
+
+def test_named_results__see_one_number_changed_anywhere_and_no_noise() -> None:
+    table = pl.DataFrame({"page": range(100), "ns": [n / 7 for n in range(100)]})
+    run = vl.simulate(vl.loop(n_pages=9, n_accesses=40), vl.preset("swap-only", 9))
+    names = {"table": table, "run": run, "parts": {f"part {n}": {"ns": n} for n in range(20)}, "title": "no result"}
+    found = results.named_results(names)
+
+    other_row = table.with_columns(ns=pl.when(page=57).then(8.2).otherwise("ns"))
+    noise = table.with_columns(pl.col("ns") * (1 + 1e-13)).sample(fraction=1, shuffle=True, seed=1)
+    fewer = vl.simulate(vl.loop(n_pages=9, n_accesses=39), vl.preset("swap-only", 9))
+
+    assert set(found) == {"table", "run", *(f"parts[part {n}]" for n in range(20))}
+    assert results.named_results(names | {"table": noise}) == found
+    assert results.named_results(names | {"table": other_row})["table"] != found["table"]
+    assert results.named_results(names | {"run": fewer})["run"] != found["run"]

@@ -1,6 +1,7 @@
 """Figures: each function takes a table of a result and returns an altair chart."""
 
 from vswaplab.charts.compare import comparison_chart, folio_chart
+from vswaplab.charts.curves import bars_chart, curves_chart
 from vswaplab.charts.history import faults_chart, media_chart, residency_chart, stall_chart
 from vswaplab.charts.layers import backend_chart
 from vswaplab.charts.policies import policies_chart
@@ -12,7 +13,9 @@ __all__ = [
     "TIERS",
     "TIER_COLOURS",
     "backend_chart",
+    "bars_chart",
     "comparison_chart",
+    "curves_chart",
     "faults_chart",
     "folio_chart",
     "media_chart",

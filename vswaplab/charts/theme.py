@@ -16,6 +16,8 @@ from typing import Any, cast
 import altair as alt
 
 from vswaplab.base.errors import InputError
+from vswaplab.charts.describe import alt_text
+from vswaplab.charts.digest import data_digest
 from vswaplab.results.summary import TIERS
 
 Chart = alt.Chart | alt.LayerChart | alt.VConcatChart | alt.HConcatChart
@@ -181,11 +183,11 @@ def _svg(spec: dict[str, Any]) -> str:
     import vl_convert  # 84 MB: only when something is drawn
 
     drawn: str = vl_convert.vegalite_to_svg(spec)
-    return _described(drawn, title_text(spec), str(spec.get("description", "")))
+    return _described(drawn, title_text(spec), alt_text(spec), data_digest(spec))
 
 
 def _svg_bundle(spec: dict[str, Any], **_: object) -> dict[str, str]:
-    return {"image/svg+xml": _svg(spec), "text/plain": str(spec.get("description") or title_text(spec))}
+    return {"image/svg+xml": _svg(spec), "text/plain": alt_text(spec)}
 
 
 def title_text(spec: dict[str, Any]) -> str:
@@ -198,7 +200,8 @@ def title_text(spec: dict[str, Any]) -> str:
     return " ".join(text) if isinstance(text, list) else str(text)
 
 
-def _described(svg: str, title: str, description: str) -> str:
-    # vl-convert writes neither: facts of the display study, section 3
+def _described(svg: str, title: str, description: str, digest: str) -> str:
+    # vl-convert writes none of them
     words = f"<title>{html.escape(title)}</title><desc>{html.escape(description)}</desc>"
-    return re.sub(r"(<svg\b)([^>]*>)", lambda found: f'{found[1]} role="img"{found[2]}{words}', svg, count=1)
+    head = f'role="img" data-digest="{digest}"'
+    return re.sub(r"(<svg\b)([^>]*>)", lambda found: f"{found[1]} {head}{found[2]}{words}", svg, count=1)

@@ -1,0 +1,52 @@
+"""Curves of one number against another: told apart three ways, with units and words."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+import vswaplab as vl
+from vswaplab.charts import bars_chart, curves_chart
+
+TABLE = pl.DataFrame({"pool": [0, 50, 0, 50], "ms": [9.0, 4.0, 7.0, 8.0], "program": ["b", "b", "a", "a"]})
+X, Y, LINE = ("pool", "Pool (% of RAM)"), ("ms", "Time below DRAM (ms)"), ("program", "Program")
+
+
+def test_curves_chart__tells_curves_apart_by_colour_dash_and_shape_in_the_tables_order() -> None:
+    spec = curves_chart(TABLE, X, Y, LINE, title="A pool helps b").to_dict()
+
+    for layer in spec["layer"]:
+        for channel in ("color", "strokeDash", "shape"):
+            assert layer["encoding"][channel]["scale"]["domain"] == ["b", "a"]
+            assert len({str(look) for look in layer["encoding"][channel]["scale"]["range"]}) == 2
+    assert spec["layer"][0]["encoding"]["x"]["title"] == "Pool (% of RAM)"
+
+
+def test_curves_chart__alt_text_tells_the_ends_of_every_curve() -> None:
+    chart = curves_chart(TABLE, X, Y, LINE, title="A pool helps b").to_dict()
+    one = curves_chart(TABLE[:2], X, Y, title="A pool helps b", reference=(5.0, "half")).to_dict()
+
+    assert chart["description"] == (
+        "Curves of Time below DRAM (ms) against Pool (% of RAM): b, 9 at 0 to 4 at 50; a, 7 at 0 to 8 at 50."
+    )
+    assert one["description"].endswith(": 9 at 0 to 4 at 50.")
+
+
+def test_curves_chart__takes_the_colours_of_tiers_and_refuses_what_it_cannot_draw() -> None:
+    spec = curves_chart(TABLE, X, Y, LINE, title="A pool helps b", colours={"a": "#E69F00"}).to_dict()
+    many = pl.DataFrame({"pool": range(9), "ms": range(9), "program": [str(n) for n in range(9)]})
+
+    assert spec["layer"][0]["encoding"]["color"]["scale"]["range"][1] == "#E69F00"
+    with pytest.raises(vl.InputError, match="9 curves or bars are too many to tell apart: show at most 7"):
+        curves_chart(many, X, Y, LINE, title="Too many")
+    with pytest.raises(vl.InputError, match="no column 'size': it has pool, ms, program"):
+        curves_chart(TABLE, ("size", "Size"), Y, title="Nothing")
+
+
+def test_bars_chart__keeps_the_tables_order_and_tells_every_bar() -> None:
+    spec = bars_chart(TABLE, Y, LINE, X, title="A pool helps b", colours={0: "#D55E00"}).to_dict()
+
+    assert spec["description"] == "Bars of Time below DRAM (ms): b, 0 9, 50 4; a, 0 7, 50 8."
+    assert spec["encoding"]["y"]["sort"] == ["b", "a"]
+    assert spec["encoding"]["color"]["scale"]["range"][0] == "#D55E00"
+    assert spec["encoding"]["x"]["title"] == "Time below DRAM (ms)"

@@ -1,0 +1,186 @@
+"""Figures of one number: against another as curves, or by name as bars; a colour for each program, machine or rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from vswaplab.base.errors import InputError
+from vswaplab.charts.theme import HEIGHT, layered, titled
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's colours, for curves that are not tiers."""
+
+_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
+_DASHES: tuple[list[int], ...] = ([1, 0], [8, 4], [2, 3], [12, 3, 2, 3], [5, 2], [1, 2], [14, 5])
+_WIDTH = 520
+_BAR_PX = 16
+
+
+def curves_chart(
+    table: pl.DataFrame,
+    x: tuple[str, str],
+    y: tuple[str, str],
+    line: tuple[str, str] | None = None,
+    *,
+    title: str,
+    note: str | None = None,
+    colours: Mapping[str, str] | None = None,
+    at: Sequence[float] | None = None,
+    log_x: bool = False,
+    reference: tuple[float, str] | None = None,
+) -> alt.LayerChart:
+    """Show how one number moves with another, a curve with points for each value of a third.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        One row per point.
+    x, y : (column, axis title)
+        The title carries the unit.
+    line : (column, legend title), optional
+        What has a curve of its own, in the order of the table: told apart by
+        colour, dash and shape. None: one curve.
+    title
+        Says what the figure shows to be so.
+    note
+        Under the title.
+    colours : value to colour
+        Where the lines are tiers, ``TIER_COLOURS``.
+    at
+        Ticks of the x axis.
+    log_x
+    reference : (value of y, name), optional
+        A level to compare with.
+
+    Returns
+    -------
+    chart
+
+    Raises
+    ------
+    InputError
+        A column is missing, or there are more curves than colours.
+    """
+    shown = _columns(table, x, y, line)
+    scale = alt.Scale(type="log", nice=False) if log_x else alt.Scale(zero=False, nice=False, padding=12)
+    axis = alt.Axis(grid=False) if at is None else alt.Axis(grid=False, values=list(at))
+    base = alt.Chart(shown).encode(
+        alt.X(f"{x[0]}:Q", title=x[1], axis=axis, scale=scale), alt.Y(f"{y[0]}:Q", title=y[1])
+    )
+    looks = _looks(shown, line, colours)
+    curves = base.mark_line(strokeWidth=2.5).encode(*looks)
+    points = base.mark_point(size=90, filled=True, opacity=1).encode(*looks)
+    parts = [*([] if reference is None else _level(*reference, y[0])), curves, points]
+    alt_text = _alt_text(shown, x, y, line)
+    return layered(*parts, title=titled(title, note), description=alt_text, width=_WIDTH, height=HEIGHT)
+
+
+def bars_chart(
+    table: pl.DataFrame,
+    x: tuple[str, str],
+    group: tuple[str, str],
+    bar: tuple[str, str],
+    *,
+    title: str,
+    note: str | None = None,
+    colours: Mapping[str, str] | None = None,
+) -> alt.Chart:
+    """Show one number as groups of bars, in the order of the table.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        One row per bar.
+    x, group, bar : (column, title)
+        The number and its unit; what has a group of its own; what the bars of
+        a group are.
+    title, note, colours
+        As in ``curves_chart``.
+
+    Returns
+    -------
+    chart
+
+    Raises
+    ------
+    InputError
+        A column is missing, or a group has more bars than there are colours.
+    """
+    shown = _columns(table, x, group, bar)
+    groups, bars = (shown[part[0]].unique(maintain_order=True).to_list() for part in (group, bar))
+    scale = alt.Scale(domain=bars, range=_colours(bars, colours))
+    chart: alt.Chart = (
+        alt.Chart(shown, title=titled(title, note), description=_bars_text(shown, x, group, bar))
+        .mark_bar()
+        .encode(
+            x=alt.X(f"{x[0]}:Q", title=x[1]),
+            y=alt.Y(f"{group[0]}:N", title=group[1], sort=groups, scale=alt.Scale(paddingInner=0.25)),
+            yOffset=alt.YOffset(f"{bar[0]}:N", sort=bars),
+            color=alt.Color(f"{bar[0]}:N", title=bar[1], scale=scale),
+            tooltip=[f"{group[0]}:N", f"{bar[0]}:N", alt.Tooltip(f"{x[0]}:Q", format=",.4~g")],
+        )
+        .properties(width=_WIDTH, height=len(groups) * (_BAR_PX * len(bars) + 10))
+    )
+    return chart
+
+
+def _columns(table: pl.DataFrame, *parts: tuple[str, str] | None) -> pl.DataFrame:
+    needed = [part[0] for part in parts if part is not None]
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        raise InputError(f"the table has no column {missing[0]!r}: it has {', '.join(table.columns)}")
+    return table.select(needed)
+
+
+def _colours(names: Sequence[str], chosen: Mapping[str, str] | None) -> list[str]:
+    if len(names) > len(PALETTE):
+        raise InputError(f"{len(names)} curves or bars are too many to tell apart: show at most {len(PALETTE)}")
+    return [(chosen or {}).get(name, PALETTE[i]) for i, name in enumerate(names)]
+
+
+def _bars_text(shown: pl.DataFrame, x: tuple[str, str], group: tuple[str, str], bar: tuple[str, str]) -> str:
+    told = []
+    for key, rows in shown.group_by(group[0], maintain_order=True):
+        told.append(f"{key[0]}, " + ", ".join(f"{row[bar[0]]} {row[x[0]]:.4g}" for row in rows.to_dicts()))
+    return f"Bars of {x[1]}: {'; '.join(told)}."
+
+
+def _looks(shown: pl.DataFrame, line: tuple[str, str] | None, colours: Mapping[str, str] | None) -> list[Any]:
+    if line is None:
+        return [alt.ColorValue(PALETTE[0])]
+    names = shown[line[0]].unique(maintain_order=True).to_list()
+    chosen = _colours(names, colours)
+
+    def scale(values: Sequence[Any]) -> alt.Scale:
+        return alt.Scale(domain=names, range=list(values[: len(names)]))
+
+    field = f"{line[0]}:N"
+    return [
+        alt.Color(field, title=line[1], scale=scale(chosen)),
+        alt.StrokeDash(field, title=line[1], scale=scale(_DASHES)),
+        alt.Shape(field, title=line[1], scale=scale(_SHAPES)),
+    ]
+
+
+def _level(value: float, name: str, y: str) -> list[alt.Chart]:
+    base = alt.Chart(pl.DataFrame({y: [value], "name": [name]})).encode(alt.Y(f"{y}:Q"))
+    rule = base.mark_rule(strokeDash=[4, 4], color="#777777", strokeWidth=1.5)
+    said = base.mark_text(align="right", baseline="bottom", dy=-4, color="#444444").encode(
+        x=alt.value(_WIDTH), text="name:N"
+    )
+    return [rule, said]
+
+
+def _alt_text(shown: pl.DataFrame, x: tuple[str, str], y: tuple[str, str], line: tuple[str, str] | None) -> str:
+    groups = [((), shown)] if line is None else shown.group_by(line[0], maintain_order=True)
+    told = []
+    for key, rows in groups:
+        ends = rows.sort(x[0])
+        first, last = ends.row(0, named=True), ends.row(-1, named=True)
+        words = f"{first[y[0]]:.4g} at {first[x[0]]:g} to {last[y[0]]:.4g} at {last[x[0]]:g}"
+        told.append(f"{key[0]}, {words}" if key else words)
+    return f"Curves of {y[1]} against {x[1]}: {'; '.join(told)}."
