@@ -30,8 +30,8 @@ from vswaplab.charts import (
 )
 from vswaplab.charts.describe import alt_text
 from vswaplab.charts.digest import data_digest
+from vswaplab.charts.display import svg_bundle
 from vswaplab.charts.history import PALE_CRAM
-from vswaplab.charts.theme import _svg_bundle
 
 MEDIA = 300 * 4096
 
@@ -270,7 +270,7 @@ def test_save_chart__place_that_cannot_be_written_is_named(tmp_path: Path) -> No
 
 
 def test_setup_display__makes_still_figures_with_alt_text() -> None:
-    bundle = _svg_bundle(spec_of("comparison"))
+    bundle = svg_bundle(spec_of("comparison"))
 
     assert bundle["image/svg+xml"].startswith("<svg")
     assert bundle["text/plain"] == spec_of("comparison")["description"]
@@ -308,7 +308,7 @@ def test_data_digest__sees_one_number_and_not_the_order_of_rows_or_noise() -> No
 def test_figures__carry_the_digest_of_their_data() -> None:
     chart = CHARTS["residency"]
 
-    assert f'data-digest="{data_digest(chart.to_dict())}"' in _svg_bundle(chart.to_dict())["image/svg+xml"]
+    assert f'data-digest="{data_digest(chart.to_dict())}"' in svg_bundle(chart.to_dict())["image/svg+xml"]
 
 
 def test_alt_text__of_a_chart_without_one_says_what_is_drawn() -> None:

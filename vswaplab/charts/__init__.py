@@ -2,10 +2,11 @@
 
 from vswaplab.charts.compare import comparison_chart, folio_chart
 from vswaplab.charts.curves import bars_chart, curves_chart
+from vswaplab.charts.display import setup_display
 from vswaplab.charts.history import faults_chart, media_chart, residency_chart, stall_chart
 from vswaplab.charts.layers import backend_chart
 from vswaplab.charts.policies import policies_chart
-from vswaplab.charts.theme import TIER_COLOURS, save_chart, setup_display
+from vswaplab.charts.theme import TIER_COLOURS, save_chart
 from vswaplab.charts.validation import validation_chart
 from vswaplab.results.summary import TIERS
 

@@ -46,7 +46,6 @@ _SCREEN_PX = 12.5
 _SMALL_PX = 13  # never below 12: a projector at the back of a room
 _SAVE_FORMATS = ("svg", "png", "pdf")
 _THEME = "vswaplab"
-_RENDERER = "vswaplab-svg"
 
 
 @alt.theme.register(_THEME, enable=True)
@@ -131,12 +130,6 @@ def layered(*charts: alt.Chart | alt.LayerChart, **properties: object) -> alt.La
     return chart
 
 
-def setup_display() -> None:
-    """Show charts in a notebook as still SVG figures that need no network and carry their alt text."""
-    alt.renderers.register(_RENDERER, _svg_bundle)
-    alt.renderers.enable(_RENDERER)
-
-
 def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200) -> Path:
     """Write a chart as a still figure.
 
@@ -176,18 +169,15 @@ def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200) -> Path:
 
 def chart_svg(chart: Chart) -> str:
     """Draw a chart as SVG text with its title and description inside."""
-    return _svg(chart.to_dict())
+    return spec_svg(chart.to_dict())
 
 
-def _svg(spec: dict[str, Any]) -> str:
+def spec_svg(spec: dict[str, Any]) -> str:
+    """Draw a chart's specification as ``chart_svg`` does."""
     import vl_convert  # 84 MB: only when something is drawn
 
     drawn: str = vl_convert.vegalite_to_svg(spec)
     return _described(drawn, title_text(spec), alt_text(spec), data_digest(spec))
-
-
-def _svg_bundle(spec: dict[str, Any], **_: object) -> dict[str, str]:
-    return {"image/svg+xml": _svg(spec), "text/plain": alt_text(spec)}
 
 
 def title_text(spec: dict[str, Any]) -> str:
