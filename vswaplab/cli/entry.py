@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from vswaplab.base.errors import InputError
+from vswaplab.cli.classroom import add_arguments as add_classroom_arguments
 from vswaplab.cli.lab import open_lab
 from vswaplab.cli.lists import list_profiles, list_traces
 from vswaplab.cli.run import add_arguments
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     add_arguments(verbs.add_parser("run", help="run a trace on a machine and save the result"))
     add_validate_arguments(verbs.add_parser("validate", help="hold the model against what real kernels did"))
+    add_classroom_arguments(verbs.add_parser("classroom", help="write one page with sliders for a class"))
     lister = verbs.add_parser("profiles", help="list the devices and compressors")
     lister.add_argument("--profiles", metavar="FILE.toml", help="add the profiles of this file")
     lister.add_argument("--json", action="store_true", help="print JSON")

@@ -38,8 +38,8 @@ def aligned_table(rows: list[list[str]], *, left: int = 1) -> str:
 class Progress:
     """Say how far a run is: on a terminal one line that is rewritten, elsewhere a line every ten seconds."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream, self.is_terminal = stream, stream.isatty()
+    def __init__(self, stream: TextIO, what: str = "accesses") -> None:
+        self.stream, self.what, self.is_terminal = stream, what, stream.isatty()
         self.start = self.last = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -50,13 +50,13 @@ class Progress:
             print("\r\x1b[K", end="", file=self.stream, flush=True)
 
     def __call__(self, done: int, total: int) -> None:
-        """Take a report of ``simulate``: accesses done, accesses in all."""
+        """Take a report: how many are done, how many there are."""
         now = time.monotonic()
         if now - self.last < (0.1 if self.is_terminal else 10):
             return
         self.last = now
         left = (now - self.start) * (total - done) / done if done else 0.0
-        text = f"{done:,} of {total:,} accesses ({done / total:.0%}), about {left:.0f} s left"
+        text = f"{done:,} of {total:,} {self.what} ({done / total:.0%}), about {left:.0f} s left"
         if self.is_terminal:
             bar = "#" * (30 * done // total)
             print(f"\r\x1b[K[{bar:<30}] {text}", end="", file=self.stream, flush=True)

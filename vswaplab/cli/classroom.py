@@ -1,0 +1,57 @@
+"""``vswaplab classroom``: one page for a class."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from vswaplab.base.errors import InputError
+from vswaplab.cli.run import RESULTS
+from vswaplab.cli.text import OK, Progress
+
+DEFAULT_PAGE = RESULTS / "classroom.html"
+
+
+def add_arguments(verb: argparse.ArgumentParser) -> None:
+    """Say what ``classroom`` understands."""
+    verb.add_argument("--out", metavar="FILE.html", help=f"where the page goes, default {DEFAULT_PAGE}")
+    verb.set_defaults(verb=write_page)
+
+
+def write_page(arguments: argparse.Namespace) -> int:
+    """Run the grid, write the page, tell."""
+    target = DEFAULT_PAGE if arguments.out is None else Path(arguments.out)
+    check_page(target)
+    from vswaplab.classroom import classroom_html  # half a second of plotting library
+
+    with Progress(sys.stderr, "runs") as progress:
+        page = classroom_html(progress)
+    staged = target.with_name(f".{target.name}.part")
+    try:
+        staged.write_text(page, encoding="utf-8")
+        staged.replace(target)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise InputError(f"cannot write {target}: {error.strerror or error}; choose another place") from None
+    print(f"Page: {target} ({len(page.encode()) / 1e6:.1f} MB); open it in a browser, it needs no network")
+    return OK
+
+
+def check_page(target: Path) -> None:
+    """Make sure, before the long work, that a file can be written.
+
+    Raises
+    ------
+    InputError
+        It is a folder, or its folder cannot be made or written.
+    """
+    if target.is_dir():
+        raise InputError(f"cannot write the page to {target}: it is a folder; name a file, such as {target}/page.html")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {target.parent}: {error.strerror or error}; choose another place") from None
+    if not os.access(target.parent, os.W_OK):
+        raise InputError(f"cannot write the page to {target.parent}: permission denied; choose another place")
