@@ -34,7 +34,7 @@ def few(dials: tuple[Dial, ...]) -> tuple[Dial, ...]:
     return tuple(replace(d, values=v, start=d.start if d.start in v else v[0]) for d, v in values.items())
 
 
-LESSON = Lesson(few(SIZES), few(RISKS))
+LESSON = Lesson(few(SIZES), few(RISKS), n_runs=2)
 
 
 @cache

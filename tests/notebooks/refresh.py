@@ -6,7 +6,9 @@ Committed form: every cell executed, figures still; no widget state, execution
 counts, timings, cell metadata but tags; cell ids numbered from 0. Beside it, in
 ``results/``, one file a notebook: its results by name, the digest of each
 figure's data, and the versions of the libraries that drew the figures. The last
-figure of each notebook is ``notebooks/figures/NN.svg`` too.
+figure of each notebook is ``notebooks/figures/NN.svg`` too. What
+``vswaplab reproduce --check`` compares with, ``data/reproduce.json``, is
+written from the same execution.
 """
 
 from __future__ import annotations
@@ -21,12 +23,18 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbclient import NotebookClient
 from nbformat import NotebookNode
+
+from vswaplab.charts.display import FIGURE, TABLE
+from vswaplab.paper.manifest import draws_alike, manifest_of, manifest_text, read_manifest
+from vswaplab.paper.notebooks import execute as run_cells
+from vswaplab.paper.notebooks import part_of
+from vswaplab.paper.readme import readme_part
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 RESULTS = Path(__file__).with_name("results")
-LIMIT_S = 300
+README_FIGURE = NOTEBOOKS / "figures" / "redis-residency.svg"
+MANIFEST = NOTEBOOKS.parent / "data" / "reproduce.json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SVG = "image/svg+xml"
 DRAWN_BY = ("altair", "vl-convert-python", "polars", "numpy")
@@ -58,8 +66,7 @@ def execute(notebook: NotebookNode) -> dict[str, Any]:
     collect = nbformat.v4.new_code_cell(_COLLECT.format(path=str(Path(__file__).with_name("results.py"))))
     notebook.cells.append(collect)
     try:
-        where = {"metadata": {"path": str(NOTEBOOKS)}}
-        NotebookClient(notebook, timeout=LIMIT_S, kernel_name="python3", resources=where).execute()
+        run_cells(notebook, NOTEBOOKS)
     finally:
         notebook.cells.pop()
     named = json.loads(collect.outputs[0].text)
@@ -128,7 +135,8 @@ def _strip_output(output: NotebookNode) -> None:
     if "execution_count" in output:
         output.execution_count = None
     if "data" in output:
-        output.data.pop(WIDGET, None)
+        for kind in (WIDGET, FIGURE, TABLE):
+            output.data.pop(kind, None)
         output.metadata = {}
 
 
@@ -144,17 +152,33 @@ def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def keep(entries: dict[str, Any]) -> None:
+    """Write the manifest anew: these parts, the README's, and the others as they are kept."""
+    kept = read_manifest(MANIFEST) if MANIFEST.is_file() else manifest_of({}, "")
+    others = {path.stem[:2] for path in NOTEBOOKS.glob("*.ipynb")} - entries.keys()
+    if others and not draws_alike(kept, manifest_of({}, "")):
+        raise SystemExit("other libraries or fonts than the manifest's: refresh all notebooks, not some")
+    parts = {name: kept["parts"][name] for name in others & kept["parts"].keys()} | entries
+    readme = readme_part()
+    README_FIGURE.write_text(readme.figures[0].svg, encoding="utf-8")
+    manifest = manifest_of(parts | {readme.name: readme.entry}, "vswaplab reproduce")
+    MANIFEST.write_text(manifest_text(manifest), encoding="utf-8")
+
+
 def main(names: list[str]) -> None:
     """Refresh the notebooks whose names start with one of ``names``; all without any."""
+    entries = {}
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         if names and not path.name.startswith(tuple(names)):
             continue
         started, notebook = time.monotonic(), read(path)
         found = execute(notebook)
+        entries[path.stem[:2]] = part_of(notebook, path).entry
         nbformat.write(strip(notebook), path)
         (RESULTS / f"{path.stem[:2]}.json").write_text(_one_a_line(found), encoding="utf-8")
         closing_figure(path).write_text([*drawings(notebook)][-1] + "\n", encoding="utf-8")
         print(f"{path.name}: {time.monotonic() - started:.0f} s, {path.stat().st_size / 1000:.0f} kB")
+    keep(entries)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ import polars as pl
 import pytest
 
 import vswaplab as vl
+from vswaplab.paper.manifest import draws_alike, manifest_of, part_differences, read_manifest, shipped_manifest
+from vswaplab.paper.notebooks import part_of
+from vswaplab.paper.parts import Part
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -56,6 +59,11 @@ def _code(path: Path) -> list[str]:
     return [cell.source for cell in refresh.read(path).cells if cell.cell_type == "code"]
 
 
+def _not_as_kept(part: Part) -> list[str]:
+    kept = read_manifest(shipped_manifest())
+    return part_differences(kept["parts"][part.name], part.entry, by_byte=draws_alike(kept, manifest_of({}, "")))
+
+
 @pytest.mark.notebook
 @each_notebook_runs
 def test_notebook__runs_and_finds_what_is_committed(path: Path) -> None:
@@ -66,6 +74,7 @@ def test_notebook__runs_and_finds_what_is_committed(path: Path) -> None:
 
     assert not _complaints(_outputs(notebook))
     assert not refresh.differences(expected, found)
+    assert not _not_as_kept(part_of(notebook, path))  # what `vswaplab reproduce --check` says
     if found["drawn by"] == expected["drawn by"]:  # other versions draw the same data in other ways
         assert refresh.strip(notebook) == committed
 
@@ -77,6 +86,14 @@ def test_notebook__is_committed_with_its_results(path: Path) -> None:
     assert refresh.figures(notebook) == expected["figures"]
     assert expected["results"]
     assert refresh.closing_figure(path).read_text(encoding="utf-8") == [*refresh.drawings(notebook)][-1] + "\n"
+
+
+def test_notebooks__manifest_is_of_the_committed_cells() -> None:
+    kept = read_manifest(shipped_manifest())["parts"]
+    parts = [part_of(refresh.read(path), path) for path in NOTEBOOKS]
+
+    assert {part.name: part.code for part in parts} == {name: kept[name]["code"] for name in kept if name != "readme"}
+    assert {*kept} == {part.name for part in parts} | {"readme"}
 
 
 def test_notebooks__are_a_series_and_nothing_else_has_results() -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``vswaplab run``, ``validate``, ``classroom``, ``profiles``, ``traces``, ``lab``.
+"""The command line: ``vswaplab run``, ``validate``, ``classroom``, ``reproduce``, ``profiles``, ``traces``, ``lab``.
 
 Results and tables go to standard output, progress and notes to standard
 error. Bad input is one line on standard error and exit status 2; Ctrl-C keeps
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     status
-        0 done, 2 bad input, 130 interrupted.
+        0 done, 1 a check found differences, 2 bad input, 130 interrupted.
     """
     waits = threading.current_thread() is threading.main_thread()
     previous = signal.signal(signal.SIGINT, _leave) if waits else None

@@ -15,6 +15,7 @@ from vswaplab.base.errors import InputError
 from vswaplab.cli.classroom import add_arguments as add_classroom_arguments
 from vswaplab.cli.lab import open_lab
 from vswaplab.cli.lists import list_profiles, list_traces
+from vswaplab.cli.reproduce import add_arguments as add_reproduce_arguments
 from vswaplab.cli.run import add_arguments
 from vswaplab.cli.text import BAD_INPUT, INTERRUPTED, OK
 from vswaplab.cli.validate import add_arguments as add_validate_arguments
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(verbs.add_parser("run", help="run a trace on a machine and save the result"))
     add_validate_arguments(verbs.add_parser("validate", help="hold the model against what real kernels did"))
     add_classroom_arguments(verbs.add_parser("classroom", help="write one page with sliders for a class"))
+    add_reproduce_arguments(verbs.add_parser("reproduce", help="make every figure and table again, for a paper"))
     lister = verbs.add_parser("profiles", help="list the devices and compressors")
     lister.add_argument("--profiles", metavar="FILE.toml", help="add the profiles of this file")
     lister.add_argument("--json", action="store_true", help="print JSON")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TextIO
 
-OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
+OK, DIFFERS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
 
 
