@@ -35,9 +35,10 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},  # far cells stay in the page
 }
 LARGE = """import vswaplab as vl
+from vswaplab.machine.presets import with_settings
 trace = vl.zipf(n_pages=1 << 18, n_accesses=1_000_000, seed=1)
-explorer = vl.widgets.Explorer(trace, vl.preset("four-tiers", trace.n_pages))
-explorer"""
+machine = with_settings(vl.preset("four-tiers", trace.n_pages), ["dram.capacity_pages=45056"])
+vl.widgets.Explorer(trace, machine)"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import Any
 
 import pytest
@@ -18,9 +18,9 @@ IDLE = """() => {
   return !!kernel && kernel.connectionStatus === 'connected' && kernel.status === 'idle' }"""
 RUN_ALL = "async () => await window.jupyterapp.commands.execute('notebook:run-all-cells')"
 FAILURES = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]'
-MOVES = 30
+MOVES = 24  # from a sixth of the pages in DRAM to where all of them fit
 AT_MOST_MS = 250
-IDLE_RUN_MS = 100  # a run of this trace on a machine with nothing else to do
+IDLE_RUN_MS = 150  # the slowest of these runs, and its tables, on a machine with nothing else to do
 
 # From the key to a chart whose outline is another, painted: what a person waits for.
 WATCH = """(selector) => {
@@ -90,7 +90,7 @@ def test_move__is_answered_at_once_on_a_million_touches(large: Any, capsys: Any,
         print(f"  to the first changed chart: {_spread(waits)}")
         print(f"  to the last of six: {_spread([wait for wait, _ in own])}; of it in Python {_spread(kernel)}")
     assert len(waits) == MOVES
-    busy = max(1.0, median(kernel) / IDLE_RUN_MS)  # a busy machine answers later, and says so above
+    busy = max(1.0, quantiles(kernel, n=20)[-1] / IDLE_RUN_MS)  # a busy machine answers later, and says so above
     assert p95 < AT_MOST_MS * busy
     keep_screenshot(page, "explorer-lab")
 

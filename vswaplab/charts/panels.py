@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, NamedTuple, cast
 
 import altair as alt
+import numpy as np
 import polars as pl
 
 from vswaplab.base.errors import InputError
@@ -154,20 +155,13 @@ def _columns(table: pl.DataFrame) -> Columns:
 
 def _reach(tables: list[pl.DataFrame], form: str) -> tuple[float, float]:
     # How far the axis of values goes up and down, in round numbers, so that it rarely moves.
-    up, down = 0.0, 0.0
+    up, down, adds_up = 0.0, 0.0, form in ("areas", "steps", "ways")
     for table in tables:
-        numbers = table.select(pl.col(pl.Float64))
-        if numbers.width and table.height:
-            adds_up = form in ("areas", "steps", "ways")
-            rows = numbers.select(pl.sum_horizontal(pl.all().clip(0)) if adds_up else pl.max_horizontal(pl.all()))
-            up = max(up, _most(rows))
-            down = max(down, _most(numbers.select(-pl.sum_horizontal(pl.all().clip(upper_bound=0.0)))))
+        numbers = np.nan_to_num(table.select(pl.col(pl.Float64)).to_numpy().astype(np.float64))
+        if numbers.size:
+            rows = numbers.clip(0).sum(axis=1) if adds_up else numbers.max(axis=1)
+            up, down = max(up, float(rows.max())), max(down, float(-numbers.clip(max=0).sum(axis=1).min()))
     return _round_up(up), -_round_up(down) if down and form == "ways" else 0.0
-
-
-def _most(column: pl.DataFrame) -> float:
-    found = cast("float | None", column.to_series().max())
-    return found or 0.0
 
 
 def _round_up(value: float) -> float:

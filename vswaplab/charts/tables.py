@@ -68,6 +68,8 @@ def _thin(tiers: pl.DataFrame) -> pl.DataFrame:
 def add_up(epochs: pl.DataFrame) -> pl.DataFrame:
     """Add neighbouring windows up, so that at most ``MAX_WINDOWS`` are left."""
     step = max(1, -(-epochs.height // MAX_WINDOWS))
+    if step == 1:
+        return epochs
     sums = [pl.col(name).sum() for name in epochs.columns if name not in ("epoch", "start", "stop")]
     group = (pl.col("epoch") // step).alias("epoch")
     return epochs.group_by(group, maintain_order=True).agg(pl.col("start").min(), pl.col("stop").max(), *sums)
