@@ -72,7 +72,7 @@ def test_scaled__is_in_proportion_and_nothing_becomes_nothing() -> None:
     assert small.cram is not None
     assert machine.cram is not None
     assert small.cram.media_bytes == pytest.approx(machine.cram.media_bytes / 100, rel=0.01)
-    assert (small.cram.report_lag, small.cram.flush_period, small.cram.writable_budget_pages) == (10, 50, 2)
+    assert (small.cram.report_lag, small.cram.reaper_period, small.cram.writable_budget_pages) == (0, 200, 2)
     assert small.swapfiles[0].capacity_slots == 200
     assert small.costs == machine.costs
 

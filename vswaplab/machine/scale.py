@@ -6,14 +6,16 @@ from dataclasses import fields, replace
 from typing import TypeVar
 
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.machine.config import Cram, Dram, Machine
+from vswaplab.machine.config import Cram, Dram, Machine, Zram
 
 _SIZES = (
     "media_bytes", "writable_budget_pages", "capacity_slots", "mem_limit_bytes", "backing_slots", "writeback_limit",
-    "report_lag", "flush_period", "reaper_period", "idle_period", "trim_batch_pages",
+    "trim_batch_pages",
 )  # fmt: skip
+_PERIODS = ("report_lag", "flush_period", "reaper_period")  # 0: at once
 
 _STEP = 0.04
+_SHORTEST = 64  # accesses: a report every few of them would take longer than the run that it previews
 
 _Part = TypeVar("_Part")
 
@@ -22,7 +24,8 @@ def scaled(machine: Machine, share: float) -> Machine:
     """Make the machine that a sample of a workload's pages deserves.
 
     Sizes (pages, bytes, slots) and periods (accesses) are multiplied; prices,
-    percentages, profiles and the layer stay. Nothing that is there becomes 0.
+    percentages, profiles and the layer stay. No size that is there becomes 0;
+    a period of CRAM's that becomes shorter than 64 accesses is "at once".
 
     Parameters
     ----------
@@ -36,16 +39,14 @@ def scaled(machine: Machine, share: float) -> Machine:
     >>> from vswaplab.machine.presets import preset
     >>> small = scaled(preset("four-tiers", 10_000), 0.1)
     >>> small.dram.capacity_pages, small.dram.high, small.cram.device_pages, small.swapfiles[0].capacity_slots
-    (400, 3, 300, 2000)
+    (406, 16, 300, 2000)
     """
     limit = machine.swap_max_slots
     return replace(
         machine,
         dram=_dram(machine.dram, share),
         cram=None if machine.cram is None else _cram(machine.cram, share),
-        zram=None
-        if machine.zram is None
-        else replace(_part(machine.zram, share), disksize_bytes=_pages(machine.zram.disksize_bytes, share)),
+        zram=None if machine.zram is None else _zram(machine.zram, share),
         swapfiles=[_part(device, share) for device in machine.swapfiles],
         swap_max_slots=None if limit is None else _times(limit, share),
     )
@@ -74,12 +75,19 @@ def _dram(dram: Dram, share: float) -> Dram:
     return replace(dram, capacity_pages=capacity, total_pages=_times(dram.host_pages, share), low=low, high=high)
 
 
+def _zram(zram: Zram, share: float) -> Zram:
+    idle = max(_SHORTEST, round(zram.idle_period * share)) if zram.idle_period else 0
+    return replace(_part(zram, share), disksize_bytes=_pages(zram.disksize_bytes, share), idle_period=idle)
+
+
 def _cram(cram: Cram, share: float) -> Cram:
     media = max(PAGE_SIZE, round(cram.media_bytes * share))
     advertised = max(_pages(cram.advertised_bytes or 0, share), media)
     small = replace(
         _part(replace(cram, node_low=0, node_high=0), share), media_bytes=media, advertised_bytes=advertised
     )
+    wanted = {name: round(getattr(cram, name) * share) for name in _PERIODS}
+    small = replace(small, **{name: period if period >= _SHORTEST else 0 for name, period in wanted.items()})  # type: ignore[arg-type]
     if not cram.node_low:
         return small
     low = min(_times(cram.node_low, share), small.device_pages - 1)

@@ -89,8 +89,8 @@ class Explorer:
     compare : Machine
         A second machine B to begin with; None: one machine.
     preview_after : float, s
-        A run that should take longer is previewed on a sample of the pages
-        and refined in the background.
+        A run that should take longer (and twice as long as its preview) is
+        previewed on a sample of the pages and refined in the background; 0: every run.
 
     Raises
     ------
@@ -105,7 +105,7 @@ class Explorer:
         *,
         seed: int = 0,
         compare: Machine | None = None,
-        preview_after: float = 1.0,
+        preview_after: float = 0.4,
     ) -> None:
         if not isinstance(trace, Trace | TraceFile):
             raise InputError(f"the explorer needs a vl.Trace, got {trace!r}: read one with vl.load_trace")
@@ -118,6 +118,7 @@ class Explorer:
         self._traces: dict[str, Trace | TraceFile] = {trace.name: trace}
         self._previews: dict[str, Preview] = {}
         self._pace: dict[str, float] = {}
+        self._preview_took: dict[str, float] = {}
         self._preview_after = preview_after
         self._kept: OrderedDict[tuple[str, int, str], Result] = OrderedDict()
         self._refiner = Refiner()
@@ -384,13 +385,18 @@ class Explorer:
             m for m in dict.fromkeys(map(_text, setup.machines)) if (setup.trace, setup.seed, m) not in self._kept
         ]
         seconds = self._pace.get(setup.trace, _FIRST_GUESS_NS * 1e-9) * len(trace) * len(unknown)
-        if seconds > self._preview_after:
+        if seconds > (self._preview_after and max(self._preview_after, 2 * self._preview_took.get(setup.trace, 0.0))):
             found = self._preview_of(setup.trace)
             if all(found.can(machine) for machine in setup.machines):
-                estimates = [found.run(machine, seed=setup.seed) for machine in setup.machines]
-                error = max(estimate.stall_error for estimate in estimates)
-                return _Answer(tuple(e.result for e in estimates), min(e.share for e in estimates), error)
+                return self._estimate(found, setup)
         return self._exact(setup)
+
+    def _estimate(self, preview: Preview, setup: Setup) -> _Answer:
+        began = time.perf_counter()
+        estimates = [preview.run(machine, seed=setup.seed) for machine in setup.machines]
+        self._preview_took[setup.trace] = time.perf_counter() - began
+        error = max(estimate.stall_error for estimate in estimates)
+        return _Answer(tuple(e.result for e in estimates), min(e.share for e in estimates), error)
 
     def _exact(self, setup: Setup, progress: Progress | None = None) -> _Answer:
         return _Answer(tuple(self._run(setup, machine, progress) for machine in setup.machines))
