@@ -147,6 +147,14 @@ def test_manifest__the_readmes_figure_is_the_one_shown() -> None:
     assert f'data-digest="{digest}"' in shown
 
 
+def test_manifest__no_table_tells_where_it_was_made() -> None:
+    parts = read_manifest(shipped_manifest())["parts"].values()
+    columns = {column for part in parts for told in part["tables"].values() for column in told["columns"].split(", ")}
+
+    assert "tier" in {column.lower() for column in columns}
+    assert not columns & {"path", "folder", "file"}
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"parts": {}}', '{"parts": {"01": 3}}'])
 def test_read_manifest__refuses_what_is_none(text: str, tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"

@@ -25,7 +25,7 @@ def readme_part() -> Part:
     if result.provenance["partial"]:
         raise KeyboardInterrupt  # noted by the engine; half a run is not what the README shows
     figure = Figure.drawn(f"{NAME}_figure_1", residency_chart(result.tiers, cram_mode="swap").to_dict())
-    tables = [summarise(result), shipped_traces(), profiles()]
+    tables = [summarise(result), shipped_traces().drop("path"), profiles()]  # a path is that of one machine
     settings = {"TRACE": _TRACE, "MACHINE": DEFAULT_PRESET, "SEED": _SEED}
     code = short_digest("vswaplab run; vswaplab traces; vswaplab profiles")
     return Part(NAME, "README.md", code, settings, [figure], [_table(i, t) for i, t in enumerate(tables, 1)])
