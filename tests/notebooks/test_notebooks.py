@@ -73,8 +73,9 @@ def test_notebook__runs_and_finds_what_is_committed(path: Path) -> None:
     found = refresh.execute(notebook)
 
     assert not _complaints(_outputs(notebook))
-    assert not refresh.differences(expected, found)
-    assert not _not_as_kept(part_of(notebook, path))  # what `vswaplab reproduce --check` says
+    differences = refresh.differences(expected, found)
+    differences += _not_as_kept(part_of(notebook, path))  # what `vswaplab reproduce --check` says
+    assert not differences, "\n".join(["not as committed:", *differences])
     if found["drawn by"] == expected["drawn by"]:  # other versions draw the same data in other ways
         pairs = zip(refresh.strip(notebook).cells, committed.cells, strict=True)
         differ = [number for number, (now, before) in enumerate(pairs) if now != before]
