@@ -227,15 +227,15 @@ def screen() -> type[Screen]:
 
 
 @pytest.fixture
-def violations() -> Callable[[Any], list[str]]:
-    """Give what axe-core finds against the accessibility of the explorer on a page."""
+def violations() -> Callable[..., list[str]]:
+    """Give what axe-core finds against the accessibility of a part of a page: the explorer, if no other is named."""
     pytest.importorskip("axe_playwright_python", reason="needs axe: pip install -e '.[browser]'")
     from axe_playwright_python.sync_playwright import Axe
 
     rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
 
-    def found(page: Any) -> list[str]:
-        response = Axe().run(page, context=".vl-explorer", options=rules).response
+    def found(page: Any, part: str = ".vl-explorer") -> list[str]:
+        response = Axe().run(page, context=part, options=rules).response
         assert len(response["passes"]) > 10
         return [
             f"{violation['id']} ({violation['help']}): {node['html'][:160]}"
