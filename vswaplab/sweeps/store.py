@@ -93,13 +93,18 @@ class Store:
         return pl.concat(found).unique("key", keep="first", maintain_order=True)
 
     def _frames(self) -> Iterator[pl.DataFrame]:
-        damaged = 0
+        damaged, columns = 0, pl.DataFrame(schema={"key": pl.String, **SCHEMA}).schema
         for path in sorted(self.folder.glob("*.parquet")):
-            data = path.read_bytes()
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:  # another sweep found it damaged
+                continue
             if hashlib.sha256(data).hexdigest() != path.stem:
                 damaged += 1
                 path.unlink(missing_ok=True)
-            elif list(frame := pl.read_parquet(io.BytesIO(data))) and frame.columns == ["key", *SCHEMA]:
+                continue
+            frame = pl.read_parquet(io.BytesIO(data))
+            if frame.schema == columns:  # else it is of another version
                 yield frame
         if damaged:
             warnings.warn(f"{damaged} damaged file(s) in {self.folder}: their runs are done again", stacklevel=4)
@@ -113,30 +118,40 @@ class Store:
             The disk is full or gone; what was kept before stays.
         """
         buffer = io.BytesIO()
-        rows.select("key", *SCHEMA).write_parquet(buffer)
+        rows.select("key", *SCHEMA).write_parquet(
+            buffer, statistics=False
+        )  # a third of a small file would be statistics
         data = buffer.getvalue()
         try:
-            self._write(data, self.folder / f"{hashlib.sha256(data).hexdigest()}.parquet")
+            write_whole(data, self.folder / f"{hashlib.sha256(data).hexdigest()}.parquet")
         except OSError as error:
             raise InputError(
                 f"cannot keep results in {self.folder}: {error.strerror}; "
                 f"make room and start again: what was finished before is kept"
             ) from None
 
-    def _write(self, data: bytes, target: Path) -> None:
-        handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=self.folder)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        folder = os.open(self.folder, os.O_RDONLY)  # the new name too must outlive a power cut
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+
+def write_whole(data: bytes, target: Path) -> None:
+    """Write a file so that it is whole and on the disk, or not there under its name.
+
+    Raises
+    ------
+    OSError
+        The disk is full, the folder is gone.
+    """
+    handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    folder = os.open(target.parent, os.O_RDONLY)  # the new name too must outlive a power cut
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
