@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -25,24 +26,24 @@ trace = "redis"
 head = {HEAD}
 seeds = [0, 1]
 design = "latin-hypercube"
-n = 90
+n = 70
 [settings]
-"dram.capacity_pages" = {{ from = 500, to = 4000, log = true }}
+"dram.capacity_pages" = {{ from = 2000, to = 9000, log = true }}
 zswap.max_pool_percent = {{ from = 1, to = 40 }}
 layer = ["none", "vswap"]
 """
 SETTINGS = {
-    "dram.capacity_pages": {"from": 500, "to": 4000, "log": True},
+    "dram.capacity_pages": {"from": 2000, "to": 9000, "log": True},
     "zswap.max_pool_percent": {"from": 1, "to": 40},
     "layer": ["none", "vswap"],
 }
-N_RUNS = 180
+N_RUNS = 140
 
 
 @pytest.fixture(scope="module")
 def serial() -> pl.DataFrame:
     trace = vl.load_trace("redis").head(HEAD)
-    design = vl.latin_hypercube(SETTINGS, 90)
+    design = vl.latin_hypercube(SETTINGS, 70)
     return vl.sweep(trace, vl.preset("four-tiers", trace.n_pages), design, seeds=[0, 1], progress=False)
 
 
@@ -155,7 +156,7 @@ def test_sweep__ctrl_c_ends_it_at_once_with_what_is_finished(tmp_path: Path, ser
     out, err = sweep.process.communicate(timeout=20)
 
     assert sweep.process.returncode == 130
-    assert re.fullmatch(r"vswaplab: note: interrupted: \d+ of 180 rows are there\n", err)
+    assert re.fullmatch(r"vswaplab: note: interrupted: \d+ of 140 rows are there\n", err)
     part = sweep.runs()
     assert 20 <= part.height == sweep.kept() < N_RUNS
     assert_frame_equal(part, serial.join(part, on=["point", "seed"], how="semi", maintain_order="left"))
@@ -192,3 +193,82 @@ def test_sweep__a_run_that_kills_its_worker_every_time_is_one_line_and_the_rest_
     assert done.stdout.count("\n") == 1
     kept = [pl.read_parquet(path, columns=["key"]).height for path in (tmp_path / "store").glob("*.parquet")]
     assert sum(kept) == 5
+
+
+# A Dask cluster on the loopback interface ------------------------------------------------------
+
+
+class Cluster:
+    """A real scheduler and its workers, each a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = (folder / "dask.log").open("w")
+        self.file = folder / "scheduler.json"
+        self.scheduler = self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", self.file)
+        until(self.file.is_file)
+        self.address = str(json.loads(self.file.read_text())["address"])
+        self.workers = [self.add_worker(), self.add_worker()]
+
+    def start(self, what: str, *words: str | Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *words, "--no-dashboard"]
+        return subprocess.Popen(command, stdout=self.log, stderr=self.log, cwd=self.file.parent)
+
+    def add_worker(self) -> subprocess.Popen[bytes]:
+        return self.start("worker", self.address, "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
+
+    def stop(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+        self.log.close()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    pytest.importorskip("distributed", reason="dask is not installed: pip install 'vswaplab[sweep]'")
+    started = Cluster(tmp_path)
+    yield started
+    started.stop()
+
+
+def test_sweep__dask_goes_on_when_a_worker_is_killed(tmp_path: Path, serial: pl.DataFrame, cluster: Cluster) -> None:
+    sweep = Sweep(tmp_path, "--scheduler", cluster.address)
+    sweep.wait_for(N_RUNS // 2)
+    cluster.workers[0].kill()
+
+    sweep.end()
+
+    assert sweep.kept() == N_RUNS
+    assert_frame_equal(sweep.runs(), serial, check_exact=True)
+
+
+def test_sweep__dask_a_worker_that_joins_late_gets_the_trace(
+    tmp_path: Path, serial: pl.DataFrame, cluster: Cluster
+) -> None:
+    sweep = Sweep(tmp_path, "--scheduler", cluster.address)
+    sweep.wait_for(20)
+    cluster.workers.append(cluster.add_worker())
+    for worker in cluster.workers[:2]:  # all that were there when it began
+        worker.kill()
+
+    sweep.end()
+
+    assert_frame_equal(sweep.runs(), serial, check_exact=True)
+
+
+def test_sweep__dask_a_lost_scheduler_is_one_line_and_what_was_finished_stays(
+    tmp_path: Path, serial: pl.DataFrame, cluster: Cluster
+) -> None:
+    sweep = Sweep(tmp_path, "--scheduler", cluster.address)
+    sweep.wait_for(20)
+    cluster.scheduler.kill()
+
+    _, err = sweep.process.communicate(timeout=60)
+
+    assert sweep.process.returncode == 2
+    assert re.fullmatch(r"vswaplab: the cluster .*start again, what was finished is in the store\n", err)
+    kept = sweep.kept()
+    assert 20 <= kept < N_RUNS
+    again = Sweep(tmp_path)
+    assert before(again.end()) == kept
+    assert_frame_equal(again.runs(), serial, check_exact=True)

@@ -203,9 +203,10 @@ def _client(address: str) -> Any:  # noqa: ANN401 - dask is an extra
         distributed = importlib.import_module("distributed")
     except ImportError:
         raise InputError("--scheduler needs dask: pip install 'vswaplab[sweep]'") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters comes back as one line
+    for name in ("distributed", "distributed.client", "distributed.core"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters comes back as one line
     try:
-        return distributed.Client(address, timeout=10)
+        return distributed.Client(address, timeout=5)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(

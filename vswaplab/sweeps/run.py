@@ -278,10 +278,11 @@ class _Driver:
             self.breaks = 1
             self.take(pl.concat([self._checked(future.result()) for future in whole]))
         if self.door.revive is None or self.breaks > _MOST_BREAKS:
+            again = "" if self.door.revive is None else " again and again"
             raise InputError(
-                f"a worker process died {'again and again' if self.door.revive else ''}(killed, or out of memory; a "
-                f"script that starts processes needs `if __name__ == '__main__':`): start again, with fewer workers "
-                f"or less memory a run; what was finished is in the store"
+                f"a worker process died{again} (killed, or out of memory; or the script that starts it lacks "
+                f"`if __name__ == '__main__':`): start again, perhaps with fewer workers; "
+                f"what was finished is in the store"
             ) from problem
         self.door.revive()
 
