@@ -28,6 +28,7 @@ GRID = {"dram.capacity_pages": list(range(10, 34))}
 @pytest.fixture(autouse=True)
 def _one_run_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(run_module, "_TASK_SECONDS", 0.0)
 
 
 def sweep(store: Path | None) -> tuple[pl.DataFrame, int]:
@@ -155,7 +156,7 @@ def test_sweep__a_full_disk_is_one_line_and_what_was_finished_stays(tiny_disk: P
 WRITER = """
 import sys, vswaplab as vl
 from vswaplab.sweeps import run
-run._CHUNK_SECONDS = float(sys.argv[2])
+run._CHUNK_SECONDS = run._TASK_SECONDS = float(sys.argv[2])
 trace, machine = vl.zipf(n_pages=80, n_accesses=400, seed=1), vl.preset("four-tiers", 80)
 vl.sweep(trace, machine, {"dram.capacity_pages": list(range(10, 34))}, store=sys.argv[1], progress=False)
 """

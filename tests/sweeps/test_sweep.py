@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +23,7 @@ from vswaplab.machine.presets import with_settings
 from vswaplab.results.summary import effective_access_ns
 from vswaplab.sweeps import run as run_module
 from vswaplab.sweeps import worker
+from vswaplab.sweeps.doors import Door
 
 TRACE = vl.zipf(n_pages=80, n_accesses=400, seed=1).like(redraw_probability=0.5)
 MACHINE = vl.preset("four-tiers", 80)
@@ -162,6 +164,14 @@ def test_sweep__short_runs_go_in_chunks_and_long_ones_alone(monkeypatch: pytest.
         monkeypatch.setattr("vswaplab.sweeps.doors.run_tasks", counted(seconds))
         sweep()
         assert (sizes[0], max(sizes), sum(sizes)) == (1, largest, 24)
+
+
+def test_sweep__chunks_grow_with_the_workers_so_that_a_scheduler_keeps_up() -> None:
+    driver = run_module._Driver.__new__(run_module._Driver)
+    driver.queue, driver.n_done, driver.seconds, driver.breaks = deque(range(1_000_000)), 10, 2.0, 0  # type: ignore[arg-type]
+    for workers, runs in ((2, 1), (100, 5), (1000, 50)):
+        driver.door = Door(lambda _: Future(), lambda workers=workers: workers)  # type: ignore[misc]
+        assert driver._chunk() == runs
 
 
 def test_sweep__progress_counts_runs() -> None:

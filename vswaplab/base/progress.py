@@ -41,8 +41,8 @@ class Progress:
     def __call__(self, done: int, total: int) -> None:
         """Take a report: how many are done, and how many there are in all."""
         now = time.monotonic()
-        if self.first is None:  # what was there before the work began says nothing of its speed
-            self.first, self.start = (done, now) if self.noun != "accesses" else (0, self.start)
+        if self.first is None:  # what was done before the first report says nothing of the speed
+            self.first, self.start = done, now
         is_end = self.kind == "notebook" and done == total
         if now - self.last < _EVERY[self.kind] and not is_end:
             return

@@ -33,6 +33,7 @@ Report = Callable[[int, int], None]
 
 _TICK = 0.2  # seconds until Ctrl-C is heard
 _CHUNK_SECONDS = 0.25  # of work that goes to a worker at once, if one run takes less
+_TASK_SECONDS = 0.01  # a chunk takes this long for each worker at least, so that 100 a second come to the scheduler
 _MOST_RUNS = 1024  # of a chunk
 _MOST_BREAKS = 3  # pools that may break one after the other with nothing finished
 
@@ -233,7 +234,8 @@ class _Driver:
         # One run until we know how long one takes; near the end no more than leaves something for every worker.
         if not self.n_done or self.breaks:
             return 1
-        fitting = int(_CHUNK_SECONDS * self.n_done / max(self.seconds, 1e-9))
+        target = max(_CHUNK_SECONDS, _TASK_SECONDS * self.door.workers)
+        fitting = int(target * self.n_done / max(self.seconds, 1e-9))
         share = len(self.queue) // (2 * self.door.workers)
         return max(1, min(fitting, share, _MOST_RUNS, len(self.queue)))
 

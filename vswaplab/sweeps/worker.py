@@ -39,6 +39,8 @@ SCHEMA: dict[str, type[pl.DataType]] = {
 NOTES = r"(trace .* was reduced in blocks|interrupted: )"
 """The warnings of ``simulate`` that a sweep tells by its table."""
 
+_ALIGN = 64  # bytes: numpy is slow on arrays that start anywhere
+
 Row = tuple[object, ...]
 
 
@@ -137,6 +139,7 @@ def write_spool(trace: AnyTrace, folder: Path) -> Spool:
         with (folder / "arrays").open("wb") as file:
             for array in arrays:
                 file.write(array)
+                file.write(bytes(-len(array) % _ALIGN))
         (folder / "head").write_bytes(pickle.dumps((head, [len(array) for array in arrays])))
     except OSError as error:
         raise InputError(
@@ -170,8 +173,11 @@ def _read_spool(folder: Path) -> AnyTrace:
         return _loaded(head, [])
     with (folder / "arrays").open("rb") as file:
         view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
-    return _loaded(head, [view[end - length : end] for end, length in zip(ends, lengths, strict=True)])
+    pieces, start = [], 0
+    for length in lengths:
+        pieces.append(view[start : start + length])
+        start += length + -length % _ALIGN
+    return _loaded(head, pieces)
 
 
 def _loaded(head: bytes, arrays: Sequence[object]) -> AnyTrace:
