@@ -76,7 +76,7 @@ class Sweep:
     def end(self) -> str:
         """Wait for the end; return what it printed."""
         out, err = self.process.communicate(timeout=120)
-        assert (self.process.returncode, err) == (0, "")
+        assert (self.process.returncode, notes(err)) == (0, "")
         return out
 
     def runs(self) -> pl.DataFrame:
@@ -110,6 +110,11 @@ def workers_of(parent: int) -> list[int]:
         if int(fields[1]) == parent and b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
             found.append(pid)
     return found
+
+
+def notes(err: str) -> str:
+    """Leave out the progress that a busy machine has time to tell."""
+    return "".join(line for line in err.splitlines(keepends=True) if not re.match(r"vswaplab: [\d,]+ of ", line))
 
 
 def before(out: str) -> int:
@@ -156,7 +161,7 @@ def test_sweep__ctrl_c_ends_it_at_once_with_what_is_finished(tmp_path: Path, ser
     out, err = sweep.process.communicate(timeout=20)
 
     assert sweep.process.returncode == 130
-    assert re.fullmatch(r"vswaplab: note: interrupted: \d+ of 140 rows are there\n", err)
+    assert re.fullmatch(r"vswaplab: note: interrupted: \d+ of 140 rows are there\n", notes(err))
     part = sweep.runs()
     assert 20 <= part.height == sweep.kept() < N_RUNS
     assert_frame_equal(part, serial.join(part, on=["point", "seed"], how="semi", maintain_order="left"))
@@ -266,7 +271,7 @@ def test_sweep__dask_a_lost_scheduler_is_one_line_and_what_was_finished_stays(
     _, err = sweep.process.communicate(timeout=60)
 
     assert sweep.process.returncode == 2
-    assert re.fullmatch(r"vswaplab: the cluster .*start again, what was finished is in the store\n", err)
+    assert re.fullmatch(r"vswaplab: the cluster .*start again, what was finished is in the store\n", notes(err))
     kept = sweep.kept()
     assert 20 <= kept < N_RUNS
     again = Sweep(tmp_path)

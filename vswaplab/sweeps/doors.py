@@ -155,18 +155,31 @@ def _own_pool(n: int, trace: AnyTrace) -> Iterator[Door]:
         context = multiprocessing.get_context("spawn")
         pools.append(ProcessPoolExecutor(n, mp_context=context, initializer=_follow_parent))
 
+    def submit(tasks: Sequence[Task]) -> Future[Done]:
+        with _deaf_children():
+            return pools[-1].submit(run_spooled, spool, tasks)
+
     with _spooled(trace) as spool:
         revive()
         try:
-            yield Door(lambda tasks: pools[-1].submit(run_spooled, spool, tasks), lambda: n, revive=revive)
+            yield Door(submit, lambda: n, revive=revive)
         finally:
             for pool in pools:
                 _end(pool)
 
 
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    # Ctrl-C is the parent's to hear. A process started here has it blocked from its first moment on.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _follow_parent() -> None:
-    # Ctrl-C is the parent's to hear; if it is killed, its workers must not stay.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # If the parent is killed, its workers must not stay.
     parent = multiprocessing.parent_process()
     assert parent is not None
     sentinel = parent.sentinel

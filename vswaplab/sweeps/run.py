@@ -221,7 +221,7 @@ class _Driver:
                 future.cancel()
 
     def _fill(self) -> None:
-        limit = self.door.limit
+        limit = 1 if self.breaks else self.door.limit  # after a death one run at a time: it may be that run's doing
         while self.queue and len(self.pending) < limit:
             tasks = [self.queue.popleft() for _ in range(self._chunk())]
             try:
@@ -249,7 +249,7 @@ class _Driver:
                 self.interrupts.noted = True
             except (Exception, CancelledError) as error:
                 problem = error
-                self.queue.extendleft(reversed(tasks))
+                self.queue.extend(tasks)  # last: what kills its worker must not keep the others waiting
         if frames:  # first what is finished
             self.breaks = 0
             self.take(pl.concat(frames))
@@ -274,10 +274,9 @@ class _Driver:
         whole = [future for future in wait(lost).done if future.exception() is None]
         for future, tasks in lost.items():
             if future not in whole:
-                self.queue.extendleft(reversed(tasks))
+                self.queue.extend(tasks)
         self.breaks += 1
         if whole:
-            self.breaks = 1
             self.take(pl.concat([self._checked(future.result()) for future in whole]))
         if self.door.revive is None or self.breaks > _MOST_BREAKS:
             again = "" if self.door.revive is None else " again and again"
