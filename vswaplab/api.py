@@ -20,6 +20,7 @@ from vswaplab.machine.swapoff import swapoff, swapoff_work
 from vswaplab.machine.transitions import backend_work, transitions
 from vswaplab.results.result import Result, load_result
 from vswaplab.results.statistics import runs_needed, wilson_interval
+from vswaplab.sweeps import Design, grid, latin_hypercube, random_design, sweep
 from vswaplab.trace import (
     Corpus,
     Trace,
@@ -50,6 +51,7 @@ __all__ = [
     "Corpus",
     "Costs",
     "Cram",
+    "Design",
     "Dram",
     "InputError",
     "Kernel",
@@ -71,6 +73,8 @@ __all__ = [
     "drift",
     "follow",
     "fork",
+    "grid",
+    "latin_hypercube",
     "layer_designs",
     "linux",
     "load_result",
@@ -87,6 +91,7 @@ __all__ = [
     "prefork",
     "preset",
     "profiles",
+    "random_design",
     "read_truth",
     "replay",
     "risk",
@@ -97,6 +102,7 @@ __all__ = [
     "simulate",
     "swapoff",
     "swapoff_work",
+    "sweep",
     "synthetic_corpus",
     "transitions",
     "uniform",

@@ -22,6 +22,7 @@ CHOICE = 2  # which content does it get?
 CONTENT = 3  # which region of the corpus does a synthetic page belong to?
 MAKER = 4  # seeds of the synthetic makers' parts
 SAMPLE = 5  # which group does a page belong to when only some are looked at?
+DESIGN = 6  # points of a random design
 
 
 def draw(seed: int, index: int, purpose: int) -> int:

@@ -1,4 +1,4 @@
-"""The command line: ``vswaplab run``, ``validate``, ``classroom``, ``reproduce``, ``profiles``, ``traces``, ``lab``.
+"""The command line: ``vswaplab run``, ``sweep``, ``validate``, ``classroom``, ``reproduce``, ``profiles``...
 
 Results and tables go to standard output, progress and notes to standard
 error. Bad input is one line on standard error and exit status 2; Ctrl-C keeps

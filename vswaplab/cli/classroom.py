@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.progress import Progress
 from vswaplab.cli.run import RESULTS
-from vswaplab.cli.text import OK, Progress
+from vswaplab.cli.text import OK
 
 DEFAULT_PAGE = RESULTS / "classroom.html"
 

@@ -17,6 +17,7 @@ from vswaplab.cli.lab import open_lab
 from vswaplab.cli.lists import list_profiles, list_traces
 from vswaplab.cli.reproduce import add_arguments as add_reproduce_arguments
 from vswaplab.cli.run import add_arguments
+from vswaplab.cli.sweep import add_arguments as add_sweep_arguments
 from vswaplab.cli.text import BAD_INPUT, INTERRUPTED, OK
 from vswaplab.cli.validate import add_arguments as add_validate_arguments
 
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vswaplab {version('vswaplab')}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     add_arguments(verbs.add_parser("run", help="run a trace on a machine and save the result"))
+    add_sweep_arguments(verbs.add_parser("sweep", help="run a trace on many machines; goes on where it was stopped"))
     add_validate_arguments(verbs.add_parser("validate", help="hold the model against what real kernels did"))
     add_classroom_arguments(verbs.add_parser("classroom", help="write one page with sliders for a class"))
     add_reproduce_arguments(verbs.add_parser("reproduce", help="make every figure and table again, for a paper"))

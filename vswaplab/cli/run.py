@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.progress import Progress
 from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
-from vswaplab.cli.text import INTERRUPTED, OK, Progress, aligned_table
+from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
 from vswaplab.engine.run import ENGINES, simulate
 from vswaplab.machine.config import Machine
 from vswaplab.machine.describe import machine_words

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
+from vswaplab.base.progress import Progress
 from vswaplab.cli.run import RESULTS
-from vswaplab.cli.text import INTERRUPTED, OK, Progress, aligned_table
+from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
 from vswaplab.results.result import check_folder, write_folder
 from vswaplab.truth.validate import Validation, validate
 

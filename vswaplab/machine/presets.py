@@ -302,10 +302,22 @@ def _split(setting: str) -> tuple[str, object]:
     key, text = key.strip(), text.strip()
     if not equals or not key or not text:
         raise InputError(f"setting {setting!r} is not name=value: write, say, dram.capacity_pages=20000")
-    return key, _value(key, text)
+    return key, setting_value(key, text)
 
 
-def _value(key: str, text: str) -> object:
+def setting_value(key: str, text: str) -> object:
+    """Read a setting's value as ``--set`` spells it: a number, a size, true, false, none or a word.
+
+    Raises
+    ------
+    InputError
+        A size for a setting that takes none, or one that is not whole; a number beyond counting.
+
+    Examples
+    --------
+    >>> setting_value("dram.capacity_pages", "64MiB"), setting_value("cram", "none"), setting_value("layer", "none")
+    (16384, None, 'none')
+    """
     if key == "layer" or key.endswith((".profile", ".compressor")):
         return text  # one layer and one profile are called "none"
     if text.lower() in _WORDS:

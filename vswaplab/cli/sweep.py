@@ -1,0 +1,272 @@
+"""``vswaplab sweep``: a file with a design in, a folder with every run out."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import io
+import json
+import logging
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from vswaplab.base.errors import InputError
+from vswaplab.base.progress import Progress
+from vswaplab.cli.run import RESULTS, default_trace
+from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
+from vswaplab.machine.config import Machine
+from vswaplab.machine.presets import DEFAULT_PRESET, load_machine, preset
+from vswaplab.sweeps.design import Design, grid, latin_hypercube, random_design
+from vswaplab.sweeps.run import sweep
+from vswaplab.sweeps.store import write_whole
+from vswaplab.sweeps.worker import AnyTrace, model_version
+from vswaplab.trace.files import load_or_open
+
+_DESIGNS: dict[str, Callable[..., Design]] = {
+    "grid": grid,
+    "random": random_design,
+    "latin-hypercube": latin_hypercube,
+}
+_KEYS = ("trace", "head", "machine", "seeds", "design", "n", "design_seed", "settings")
+_BEST = 5  # rows that are printed
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what ``sweep`` understands."""
+    add = parser.add_argument
+    add("grid", metavar="GRID.toml", help=f"the keys {', '.join(_KEYS)}; the README has an example")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--workers", metavar="N", help="processes on this machine; default: this one alone")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://10.0.0.1:8786")
+    add("--out", metavar="DIR", help=f"where runs and table go, default {RESULTS}/sweep-GRID")
+    parser.set_defaults(verb=run_sweep)
+
+
+def run_sweep(arguments: argparse.Namespace) -> int:
+    """Run what is missing, write the table, tell; return the exit status."""
+    source = Path(arguments.grid)
+    asked = _read(source)
+    folder = Path(arguments.out) if arguments.out is not None else RESULTS / f"sweep-{source.stem}"
+    _check_folder(folder)
+    print(f"Sweep of {len(asked.design):,} machines, {len(asked.seeds)} seed(s) each, on trace {asked.trace.name}")
+    print(f"  {len(asked.trace):,} accesses to {asked.trace.n_pages:,} pages; machine {asked.machine_name}", flush=True)
+    with _executor(arguments) as executor, Progress(sys.stderr, "runs") as bar:
+        counts = _Counts(bar)
+        runs = sweep(
+            asked.trace,
+            asked.machine,
+            asked.design,
+            seeds=asked.seeds,
+            executor=executor,
+            store=folder / "store",
+            progress=counts,
+        )
+    is_partial = runs.height < len(asked.design) * len(asked.seeds)
+    _save(folder, runs, _provenance(asked, source, is_partial=is_partial))
+    _tell(runs, asked.design, counts, folder)
+    return INTERRUPTED if is_partial else OK
+
+
+@dataclass(frozen=True)
+class _Asked:
+    trace: AnyTrace
+    machine_name: str
+    machine: Machine
+    design: Design
+    seeds: list[int]
+
+
+class _Counts:
+    # Remembers how many runs were there before the first was run.
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar, self.kept, self.total = bar, -1, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        self.kept, self.total = done if self.kept < 0 else self.kept, total
+        self.bar(done, total)
+
+
+# GRID.toml -------------------------------------------------------------------------------------
+
+
+def _read(source: Path) -> _Asked:
+    try:
+        tables = tomllib.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the sweep {source}: {error.strerror or error}; give a .toml file") from None
+    except ValueError as error:  # broken TOML, or not UTF-8
+        raise InputError(f"the sweep {source} is not TOML ({' '.join(str(error).split())}): mend the file") from None
+    try:
+        return _understood(tables, source.parent)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def _understood(tables: Mapping[str, Any], folder: Path) -> _Asked:
+    for key in tables:
+        if key not in _KEYS:
+            raise InputError(f"{key!r} is not a key of a sweep: {_nearest(key, _KEYS)}")
+    design = _design(tables)  # before the trace is read, which may take long
+    head = None if "head" not in tables else _whole(tables, "head", 1)
+    trace = load_or_open(_beside(folder, _text(tables, "trace", default_trace())))
+    name = _text(tables, "machine", DEFAULT_PRESET)
+    path = Path(_beside(folder, name))
+    is_file = name.endswith(".toml") or path.is_file()
+    machine = load_machine(path) if is_file else preset(name, trace.n_pages)
+    seeds = tables.get("seeds", [0])
+    if not isinstance(seeds, list):
+        raise InputError(f"seeds must be a list, such as [0, 1, 2], got {seeds!r}")
+    return _Asked(trace if head is None else trace.head(head), name, machine, design, seeds)
+
+
+def _design(tables: Mapping[str, Any]) -> Design:
+    kind = _text(tables, "design", "grid")
+    if kind not in _DESIGNS:
+        raise InputError(f"design {kind!r}: {_nearest(kind, _DESIGNS)}")
+    settings = tables.get("settings")
+    if not isinstance(settings, Mapping) or not settings:
+        raise InputError('a sweep needs a table [settings], such as "dram.capacity_pages" = ["32MiB", "64MiB"]')
+    flat = dict(_flat(settings))
+    if kind == "grid":
+        for key in ("n", "design_seed"):
+            if key in tables:
+                raise InputError(f"{key} is for random and latin-hypercube designs: leave it out, or set design")
+        return grid(flat)
+    if "n" not in tables:
+        raise InputError(f"design {kind!r} needs n, the number of machines")
+    return _DESIGNS[kind](flat, _whole(tables, "n", 1), seed=_whole(tables, "design_seed", 0, 0))
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    # A dotted key of TOML is a table in a table, unless it is quoted.
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and "from" not in value and "to" not in value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _text(tables: Mapping[str, Any], key: str, default: str) -> str:
+    value = tables.get(key, default)
+    if not isinstance(value, str):
+        raise InputError(f"{key} must be a text, got {value!r}")
+    return value
+
+
+def _whole(tables: Mapping[str, Any], key: str, at_least: int, default: int | None = None) -> int:
+    value = tables.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+        raise InputError(f"{key} must be a whole number of at least {at_least}, got {value!r}")
+    return value
+
+
+def _nearest(word: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+
+
+def _beside(folder: Path, name: str) -> str:
+    # A file is looked for beside GRID.toml first, so that the two can move together.
+    return str(folder / name) if (folder / name).is_file() else name
+
+
+# Workers ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _executor(arguments: argparse.Namespace) -> Iterator[object]:
+    if arguments.scheduler is None:
+        yield None if arguments.workers is None else _n_workers(arguments.workers)
+        return
+    with _client(arguments.scheduler) as client:
+        yield client
+
+
+def _n_workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise InputError(f"--workers must be a whole number from 1 to 1024, got {text!r}")
+    return int(text)
+
+
+def _client(address: str) -> Any:  # noqa: ANN401 - dask is an extra
+    try:
+        distributed = importlib.import_module("distributed")
+    except ImportError:
+        raise InputError("--scheduler needs dask: pip install 'vswaplab[sweep]'") from None
+    for name in ("distributed", "distributed.client", "distributed.core"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters comes back as one line
+    try:
+        return distributed.Client(address, timeout=5)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"no Dask scheduler at {address!r} ({reason}): give the address that `dask scheduler` prints"
+        ) from None
+
+
+# The folder ------------------------------------------------------------------------------------
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"cannot write a sweep to {folder}: it is a file; choose a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "store").is_dir():
+        raise InputError(f"{folder} holds files that are not of a sweep: choose another folder")
+
+
+def _save(folder: Path, runs: pl.DataFrame, provenance: Mapping[str, object]) -> None:
+    table = io.BytesIO()
+    runs.write_parquet(table)
+    try:
+        write_whole(table.getvalue(), folder / "runs.parquet")
+        write_whole((json.dumps(provenance, indent=2) + "\n").encode(), folder / "sweep.json")
+    except OSError as error:
+        raise InputError(
+            f"cannot write the table to {folder}: {error.strerror}; make room and start again: every run is kept"
+        ) from None
+
+
+def _provenance(asked: _Asked, source: Path, *, is_partial: bool) -> dict[str, object]:
+    return {
+        "model": model_version(),
+        "trace": asked.trace.name,
+        "trace_digest": asked.trace.digest,
+        "n_accesses": len(asked.trace),
+        "machine": asked.machine.to_dict(),
+        "settings": list(asked.design.names),
+        "n_points": len(asked.design),
+        "seeds": asked.seeds,
+        "partial": is_partial,
+        "grid": source.read_text(encoding="utf-8"),
+    }
+
+
+def _tell(runs: pl.DataFrame, design: Design, counts: _Counts, folder: Path) -> None:
+    refused = runs["reason"].count()
+    best = runs.filter(pl.col("accesses").is_not_null()).sort("effective_access_ns", maintain_order=True).head(_BEST)
+    headings = [*design.names, "seed", "A touch, ns", "Stall, ms", "Faults to disk"]
+    body = [
+        [
+            *(str(row[name]) for name in (*design.names, "seed")),
+            f"{row['effective_access_ns']:.2f}",
+            f"{row['stall_ns'] / 1e6:,.1f}",
+            f"{row['pswpin']:,}",
+        ]
+        for row in best.iter_rows(named=True)
+    ]
+    if body:
+        print(f"\nThe {len(body)} with the shortest effective access time:")
+        print(aligned_table([headings, *body], left=0))
+    told = f"{runs.height:,} rows, {refused:,} of them refused"
+    print(f"\n{told}; {counts.kept:,} of {counts.total:,} runs were there before")
+    print(f"Result: {os.path.join(folder, 'runs.parquet')}")  # noqa: PTH118 - as the user wrote it

@@ -1,0 +1,252 @@
+"""Which machines a sweep runs: a full grid, random points, or a Latin hypercube."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vswaplab.base.draws import DESIGN, draws
+from vswaplab.base.errors import InputError
+from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap
+from vswaplab.machine.kernel import Kernel
+from vswaplab.machine.presets import setting_value
+
+Point = tuple[object, ...]
+
+_PARTS: dict[str, type] = {"dram": Dram, "cram": Cram, "zswap": Zswap, "zram": Zram, "kernel": Kernel, "costs": Costs}
+_RANGE = ("from", "to", "log")
+_DIMENSION = 1 << 32  # draws of one setting; those of the next lie beyond
+_MOST_POINTS = 10_000_000
+
+
+@dataclass(frozen=True)
+class Design:
+    """The points of a sweep; ``vl.grid``, ``vl.random_design`` and ``vl.latin_hypercube`` make it.
+
+    Parameters
+    ----------
+    names : (n_settings,)
+        Dotted settings of a machine.
+    points : (n_points,)
+        One value a setting, read as ``--set`` reads it: sizes are numbers.
+    """
+
+    names: tuple[str, ...]
+    points: tuple[Point, ...]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __repr__(self) -> str:
+        return f"Design({len(self):,} points of {', '.join(self.names)})"
+
+    def settings(self, index: int) -> list[str]:
+        """Spell a point as ``--set`` does."""
+        pairs = zip(self.names, self.points[index], strict=True)
+        return [f"{name}={spelled(value)}" for name, value in pairs]
+
+    def frame(self) -> pl.DataFrame:
+        """Lay out the points as a table: ``point`` (0...), and one column a setting.
+
+        A column is of whole numbers, decimals or truth values if all its values are, with null for none; else of text.
+        """
+        columns: dict[str, pl.Series] = {"point": pl.Series(range(len(self)), dtype=pl.Int64)}
+        for at, name in enumerate(self.names):
+            columns[name] = _series([point[at] for point in self.points])
+        return pl.DataFrame(columns)
+
+
+def grid(settings: Mapping[str, object]) -> Design:
+    """Make every combination of the values given; the last setting varies fastest.
+
+    Parameters
+    ----------
+    settings
+        Dotted setting to its values, each as ``--set`` spells it.
+
+    Raises
+    ------
+    InputError
+        An unknown setting, no values, a value that cannot be read.
+
+    Examples
+    --------
+    >>> grid({"dram.capacity_pages": [100, "1MiB"], "layer": ["none", "vswap"]}).points
+    ((100, 'none'), (100, 'vswap'), (256, 'none'), (256, 'vswap'))
+    """
+    names = _names(settings)
+    axes = [_choices(name, settings[name]) for name in names]
+    n_points = math.prod(map(len, axes))
+    if n_points > _MOST_POINTS:
+        raise InputError(f"the grid has {n_points:,} points: give fewer values, or take a random design")
+    return Design(names, tuple(itertools.product(*axes)))
+
+
+def random_design(settings: Mapping[str, object], n: int, *, seed: int = 0) -> Design:
+    """Draw points at random, each setting on its own.
+
+    Parameters
+    ----------
+    settings
+        Dotted setting to its values, or to a range ``{"from": ..., "to": ...}``
+        (both ends may come; whole numbers if both are whole; ``"log": True``
+        spreads by ratio).
+    n : points
+    seed
+        The points depend on nothing else, and the first of them not on ``n``.
+
+    Raises
+    ------
+    InputError
+        As for ``vl.grid``; a range out of order; ``n`` below 1.
+
+    Examples
+    --------
+    >>> random_design({"dram.capacity_pages": {"from": 100, "to": 199}, "layer": ["none", "vswap"]}, 2, seed=1).points
+    ((149, 'vswap'), (133, 'none'))
+    """
+    names, n, seed = _names(settings), _count("n", n, 1), _count("seed", seed, 0)
+    columns = [_spread(name, settings[name], _uniform(seed, at, n)) for at, name in enumerate(names)]
+    return Design(names, tuple(zip(*columns, strict=True)))
+
+
+def latin_hypercube(settings: Mapping[str, object], n: int, *, seed: int = 0) -> Design:
+    """Draw points so that every setting's range is covered evenly, one point in each of ``n`` equal parts.
+
+    Parameters and errors as for ``vl.random_design`` (McKay, Beckman and Conover, Technometrics 1979).
+
+    Examples
+    --------
+    >>> sorted(latin_hypercube({"dram.capacity_pages": {"from": 0, "to": 3}}, 4).points)
+    [(0,), (1,), (2,), (3,)]
+    """
+    names, n, seed = _names(settings), _count("n", n, 1), _count("seed", seed, 0)
+    columns = []
+    for at, name in enumerate(names):
+        part = np.argsort(_uniform(seed, 2 * at, n), kind="stable")
+        columns.append(_spread(name, settings[name], (part + _uniform(seed, 2 * at + 1, n)) / n))
+    return Design(names, tuple(zip(*columns, strict=True)))
+
+
+def spelled(value: object) -> str:
+    """Write a value as ``--set`` spells it.
+
+    Examples
+    --------
+    >>> spelled(None), spelled(True), spelled(0.5), spelled("64MiB")
+    ('none', 'true', '0.5', '64MiB')
+    """
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _read(name: str, value: object) -> object:
+    plain = value.item() if isinstance(value, np.generic) else value
+    if plain is not None and not isinstance(plain, bool | int | float | str):
+        raise InputError(f"{name}: {value!r} is not a value of a setting: give numbers, true, false, none or words")
+    text = spelled(plain).strip()
+    if not text:
+        raise InputError(f"{name}: a value is empty: give numbers, true, false, none or words")
+    return setting_value(name, text)
+
+
+def _series(values: Sequence[object]) -> pl.Series:
+    kinds = {type(value) for value in values if value is not None}
+    for kind, dtype in ((bool, pl.Boolean), (int, pl.Int64)):
+        if kinds == {kind}:
+            return pl.Series(values, dtype=dtype)
+    if kinds and kinds <= {int, float}:
+        return pl.Series([None if v is None else float(v) for v in values], dtype=pl.Float64)  # type: ignore[arg-type]
+    return pl.Series(list(map(spelled, values)), dtype=pl.String)
+
+
+def _names(settings: object) -> tuple[str, ...]:
+    if not isinstance(settings, Mapping) or not settings:
+        raise InputError(
+            f"a design needs settings and their values, such as {{'dram.capacity_pages': [...]}}, got {settings!r}"
+        )
+    for name in settings:
+        _check_name(name)
+    return tuple(settings)
+
+
+def _check_name(name: object) -> None:
+    known = list(_known_names())
+    plain = re.sub(r"^swapfiles\.\d+\.", "swapfiles.0.", name) if isinstance(name, str) else ""
+    if plain not in known:
+        nearest = difflib.get_close_matches(plain, known, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(nearest)}?" if nearest else "write part.name, such as dram.capacity_pages"
+        raise InputError(f"{name!r} is not a setting of a machine: {hint}")
+
+
+def _known_names() -> Iterator[str]:
+    for part, kind in _PARTS.items():
+        yield from (f"{part}.{field.name}" for field in fields(kind))
+    yield from (f"swapfiles.0.{field.name}" for field in fields(Swapfile))
+    yield from (field.name for field in fields(Machine) if field.name not in ("dram", "costs", "tiers", "tiers_max"))
+
+
+def _choices(name: str, values: object) -> list[object]:
+    if isinstance(values, Mapping):
+        raise InputError(f"{name}: a grid takes a list of values; ranges are for random and Latin-hypercube designs")
+    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+        raise InputError(f"{name}: give a list of values, got {values!r}")
+    if not len(values):
+        raise InputError(f"{name}: the list of values is empty: give at least one")
+    return [_read(name, value) for value in values]
+
+
+def _spread(name: str, values: object, share: NDArray[np.float64]) -> list[object]:
+    # A share 0..1 of the way through the values or the range.
+    if not isinstance(values, Mapping):
+        choices = _choices(name, values)
+        return [choices[i] for i in np.minimum((share * len(choices)).astype(int), len(choices) - 1)]
+    low, high, log = _range(name, values)
+    if isinstance(low, int) and isinstance(high, int):
+        ends = (math.log(low), math.log(high + 1)) if log else (low, high + 1)
+        wholes = _between(ends, share, log)
+        return [min(max(int(x), low), high) for x in wholes]
+    ends = (math.log(low), math.log(high)) if log else (low, high)
+    return [float(f"{x:.6g}") for x in _between(ends, share, log)]  # six digits: a key that can be typed again
+
+
+def _between(ends: tuple[float, float], share: NDArray[np.float64], log: bool) -> list[float]:
+    found = ends[0] + share * (ends[1] - ends[0])
+    return [math.exp(x) if log else float(x) for x in found]
+
+
+def _range(name: str, values: Mapping[str, object]) -> tuple[int | float, int | float, bool]:
+    for key in values:
+        if key not in _RANGE:
+            raise InputError(f"{name}: a range is {{from, to}} and perhaps log = true; {key!r} is none of them")
+    ends = [_read(name, values.get(key)) for key in ("from", "to")]
+    low, high = ends
+    if any(isinstance(end, bool) or not isinstance(end, int | float) for end in ends) or not low <= high:  # type: ignore[operator]
+        raise InputError(f"{name}: a range runs from a number to one at least as large, got {dict(values)!r}")
+    log = values.get("log", False)
+    if not isinstance(log, bool) or (log and low <= 0):  # type: ignore[operator]
+        raise InputError(
+            f"{name}: log must be true or false, and a range that starts at {low} cannot be spread by ratio"
+        )
+    return low, high, log  # type: ignore[return-value]
+
+
+def _uniform(seed: int, dimension: int, n: int) -> NDArray[np.float64]:
+    bits = draws(seed, dimension * _DIMENSION + np.arange(n, dtype=np.int64), DESIGN)
+    return (bits >> np.uint64(11)).astype(np.float64) / float(1 << 53)
+
+
+def _count(name: str, value: object, at_least: int) -> int:
+    number = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else -1
+    if not at_least <= number <= _MOST_POINTS:
+        raise InputError(f"{name} must be a whole number from {at_least} to {_MOST_POINTS:,}, got {value!r}")
+    return int(number)

@@ -1,0 +1,231 @@
+"""Where runs go: this process, threads, processes, a Dask cluster; to the sweep all look alike.
+
+A door takes the trace to its workers once, and turns tasks into futures.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for_end
+from pathlib import Path
+from typing import Any
+
+from vswaplab.base.errors import InputError
+from vswaplab.sweeps.worker import (
+    AnyTrace,
+    Done,
+    Spool,
+    Task,
+    keep_packed,
+    packed,
+    run_kept,
+    run_spooled,
+    run_tasks,
+    write_spool,
+)
+
+_UNKNOWN_WORKERS = 8  # of an executor that does not say how many it has
+
+
+class Door:
+    """Tasks in, futures out.
+
+    Parameters
+    ----------
+    submit : callable
+        Takes tasks.
+    count : callable
+        Says how many workers there are.
+    ahead
+        Whether tasks may wait at the door.
+    revive : callable
+        Makes a new pool in place of a broken one; None if it is not ours.
+    """
+
+    def __init__(
+        self,
+        submit: Callable[[Sequence[Task]], Future[Done]],
+        count: Callable[[], int],
+        *,
+        ahead: bool = True,
+        revive: Callable[[], None] | None = None,
+    ) -> None:
+        self.submit, self.count, self.ahead, self.revive = submit, count, ahead, revive
+
+    @property
+    def workers(self) -> int:
+        """How many runs go on at once, about."""
+        return max(1, self.count())
+
+    @property
+    def limit(self) -> int:
+        """How many chunks may be under way: enough that no worker waits, few enough to stop soon."""
+        return 2 * self.workers + 2 if self.ahead else 1
+
+
+@contextmanager
+def open_door(executor: object, trace: AnyTrace) -> Iterator[Door]:
+    """Make the door of an executor.
+
+    Parameters
+    ----------
+    executor : None, int, concurrent.futures.Executor or dask.distributed.Client
+        As ``vl.sweep`` takes it.
+    trace
+
+    Raises
+    ------
+    InputError
+        It is none of these, or a pool of forked processes.
+    """
+    with _opened(executor, trace) as door:
+        yield door
+
+
+def _opened(executor: object, trace: AnyTrace) -> Any:  # noqa: ANN401 - a context manager of a Door
+    if executor is None:
+        return _here(trace)
+    if isinstance(executor, int) and not isinstance(executor, bool) and executor >= 1:
+        return _own_pool(executor, trace)
+    if isinstance(executor, ThreadPoolExecutor):
+        return _threads(executor, trace)
+    if isinstance(executor, Executor):
+        return _processes(executor, trace)
+    if hasattr(executor, "get_executor") and hasattr(executor, "register_plugin"):
+        return _dask(executor, trace)
+    raise InputError(
+        f"executor must be None, a number of processes, a concurrent.futures executor or a dask.distributed client, "
+        f"got {executor!r}"
+    )
+
+
+@contextmanager
+def _here(trace: AnyTrace) -> Iterator[Door]:
+    def submit(tasks: Sequence[Task]) -> Future[Done]:
+        future: Future[Done] = Future()
+        try:
+            future.set_result(run_tasks(trace, tasks))
+        except BaseException as error:  # Ctrl-C too: it comes out of result(), as from a worker
+            future.set_exception(error)
+        return future
+
+    yield Door(submit, lambda: 1, ahead=False)
+
+
+@contextmanager
+def _threads(executor: ThreadPoolExecutor, trace: AnyTrace) -> Iterator[Door]:
+    yield Door(lambda tasks: executor.submit(run_tasks, trace, tasks), lambda: executor._max_workers)
+
+
+@contextmanager
+def _processes(executor: Executor, trace: AnyTrace) -> Iterator[Door]:
+    context = getattr(executor, "_mp_context", None)
+    if context is not None and context.get_start_method() == "fork":
+        raise InputError(
+            "a pool of forked processes can hang in polars: give a number as executor, or "
+            "ProcessPoolExecutor(n, mp_context=multiprocessing.get_context('spawn'))"
+        )
+    with _spooled(trace) as spool:
+        yield Door(
+            lambda tasks: executor.submit(run_spooled, spool, tasks),
+            lambda: int(getattr(executor, "_max_workers", _UNKNOWN_WORKERS)),
+        )
+
+
+@contextmanager
+def _spooled(trace: AnyTrace) -> Iterator[Spool]:
+    with tempfile.TemporaryDirectory(prefix="vswaplab-") as folder:
+        yield write_spool(trace, Path(folder))
+
+
+@contextmanager
+def _own_pool(n: int, trace: AnyTrace) -> Iterator[Door]:
+    pools: list[ProcessPoolExecutor] = []
+
+    def revive() -> None:
+        context = multiprocessing.get_context("spawn")
+        pools.append(ProcessPoolExecutor(n, mp_context=context, initializer=_follow_parent))
+
+    def submit(tasks: Sequence[Task]) -> Future[Done]:
+        with _deaf_children():
+            return pools[-1].submit(run_spooled, spool, tasks)
+
+    with _spooled(trace) as spool:
+        revive()
+        try:
+            yield Door(submit, lambda: n, revive=revive)
+        finally:
+            for pool in pools:
+                _end(pool)
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    # Ctrl-C is the parent's to hear. A process started here has it blocked from its first moment on.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _follow_parent() -> None:
+    # If the parent is killed, its workers must not stay.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        wait_for_end([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    # Nothing that still runs is wanted: the sweep is over, or was broken off.
+    for process in list((pool._processes or {}).values()):
+        process.terminate()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _dask(client: Any, trace: AnyTrace) -> Iterator[Door]:  # noqa: ANN401 - dask is an extra
+    name = f"vswaplab-{trace.digest}"
+    client.register_plugin(_plugin(trace), name=name)
+    executor = client.get_executor(pure=False, retries=3)
+    counted = [0, -1.0]  # workers, and when they were counted: it asks the scheduler
+
+    def count() -> int:
+        if time.monotonic() - counted[1] > 2:
+            counted[:] = [sum(client.nthreads().values()), time.monotonic()]
+        return int(counted[0])
+
+    try:
+        yield Door(lambda tasks: executor.submit(run_kept, trace.digest, tasks), count)
+    finally:
+        if client.status == "running":
+            executor.shutdown(wait=False)
+            client.unregister_worker_plugin(name)
+
+
+def _plugin(trace: AnyTrace) -> object:
+    # A worker gets the plugin, and the trace in it, when it joins: now, later, or again after it was killed.
+    base = importlib.import_module("distributed").WorkerPlugin
+    head, arrays = packed(trace)
+    sent, digest = [bytes(array) for array in arrays], trace.digest
+
+    class TracePlugin(base):  # type: ignore[misc,valid-type]
+        def setup(self, worker: object) -> None:
+            keep_packed(digest, head, sent)
+
+    return TracePlugin()

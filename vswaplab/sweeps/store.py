@@ -1,0 +1,157 @@
+"""A folder that keeps finished runs, whatever dies.
+
+Each file is named after the SHA-256 of its own bytes, is written under
+another name, synced and renamed, and is never changed: a file is whole or
+not there, two writers can only write the same name with the same bytes, and
+damage shows. A run is found by a key of its own, which any number of files
+may hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from vswaplab.base.errors import InputError
+from vswaplab.sweeps.worker import SCHEMA
+
+_STALE = 3600  # seconds after which a file that was never renamed is of a writer that died
+_TEMPORARY = ".writing-"
+
+
+def run_key(trace_digest: str, machine: str, seed: int, model: str) -> str:
+    """Name a run by all that its numbers depend on: SHA-256, hexadecimal.
+
+    Parameters
+    ----------
+    trace_digest
+    machine
+        Its canonical text.
+    seed
+    model
+        ``model_version()``.
+    """
+    return hashlib.sha256("\n".join((trace_digest, machine, str(seed), model)).encode()).hexdigest()
+
+
+class Store:
+    """Finished runs in a folder of Parquet files.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there.
+
+    Raises
+    ------
+    InputError
+        The folder is a file, holds something else, or cannot be written.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._check()
+        except OSError as error:
+            raise InputError(
+                f"cannot keep results in {self.folder}: {error.strerror or error}; choose another folder"
+            ) from None
+
+    def _check(self) -> None:
+        for path in self.folder.iterdir():
+            if path.name.startswith(_TEMPORARY):
+                with contextlib.suppress(FileNotFoundError):  # another sweep may tidy up too
+                    if time.time() - path.stat().st_mtime > _STALE:
+                        path.unlink()
+            elif path.suffix != ".parquet" or len(path.stem) != 64:
+                raise InputError(f"{self.folder} holds {path.name}, which is not of a sweep: choose another folder")
+        if not os.access(self.folder, os.W_OK):
+            raise InputError(f"cannot keep results in {self.folder}: permission denied; choose another folder")
+
+    def find(self, keys: pl.Series) -> pl.DataFrame:
+        """Read the runs of some keys.
+
+        A damaged file is removed with a warning: its runs count as not done.
+
+        Returns
+        -------
+        rows : polars.DataFrame
+            ``key`` and the columns of ``SCHEMA``, one row a run that is there.
+        """
+        none = pl.DataFrame(schema={"key": pl.String, **SCHEMA})
+        found = [none, *(frame.filter(pl.col("key").is_in(keys.implode())) for frame in self._frames())]
+        return pl.concat(found).unique("key", keep="first", maintain_order=True)
+
+    def _frames(self) -> Iterator[pl.DataFrame]:
+        damaged, columns = 0, pl.DataFrame(schema={"key": pl.String, **SCHEMA}).schema
+        for path in sorted(self.folder.glob("*.parquet")):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:  # another sweep found it damaged
+                continue
+            if hashlib.sha256(data).hexdigest() != path.stem:
+                damaged += 1
+                path.unlink(missing_ok=True)
+                continue
+            frame = pl.read_parquet(io.BytesIO(data))
+            if frame.schema == columns:  # else it is of another version
+                yield frame
+        if damaged:
+            warnings.warn(f"{damaged} damaged file(s) in {self.folder}: their runs are done again", stacklevel=4)
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Keep rows (``key`` and the columns of ``SCHEMA``) for good before this returns.
+
+        Raises
+        ------
+        InputError
+            The disk is full or gone; what was kept before stays.
+        """
+        buffer = io.BytesIO()
+        rows.select("key", *SCHEMA).write_parquet(
+            buffer, statistics=False
+        )  # a third of a small file would be statistics
+        data = buffer.getvalue()
+        try:
+            write_whole(data, self.folder / f"{hashlib.sha256(data).hexdigest()}.parquet")
+        except OSError as error:
+            raise InputError(
+                f"cannot keep results in {self.folder}: {error.strerror}; "
+                f"make room and start again: what was finished before is kept"
+            ) from None
+
+
+def write_whole(data: bytes, target: Path) -> None:
+    """Write a file so that it is whole and on the disk, or not there under its name.
+
+    Raises
+    ------
+    OSError
+        The disk is full, the folder is gone.
+    """
+    handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    folder = os.open(target.parent, os.O_RDONLY)  # the new name too must outlive a power cut
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
