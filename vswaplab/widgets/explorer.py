@@ -37,7 +37,7 @@ from vswaplab.widgets.refine import Refiner
 SIDES = ("A", "B")
 BOTH = "A and B"
 
-_WINDOWS = 100
+_WINDOWS = 50  # more are no easier to read, and each costs half a millisecond
 _LEAST_WINDOW = 1_000  # accesses: shorter ones take as long
 _MOST_WINDOW = 500_000  # accesses: a run in the background is given up between two windows
 _PREVIEW_ACCESSES = 100_000
