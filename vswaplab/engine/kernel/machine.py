@@ -73,18 +73,25 @@ class _Machine(Swapoff):
             self.content[page] = row
 
     def _repeats(self, start: int, stop: int) -> None:
-        # Dropped repeat touches of records start..stop-1, where those left their pages; of a free nobody is served.
-        if self.piece.repeat_reads is None and self.piece.repeat_writes is None:
-            return
+        # Dropped repeat touches of records start..stop-1: of a free nobody is served, of the others DRAM serves.
         stretch = slice(start - self.piece.start, stop - self.piece.start)
-        is_free = self.piece.op[stretch] == _FREE
-        is_on_cram = (self._nodes().take(self.piece.page[stretch]) == CRAM) & ~is_free
-        for kind, repeats in (("read", self.piece.repeat_reads), ("write", self.piece.repeat_writes)):
+        for repeats in (self.piece.repeat_reads, self.piece.repeat_writes):
             if repeats is not None:
                 n = repeats[stretch]
-                lost, away = int(n[is_free].sum()), int(n[is_on_cram].sum())
-                self.count["repeat_dram"] += int(n.sum()) - lost - away
+                lost = int(n[self.piece.op[stretch] == _FREE].sum())
                 self.count["repeat_unserved"] += lost
+                self.count["repeat_dram"] += int(n.sum()) - lost
+
+    def _repeats_on_cram(self, start: int, stop: int) -> None:
+        # Of those, the repeats that the CRAM node serves, as the pages lie now.
+        if self.plan.cram is None:
+            return
+        stretch = slice(start - self.piece.start, stop - self.piece.start)
+        is_on_cram = (self._nodes().take(self.piece.page[stretch]) == CRAM) & (self.piece.op[stretch] != _FREE)
+        for kind, repeats in (("read", self.piece.repeat_reads), ("write", self.piece.repeat_writes)):
+            if repeats is not None:
+                away = int(repeats[stretch][is_on_cram].sum())
+                self.count["repeat_dram"] -= away
                 self.count[f"repeat_cram_{kind}"] += away
 
     # What came out --------------------------------------------------------------------------
@@ -203,6 +210,7 @@ class KernelReference(_Machine):
         self.count["accesses"] += 1
         self.count[("reads", "writes", "frees")[op]] += 1
         self._repeats(index, index + 1)
+        self._repeats_on_cram(index, index + 1)
         return True
 
 
@@ -244,7 +252,7 @@ class KernelVectorised(_Machine):
                 self.free(page)
             elif not self._fault(start + i, page, is_write=what == _WRITE):
                 return start + i
-            self._repeats(start + i, start + i + 1)
+            self._repeats_on_cram(start + i, start + i + 1)
             done = i + 1
             if self.n_unmapped != before:
                 return start + done
@@ -271,10 +279,10 @@ class KernelVectorised(_Machine):
                 self.content[int(hit[i])] = int(rows[first + i])
         if self.codes is not None:
             self.codes[start + first : start + stop] = HIT
-        n_away = int(self._nodes()[hit].sum())  # all reads
+        n_away = 0 if self.plan.cram is None else int(self._nodes()[hit].sum())  # all reads
         self.count["dram_hit"] += n - n_away
         self.count["cram_read"] += n_away
-        self._repeats(start + first, start + stop)
+        self._repeats_on_cram(start + first, start + stop)
         self.pass_time(n * self.kernel.hit_ns)
 
     def _mark(self, hit: NDArray[np.int64], is_write: NDArray[np.bool_]) -> None:
@@ -293,3 +301,4 @@ class KernelVectorised(_Machine):
             self.count["accesses"] += op.size
             for name, n in zip(("reads", "writes", "frees"), np.bincount(op, minlength=3).tolist(), strict=True):
                 self.count[name] += n
+            self._repeats(start, stop)
