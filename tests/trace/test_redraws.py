@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 import vswaplab as vl
-from vswaplab.trace.redraws import Redraws
+from vswaplab.trace import redraws as module
+from vswaplab.trace.redraws import DrawnAhead, Redraws
 
 CORPUS = pl.DataFrame({"is_zero": [False] * 12, "region": [0] * 4 + [1] * 8})
 
@@ -49,3 +50,23 @@ def test_rows__are_those_of_row_one_by_one(probability: float, seed: int) -> Non
     rows = one.rows(7, is_write, page, content)
     assert expected == ([-1] * 90 if rows is None else rows.tolist())
     assert one.shifts(np.arange(60)).tolist() == [one.shift(i) for i in range(60)]
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.02, 1.0])
+def test_drawn_ahead__are_those_of_rows_for_any_stretch(probability: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BLOCK", 16)
+    rng = np.random.default_rng(1)
+    content = rng.integers(0, 4, 50).astype(np.int32)
+    page, op = rng.integers(0, 50, 300).astype(np.int32), rng.integers(0, 3, 300).astype(np.uint8)
+    one = redraws(probability)
+    ahead = DrawnAhead(one, content, 1000, page, op)
+    found = 0
+    for start in (*range(0, 290, 7), 3, 150, 0):  # onwards, and back
+        for n in (0, 1, 5, 9, 40):
+            stretch = slice(start, min(start + n, 300))
+            rows = one.rows(1000 + start, op[stretch] == vl.Op.WRITE, page[stretch], content)
+            got = ahead.rows(1000 + start, 1000 + stretch.stop)
+            wanted = [-1] * (stretch.stop - start) if rows is None else rows.tolist()
+            assert ([-1] * len(wanted) if got is None else got.tolist()) == wanted
+            found += max(wanted, default=-1) >= 0
+    assert (found > 0) == (probability > 0)

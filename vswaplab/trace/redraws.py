@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.base.backing import Op
 from vswaplab.base.draws import CHOICE, REDRAW, draw, draws, threshold
 from vswaplab.trace.trace import Workload
+
+_BLOCK = 1 << 14  # accesses whose draws are made at once
 
 
 class Redraws:
@@ -92,3 +95,50 @@ class Redraws:
         row = np.full(page.size, -1, np.int32)
         row[writes] = self.corpus.region_start.take(was) + offset.astype(np.int32) + self.shifts(at)
         return row
+
+
+class DrawnAhead:
+    """The rows that stretches of one piece of a trace draw: those of ``Redraws.rows``, a block at a time.
+
+    An engine asks for many short stretches, and for some accesses twice: what one call costs is most of the work then.
+
+    Parameters
+    ----------
+    redraws : Redraws
+    first : (n_pages,)
+        The first content of each page.
+    start : int
+        Index of the piece's first access.
+    page, op : (n_accesses,)
+        Of the piece.
+    """
+
+    def __init__(
+        self,
+        redraws: Redraws,
+        first: NDArray[np.int32],
+        start: int,
+        page: NDArray[np.integer],
+        op: NDArray[np.uint8],
+    ) -> None:
+        self._redraws, self._first, self._start, self._page, self._op = redraws, first, start, page, op
+        self._from = self._to = start
+        self._block: NDArray[np.int32] | None = None
+
+    def rows(self, start: int, stop: int) -> NDArray[np.int32] | None:
+        """Give the rows that accesses start..stop-1 draw; None: the contents of all of them stay."""
+        if not self._redraws.below:
+            return None
+        if stop - start > _BLOCK // 2:
+            return self._draw(start, stop)
+        if not self._from <= start <= stop <= self._to:
+            self._from, self._to = start, min(start + _BLOCK, self._start + self._page.size)
+            self._block = self._draw(self._from, self._to)
+        if self._block is None:
+            return None
+        rows = self._block[start - self._from : stop - self._from]
+        return rows if rows.max(initial=-1) >= 0 else None
+
+    def _draw(self, start: int, stop: int) -> NDArray[np.int32] | None:
+        stretch = slice(start - self._start, stop - self._start)
+        return self._redraws.rows(start, self._op[stretch] == Op.WRITE, self._page[stretch], self._first)

@@ -12,7 +12,7 @@ from vswaplab.engine.kernel.folios import CRAM, DISK, DRAM, NONE, ZERO, ZSWAP, O
 from vswaplab.engine.kernel.swapoff import Swapoff
 from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
-from vswaplab.trace.redraws import Redraws
+from vswaplab.trace.redraws import DrawnAhead, Redraws
 from vswaplab.trace.trace import Piece, Trace, Workload
 
 _WRITE, _FREE = int(Op.WRITE), int(Op.FREE)
@@ -44,6 +44,7 @@ class _Machine(Swapoff):
     def feed(self, piece: Piece) -> None:
         """Take the accesses that come next."""
         self.piece = piece
+        self.drawn = DrawnAhead(self.redraws, self.trace.content, piece.start, piece.page, piece.op)
 
     def _fault(self, index: int, page: int, *, is_write: bool) -> bool:
         # Serve an access that faults: no page is mapped, or a write is to one on the CRAM node; False: out of memory.
@@ -235,7 +236,7 @@ class KernelVectorised(_Machine):
         # Up to the first access behind a reclaim, which may have unmapped what comes later.
         stretch = slice(start - self.piece.start, stop - self.piece.start)
         pages, op = self.piece.page[stretch].astype(np.int64), self.piece.op[stretch]
-        rows = self.redraws.rows(start, op == _WRITE, pages, self.trace.content)
+        rows = self.drawn.rows(start, stop)
         is_event = (self._mapped().take(pages) == 0) | (op == _FREE)
         if self.plan.cram is not None:
             is_event |= (self._nodes().take(pages) == CRAM) & (op == _WRITE)

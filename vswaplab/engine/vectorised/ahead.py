@@ -227,7 +227,7 @@ class Walk:
         self.free_then = window.free_at.take(window.special.at.searchsorted(self.touches))
         self.is_hard = np.full(self.touches.size, not mem.settles_returns)
         if window.freed.size and mem.settles_returns:
-            self.is_hard = np.isin(window.ids.take(self.touches), window.freed)
+            self.is_hard = mem.are_among(window.ids.take(self.touches), window.freed)
 
     # In time ----------------------------------------------------------------------------------
 

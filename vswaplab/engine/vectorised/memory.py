@@ -57,6 +57,7 @@ class Memory:
         self.word = np.full(n, ~NONE, np.int32)
         self.place = np.zeros(n, np.int32)  # last entry of a CRAM page in the log, of a zswap page in the queue
         self._ids, self._words = np.empty(1 << 12, np.int64), np.empty(1 << 12, np.int32)
+        self._mark = np.zeros(n, np.bool_)  # all clear between calls
         self.has_own_content = trace.changes_content
         self.content = trace.content.copy() if self.has_own_content else trace.content
         self.stored = np.zeros(n, np.int16)  # bytes at rest of a page on zswap, CRAM or zram; of others without meaning
@@ -137,6 +138,13 @@ class Memory:
         is_first: Mask = self.word.take(pages) == places
         self.word[pages] = words
         return is_first
+
+    def are_among(self, pages: Pages, some: Pages) -> Mask:
+        """Say which of several pages are among some others."""
+        self._mark[some] = True
+        among: Mask = self._mark.take(pages)
+        self._mark[some] = False
+        return among
 
     def states(self, pages: Pages) -> NDArray[np.uint8]:
         """Say where pages are, as a ``State`` each."""

@@ -12,12 +12,12 @@ from vswaplab.engine.vectorised.states import (
     CRAM_READONLY,
     CRAM_SOFTLEAF,
     CRAM_WRITABLE,
-    CRAM_WRITE,
     DRAM_HIT,
     FIRST_TOUCH,
     FREE,
     FREED,
     IS_LOAD,
+    IS_SERVED_IN_CRAM,
     IS_SWAP_IN,
     MADE_WRITABLE,
     NEEDS_FRAME,
@@ -249,7 +249,7 @@ def _settle_mappers(mem: Memory, shares: Shares, window: Window, special: Specia
 def _count_repeats(mem: Memory, window: Window, special: Special) -> None:
     at, outcome = special.at, special.outcome
     # Priced where the page lies after the record: DRAM unless the record was served in CRAM or was a free.
-    in_cram = at[np.isin(outcome, (SOFT_FAULT, CRAM_READ, CRAM_WRITE, MADE_WRITABLE))]
+    in_cram = at[IS_SERVED_IN_CRAM.take(outcome)]
     unserved = which(window.op[: window.stop] >= FREE)
     first = window.start - mem.trace.start
     stretch = slice(first, first + window.stop)

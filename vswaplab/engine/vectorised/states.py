@@ -44,6 +44,10 @@ STATE_AFTER[[SOFT_FAULT, CRAM_READ]] = CRAM_READONLY
 STATE_AFTER[[CRAM_WRITE, MADE_WRITABLE]] = CRAM_WRITABLE
 STATE_AFTER[FREED] = NONE
 
+IS_SERVED_IN_CRAM = np.zeros(FREED + 1, np.bool_)
+"""Outcomes that leave the page on the device."""
+IS_SERVED_IN_CRAM[[SOFT_FAULT, CRAM_READ, CRAM_WRITE, MADE_WRITABLE]] = True
+
 IS_LOAD = np.zeros(FREED + 1, np.bool_)
 """Outcomes that bring a page in from behind a swap entry, CRAM excepted."""
 IS_LOAD[[SWPIN_ZERO, ZSWPIN, PSWPIN]] = True

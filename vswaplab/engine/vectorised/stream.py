@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vswaplab.engine.outcome import constant
 from vswaplab.engine.plan import Plan
 from vswaplab.trace.corpus import Corpus
-from vswaplab.trace.redraws import Redraws
+from vswaplab.trace.redraws import DrawnAhead, Redraws
 from vswaplab.trace.trace import Piece, Trace, Workload
 
 
@@ -53,10 +53,15 @@ class Stream:
     """(n_pages,) page of the trace that each number stands for; None: itself."""
     start: int = 0
 
+    def __post_init__(self) -> None:
+        """Begin with the piece that there is."""
+        self.drawn = DrawnAhead(self.redraws, self.content, self.start, self.page, self.op)
+
     def feed(self, piece: Piece) -> None:
         """Take the accesses that come next in place of those there were."""
         self.start, self.page, self.op = piece.start, piece.page, piece.op
         self.repeat_reads, self.repeat_writes = piece.repeat_reads, piece.repeat_writes
+        self.drawn = DrawnAhead(self.redraws, self.content, self.start, self.page, self.op)
 
     def first_rows(self, pages: NDArray[np.int64], accesses: NDArray[np.int64]) -> NDArray[np.int32]:
         """Give the contents that pages have when accesses touch them first."""

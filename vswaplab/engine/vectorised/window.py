@@ -144,7 +144,7 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     freed = ids[op == FREE] if op.max() >= FREE else _NO_PAGES
     at = _special_times(mem, ids, op, word, freed)
     page, words = ids.take(at), word.take(at)
-    row = mem.trace.redraws.rows(start, op == WRITE, ids, mem.trace.content)
+    row = mem.trace.drawn.rows(start, stop)
     special, runs = _outcomes(mem, at, page, words, op.take(at), start, has_free=freed.size > 0)
     free_at = np.empty(at.size + 1, np.int64)
     free_at[0] = mem.free_charge
@@ -181,7 +181,7 @@ def classify_again(mem: Memory, window: Window, at: Pages) -> Special:
 def _special_times(mem: Memory, ids: Pages, op: NDArray[np.uint8], word: NDArray[np.int32], freed: Pages) -> Pages:
     mask = word < 0
     if freed.size:
-        mask |= np.isin(ids, freed)
+        mask |= mem.are_among(ids, freed)
     if mem.trace.shares is not None:
         mask &= op != UNMAP
     return which(mask)
