@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import polars as pl
 
 from vswaplab.base.errors import InputError
 from vswaplab.engine.run import Progress, simulate
+from vswaplab.engine.turns import in_turn
 from vswaplab.machine.checks import choice
 from vswaplab.machine.config import Machine
 from vswaplab.machine.policies import POLICIES, POLICY_TITLES, Policy
@@ -115,17 +116,8 @@ def compare_policies(
     machines: dict[str, Machine] = {FLOOR: unlimited(_under(machine, "lru"), trace)}
     names: list[Policy] = ["clairvoyant", *(policy for policy in policies if policy != "clairvoyant")]
     machines |= {policy: _under(machine, policy) for policy in names}
-    rows: list[dict[str, object]] = []
-    for done, (name, each) in enumerate(machines.items()):
-        result = simulate(trace, each, seed=seed)
-        if result.provenance["partial"]:  # Ctrl-C: half a run says nothing
-            if not rows:
-                raise KeyboardInterrupt
-            warnings.warn(f"interrupted: {done} of {len(machines)} runs were finished", stacklevel=2)
-            break
-        rows.append(_row(name, each, result))
-        if progress is not None:
-            progress(done + 1, len(machines))
+    runs = in_turn([partial(simulate, trace, each, seed=seed) for each in machines.values()], progress)
+    rows = [_row(name, each, result) for result, (name, each) in zip(runs, machines.items(), strict=False)]
     return pl.DataFrame(rows, schema_overrides={"bound": pl.String})
 
 

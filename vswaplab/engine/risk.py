@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
+from functools import partial
 
 import polars as pl
 
 from vswaplab.base.errors import InputError
 from vswaplab.engine.run import Progress, simulate
+from vswaplab.engine.turns import in_turn
 from vswaplab.machine.config import Cram, Machine
 from vswaplab.results.result import Result
 from vswaplab.results.statistics import wilson_interval
@@ -64,17 +65,8 @@ def risk(
     chosen = range(seeds) if isinstance(seeds, int) else seeds
     if not len(chosen):
         raise InputError(f"seeds must name at least one seed, got {seeds!r}")
-    rows: list[dict[str, object]] = []
-    for done, seed in enumerate(chosen):
-        result = simulate(trace, machine, seed=seed, epoch_accesses=epoch_accesses)
-        if result.provenance["partial"]:  # Ctrl-C: half a run says nothing
-            if not rows:
-                raise KeyboardInterrupt
-            warnings.warn(f"interrupted: {done} of {len(chosen)} runs were finished", stacklevel=2)
-            break
-        rows.append(_row(result, cram, seed))
-        if progress is not None:
-            progress(done + 1, len(chosen))
+    runs = [partial(simulate, trace, machine, seed=seed, epoch_accesses=epoch_accesses) for seed in chosen]
+    rows = [_row(result, cram, seed) for result, seed in zip(in_turn(runs, progress), chosen, strict=False)]
     return pl.DataFrame(rows)
 
 
