@@ -18,6 +18,11 @@ def test_api_reference__is_what_the_docstrings_say() -> None:
     assert (GUIDE / "api.md").read_text() == made["reference"](), "out of step: python tests/guide/api_reference.py"
 
 
+def test_tables__are_told_column_by_column() -> None:
+    made = runpy.run_path(str(Path(__file__).with_name("tables.py")))
+    assert (GUIDE / "tables.md").read_text() == made["dictionary"](), "out of step: python tests/guide/tables.py"
+
+
 @pytest.mark.parametrize("page", sorted(GUIDE.glob("*.md")), ids=lambda page: page.stem)
 def test_links__lead_somewhere(page: Path) -> None:
     text = page.read_text()
