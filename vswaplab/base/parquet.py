@@ -1,9 +1,12 @@
-"""Write a table that need not fit into memory: frames in, one Parquet file with many row groups out."""
+"""Parquet files: written from frames that need not fit into memory, read though they may be damaged."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -52,3 +55,41 @@ def write_frames(
         except BaseException:
             interrupts.noted = True
             raise
+
+
+@contextmanager
+def no_panic() -> Iterator[None]:
+    """Turn a panic of polars, which some damaged files cause, into a ``ComputeError``.
+
+    A panic writes pages of its own to file descriptor 2 before anybody can catch it: those are dropped.
+    """
+    try:
+        with _held_back():
+            yield
+    except pl.exceptions.PanicException as panic:
+        reason = (str(panic).splitlines() or ["unknown"])[0]
+        raise pl.exceptions.ComputeError(f"polars gave up on it: {reason}") from None
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    # What is written to standard error meanwhile comes out at the end, but not after a panic.
+    try:
+        own = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        is_wanted = True
+        try:
+            yield
+        except pl.exceptions.PanicException:
+            is_wanted = False
+            raise
+        finally:
+            os.dup2(own, 2)
+            os.close(own)
+            if is_wanted and held.seek(0, os.SEEK_END):
+                held.seek(0)
+                os.write(2, held.read())

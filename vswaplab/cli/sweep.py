@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 
 import polars as pl
 
+from vswaplab.base.documents import read_toml
 from vswaplab.base.errors import InputError
 from vswaplab.base.progress import Progress
 from vswaplab.cli.run import RESULTS, default_trace
@@ -101,7 +101,7 @@ class _Counts:
 
 def _read(source: Path) -> _Asked:
     try:
-        tables = tomllib.loads(source.read_text(encoding="utf-8"))
+        tables = read_toml(source)
     except OSError as error:
         raise InputError(f"cannot read the sweep {source}: {error.strerror or error}; give a .toml file") from None
     except ValueError as error:  # broken TOML, or not UTF-8

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vswaplab.base.documents import read_toml
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
@@ -191,7 +191,7 @@ def load_machine(path: str | Path, profiles_file: str | Path | None = None) -> M
     """
     source = Path(path)
     try:
-        tables = tomllib.loads(source.read_text(encoding="utf-8"))
+        tables = read_toml(source)
     except OSError as error:
         raise InputError(f"cannot read the machine {source}: {error.strerror or error}; give a .toml file") from None
     except ValueError as error:  # broken TOML, or not UTF-8

@@ -11,7 +11,6 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import date
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from vswaplab.base.codecs import RAW
 from vswaplab.base.codecs import SIZE_COLUMNS as _MEASURED
+from vswaplab.base.documents import read_toml
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import data_dir
 from vswaplab.base.units import PAGE_SIZE
@@ -333,7 +333,7 @@ def _read(path: Path) -> dict[str, Profile]:
 
 def _tables(path: Path) -> list[Mapping[str, object]]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = read_toml(path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; expected a TOML file of [[profile]] tables") from None
     except ValueError as error:  # broken TOML, or not UTF-8

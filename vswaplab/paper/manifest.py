@@ -12,6 +12,7 @@ from typing import Any
 
 import vl_convert
 
+from vswaplab.base.documents import read_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import data_dir
 from vswaplab.charts.digest import short_digest
@@ -45,7 +46,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         It cannot be read, or is none.
     """
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = read_json(path)
         parts: Mapping[str, Any] = found["parts"]
         is_one = {"versions", "drawing", "inputs"} <= found.keys() and all("figures" in part for part in parts.values())
     except OSError as error:

@@ -14,10 +14,18 @@ from typing import Protocol
 
 import polars as pl
 
+from vswaplab.base.documents import read_json
 from vswaplab.base.errors import InputError
-from vswaplab.base.parquet import write_frames
+from vswaplab.base.parquet import no_panic, write_frames
+from vswaplab.results.counters import COUNTERS, TIMES
 
-_TABLES = ("epochs", "tiers", "pages", "events")
+_TABLES: dict[str, tuple[str, ...]] = {
+    "epochs": ("epoch", "start", "stop", *COUNTERS, *TIMES),
+    "tiers": ("epoch", "access", "tier", "pages", "stored_bytes", "media_bytes"),
+    "pages": ("page", "is_resident", "backing", "stored_bytes"),
+    "events": (),
+}
+"""Tables of a saved result, and columns that must be there."""
 _FORMAT = 2
 _SLICE = 1 << 18  # pages that are laid out as a table at once when a result is saved
 
@@ -236,14 +244,23 @@ def load_result(folder: str | Path) -> Result:
     if not (source / "provenance.json").is_file():
         raise InputError(f"{source} is not a vswaplab result: it has no provenance.json; give a folder made by save()")
     try:
-        provenance = json.loads((source / "provenance.json").read_text(encoding="utf-8"))
-        if provenance.pop("result_format", None) != _FORMAT:
+        provenance = read_json(source / "provenance.json")
+        if not isinstance(provenance, dict) or provenance.pop("result_format", None) != _FORMAT:
             raise InputError(f"the result in {source} was written by another version of vswaplab: run it again")
-        tables = {name: pl.read_parquet(source / f"{name}.parquet") for name in _TABLES}
-        totals = json.loads((source / "totals.json").read_text(encoding="utf-8"))
+        with no_panic():
+            tables = {name: pl.read_parquet(source / f"{name}.parquet") for name in _TABLES}
+        totals = read_json(source / "totals.json")
     except InputError:
         raise
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"the result in {source} is damaged ({reason}): run the simulation again") from None
+    if not isinstance(totals, dict) or not all(isinstance(totals.get(name), int) for name in (*COUNTERS, *TIMES)):
+        raise InputError(f"the result in {source} is damaged (totals.json lacks counters): run the simulation again")
+    for name, columns in _TABLES.items():
+        missing = [column for column in columns if column not in tables[name].columns]
+        if missing:
+            raise InputError(
+                f"the result in {source} is damaged ({name} lacks {missing[0]}): run the simulation again"
+            )
     return Result(totals=totals, final=tables.pop("pages"), **tables, provenance=provenance)

@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
-from vswaplab.base.parquet import write_frames
+from vswaplab.base.parquet import no_panic, write_frames
 from vswaplab.base.paths import data_dir
 from vswaplab.trace.checks import access_column, at_least_zero, count, parallel, probability, whole_numbers
 from vswaplab.trace.corpus import Corpus
@@ -357,7 +358,8 @@ _T = TypeVar("_T")
 
 def _polars(path: Path, kind: str, read: Callable[[], _T]) -> _T:
     try:
-        return read()
+        with no_panic():
+            return read()
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot read the {kind} {path}: not a whole Parquet file ({reason}); copy it again") from None
@@ -372,7 +374,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _metadata(path: Path) -> dict[str, object]:
-    about = _polars(path, "trace", lambda: json.loads(pl.read_parquet_metadata(path).get(_KEY, "{}")))
+    about = _polars(path, "trace", lambda: parse_json(pl.read_parquet_metadata(path).get(_KEY, "{}")))
     if not isinstance(about, dict) or not isinstance(about.get("k", 0), int):
         raise InputError(f"{path}: its vswaplab metadata is damaged ({about!r}): write it again with save_trace")
     return cast("dict[str, object]", about)

@@ -8,7 +8,6 @@ is something to say. data/README.md describes them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base.documents import read_json
 from vswaplab.base.errors import InputError
 from vswaplab.truth.calibration import Calibration, lengths_of, read_calibration
 from vswaplab.truth.runs import Entry, Kind, TruthRun, run_of
@@ -162,7 +162,7 @@ def _kind(entry: Entry, prefix: str) -> Kind:
 
 def _document(file: Path) -> Entry:
     try:
-        return Entry(json.loads(file.read_text(encoding="utf-8")), str(file))
+        return Entry(read_json(file), str(file))
     except OSError as error:
         raise _unreadable(file, error) from None
     except ValueError as error:  # broken JSON, or not UTF-8

@@ -1,0 +1,108 @@
+"""Damage files for as long as you like, and keep what gets through.
+
+    python tests/fuzz/long.py [--seconds 600] [--atheris] [READER...]
+
+Each reader gets the seconds. Without ``--atheris`` (guided by coverage: pip install atheris) damage is at random.
+Memory is bounded: a file that makes a reader want more than it may is a hole as well. A file that gets through is
+kept in the working folder, and the run ends with status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+import resource
+import runpy
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_made = runpy.run_path(str(Path(__file__).with_name("readers.py")))
+READERS: dict[str, Any] = _made["READERS"]
+damage: Callable[[bytes, random.Random], bytes] = _made["damage"]
+ROOM = 2 << 30  # bytes of address space that reading may add
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=600, metavar="S", help="for each reader; default 600")
+    parser.add_argument("--atheris", action="store_true", help="guided by coverage instead of at random")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("readers", nargs="*", metavar="READER", help=f"some of: {', '.join(READERS)}")
+    arguments = parser.parse_args()
+    names = arguments.readers or list(READERS)
+    if arguments.alone:
+        return _fuzz(names[0], arguments.seconds, guided=arguments.atheris)
+    failed = 0
+    for name in names:  # each in a process of its own: a reader may take it down
+        words = ["--alone", f"--seconds={arguments.seconds}", *(["--atheris"] if arguments.atheris else []), name]
+        status = subprocess.run([sys.executable, __file__, *words], check=False).returncode
+        if status:
+            print(f"{name}: FAILED (status {status})", flush=True)
+        failed += status != 0
+    return int(failed > 0)
+
+
+def _fuzz(name: str, seconds: float, *, guided: bool) -> int:
+    warnings.simplefilter("ignore")
+    reader = READERS[name]
+    assert reader.survives(reader.whole)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
+    seen = {True: 0, False: 0}
+    until = time.monotonic() + seconds
+
+    def attempt(data: bytes) -> None:
+        (kept := Path(f"fuzz-{hashlib.sha256(data).hexdigest()[:12]}.bin")).write_bytes(data)  # in case we go down
+        seen[reader.survives(data)] += 1
+        kept.unlink()
+
+    try:
+        if guided:
+            _guided(attempt, reader.whole, seconds)
+        else:
+            rng = random.Random()
+            while time.monotonic() < until:
+                attempt(damage(reader.whole, rng))
+    finally:
+        print(f"{name}: {sum(seen.values()):,} files, {seen[False]:,} refused, {seen[True]:,} accepted", flush=True)
+    return 0
+
+
+def _guided(attempt: Callable[[bytes], None], whole: bytes, seconds: float) -> None:
+    import atheris
+
+    atheris.instrument_all()
+    until = time.monotonic() + seconds
+    count = [0]
+
+    class OverError(Exception): ...
+
+    def mutated(data: bytes, most: int, seed: int) -> bytes:
+        if not data or seed % 50 == 0:
+            data = whole
+        if seed % 2:
+            return damage(data, random.Random(seed))[:most]
+        return bytes(atheris.Mutate(data, most))
+
+    def one(data: bytes) -> None:
+        count[0] += 1
+        if time.monotonic() > until:
+            raise OverError
+        attempt(data)
+
+    options = [f"-max_len={4 * len(whole) + 1024}", "-print_final_stats=0", "-verbosity=0", "-rss_limit_mb=0"]
+    atheris.Setup([sys.argv[0], *options], one, custom_mutator=mutated)
+    try:
+        atheris.Fuzz()
+    except OverError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())
