@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import random
 import resource
 import runpy
@@ -62,46 +63,38 @@ def _fuzz(name: str, seconds: float, *, guided: bool) -> int:
         seen[reader.survives(data)] += 1
         kept.unlink()
 
-    try:
-        if guided:
-            _guided(attempt, reader.whole, seconds)
-        else:
-            rng = random.Random()
-            while time.monotonic() < until:
-                attempt(damage(reader.whole, rng))
-    finally:
+    def tell() -> None:
         print(f"{name}: {sum(seen.values()):,} files, {seen[False]:,} refused, {seen[True]:,} accepted", flush=True)
+
+    if guided:
+        _guided(attempt, reader.whole, seconds, tell)
+    rng = random.Random()
+    while time.monotonic() < until:
+        attempt(damage(reader.whole, rng))
+    tell()
     return 0
 
 
-def _guided(attempt: Callable[[bytes], None], whole: bytes, seconds: float) -> None:
+def _guided(attempt: Callable[[bytes], None], whole: bytes, seconds: float, tell: Callable[[], None]) -> None:
     import atheris
 
-    atheris.instrument_all()
+    atheris.instrument_all()  # a minute
     until = time.monotonic() + seconds
-    count = [0]
-
-    class OverError(Exception): ...
 
     def mutated(data: bytes, most: int, seed: int) -> bytes:
         if not data or seed % 50 == 0:
             data = whole
-        if seed % 2:
-            return damage(data, random.Random(seed))[:most]
-        return bytes(atheris.Mutate(data, most))
+        return damage(data, random.Random(seed))[:most] if seed % 2 else bytes(atheris.Mutate(data, most))
 
     def one(data: bytes) -> None:
-        count[0] += 1
         if time.monotonic() > until:
-            raise OverError
+            tell()
+            os._exit(0)  # libFuzzer does not come back
         attempt(data)
 
     options = [f"-max_len={4 * len(whole) + 1024}", "-print_final_stats=0", "-verbosity=0", "-rss_limit_mb=0"]
     atheris.Setup([sys.argv[0], *options], one, custom_mutator=mutated)
-    try:
-        atheris.Fuzz()
-    except OverError:
-        return
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
