@@ -18,6 +18,12 @@ def test_api_reference__is_what_the_docstrings_say() -> None:
     assert (GUIDE / "api.md").read_text() == made["reference"](), "out of step: python tests/guide/api_reference.py"
 
 
+def test_troubleshooting__quotes_what_the_commands_say() -> None:
+    made = runpy.run_path(str(Path(__file__).with_name("troubleshooting.py")))
+    said = (GUIDE / "troubleshooting.md").read_text()
+    assert said == made["page"](), "out of step: python tests/guide/troubleshooting.py"
+
+
 def test_tables__are_told_column_by_column() -> None:
     made = runpy.run_path(str(Path(__file__).with_name("tables.py")))
     assert (GUIDE / "tables.md").read_text() == made["dictionary"](), "out of step: python tests/guide/tables.py"

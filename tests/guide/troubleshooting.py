@@ -1,0 +1,107 @@
+"""Write the guide's page of errors, from the lines that the commands really print.
+
+    python tests/guide/troubleshooting.py
+
+``notebooks/guide/troubleshooting.md`` is what it writes. Every command is run, in an empty folder.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+from vswaplab.cli import main
+
+TARGET = Path(__file__).resolve().parents[2] / "notebooks" / "guide" / "troubleshooting.md"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that is refused, and what to do then."""
+
+    command: str
+    advice: str
+    files: tuple[tuple[str, str], ...] = ()
+
+
+CASES = {
+    "Names": [
+        Case("run rediss", "Names of shipped traces are listed by `vswaplab traces`; anything else is a file."),
+        Case("run --machine four-tires", "Presets are listed in `vswaplab run --help`; a file ends in `.toml`."),
+        Case("run --set dram.capacity_page=4096", "Settings are the arguments of `vl.Dram`, `vl.Cram` and so on: "
+             "[API reference](api.md)."),
+        Case("run --set cram.profile=ocp", "`vswaplab profiles` lists devices and compressors; "
+             "[extend](extend.md) says how to add one."),
+    ],
+    "Values": [
+        Case("run --set cram.media_bytes=0", "To take a tier away say `--set cram=none`."),
+        Case("run --set cram.writeback_high=0.5", "Marks come in pairs: set both."),
+        Case("run --set dram.capacity_pages=12MB", "Sizes are whole numbers, or take KiB, MiB or GiB."),
+        Case("run --set swap_max_slots=-1", "Numbers have a range, which the line names."),
+    ],
+    "Files": [
+        Case("run mine.parquet", "The path is taken from the folder you are in."),
+        Case("run mine.parquet", "Copy the file again: its end, where Parquet keeps its index, is missing or damaged.",
+             (("mine.parquet", "PAR1, cut short"),)),
+        Case("run --machine mine.toml", "The parser says where it stopped.", (("mine.toml", "[dram\n"),)),
+        Case("run --machine mine.toml", "A misspelt key is an error, so that no setting is silently without effect.",
+             (("mine.toml", "[dram]\ncapacity = 64\n"),)),
+        Case("run --out results", "Nothing of yours is overwritten but an earlier result.",
+             (("results/notes.txt", "mine"),)),
+    ],
+    "Many runs and real kernels": [
+        Case("sweep grid.toml", "A grid needs its settings: `vswaplab sweep --help` shows one.",
+             (("grid.toml", 'trace = "redis"\n'),)),
+        Case("sweep grid.toml", "Did you mean the key it names?", (("grid.toml", "setings = 1\n"),)),
+        Case("validate .", "Point it at a folder that a recorder of kernels wrote; its format is in data/README.md."),
+    ],
+}  # fmt: skip
+
+_HEAD = """# Troubleshooting
+
+Every refusal is one line: the value, what was expected, what to do. These lines are real:
+`python tests/guide/troubleshooting.py` ran the commands and wrote this page.
+
+"""
+_TAIL = """## When there is no error
+
+- **The run is slow.** The progress bar shows accesses a second. A trace with few pages and many reclaims is the slow
+  case (README, "How fast").
+- **It was interrupted.** After Ctrl-C what was finished is kept, and marked `partial`; a sweep goes on where it was.
+- **The explorer stays empty in JupyterLab.** Run all cells; a notebook is committed with still pictures.
+- **JupyterLab refuses to start as root.** Add `--allow-root`, or use an ordinary user.
+- **A number looks wrong.** `engine="reference"` is the model one access at a time: if it says something else, that is
+  a bug worth reporting. What the model leaves out is in notebook 09.
+"""
+
+
+def page() -> str:
+    """Run every command and tell what it said."""
+    parts = [_HEAD]
+    for title, cases in CASES.items():
+        parts.append(f"## {title}\n\n")
+        parts += [f"```console\n$ vswaplab {case.command}\n{_said(case)}\n```\n\n{case.advice}\n\n" for case in cases]
+    return "".join([*parts, _TAIL])
+
+
+def _said(case: Case) -> str:
+    errors = io.StringIO()
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        for name, text in case.files:
+            Path(name).parent.mkdir(exist_ok=True)
+            Path(name).write_text(text)
+        with redirect_stderr(errors), redirect_stdout(io.StringIO()):
+            status = main(case.command.split())
+        said = errors.getvalue().strip().replace(f"{os.path.realpath(folder)}/", "")
+    if not status or "\n" in said:
+        raise ValueError(f"vswaplab {case.command} ended with {status} and said {said!r}: one line was expected")
+    return said
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page())
+    print(f"{TARGET.name}: {len(TARGET.read_text()):,} characters")
