@@ -423,14 +423,14 @@ each_kind = pytest.mark.parametrize(
 
 
 @each_kind
-@settings(quick, max_examples=150)
+@settings(quick, max_examples=60)
 @given(data=st.data())
 def test_engines_agree(agree: Callable[[st.DataObject], None], data: st.DataObject) -> None:
     agree(data)
 
 
 @each_kind
-@settings(quick, max_examples=100)
+@settings(quick, max_examples=40)
 @given(data=st.data())
 def test_engines_agree__whatever_the_speed_settings(
     agree: Callable[[st.DataObject], None], data: st.DataObject
@@ -444,7 +444,7 @@ OTHERS = POLICIES[1:]
 
 
 @each_kind
-@settings(quick, max_examples=40)
+@settings(quick, max_examples=20)
 @given(data=st.data())
 def test_engines_agree__under_other_policies(agree: Agree, data: st.DataObject) -> None:
     with other_speed_settings() if data.draw(st.booleans()) else contextlib.nullcontext():
