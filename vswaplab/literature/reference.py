@@ -1,0 +1,78 @@
+"""The models of this package in their plainest form: one job, page, region or request at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def best_threshold(promoted: Sequence[int], working_set: int, slo_percent: float) -> int:
+    """Find the lowest threshold whose promotions are allowed; ``len(promoted)`` if there is none."""
+    for k, count in enumerate(promoted):
+        if count <= working_set * slo_percent / 100:
+            return k
+    return len(promoted)
+
+
+def replay_job(
+    cold: Sequence[Sequence[int]],
+    promoted: Sequence[Sequence[int]],
+    working_set: Sequence[int],
+    *,
+    percentile: float,
+    warmup_s: int,
+    slo_percent: float,
+    heeds_last_minute: bool = True,
+) -> list[tuple[int, int, int]]:
+    """Replay one job of Google's far memory.
+
+    Parameters
+    ----------
+    cold, promoted : (n_minutes, n_thresholds) pages
+    working_set : (n_minutes,) pages
+    percentile, warmup_s, slo_percent, heeds_last_minute
+        As in ``far_memory.Control``.
+
+    Returns
+    -------
+    minutes : (n_minutes,)
+        Index of the threshold in force, far pages, promoted pages.
+    """
+    off = len(cold[0])
+    past: list[int] = []
+    found = []
+    for minute, pages in enumerate(working_set):
+        k = off
+        if past and minute * 60 >= warmup_s:
+            k = sorted(past)[math.ceil(percentile * len(past) / 100) - 1]
+            k = max(k, past[-1]) if heeds_last_minute else k
+        found.append((k, cold[minute][k], promoted[minute][k]) if k < off else (off, 0, 0))
+        past.append(best_threshold(promoted[minute], pages, slo_percent))
+    return found
+
+
+def count_ages(
+    page: Sequence[int], is_free: Sequence[bool], threshold: Sequence[int], window: int
+) -> list[tuple[list[int], list[int], int]]:
+    """Count page ages along a trace, an access at a time.
+
+    Returns
+    -------
+    windows
+        For each whole window: cold pages and promotions by threshold, and the
+        working set.
+    """
+    last: dict[int, int] = {}
+    found, promoted = [], [0] * len(threshold)
+    for now, (at, frees) in enumerate(zip(page, is_free, strict=True)):
+        if frees:
+            last.pop(at, None)
+        else:
+            for k, age in enumerate(threshold):
+                promoted[k] += at in last and now - last[at] >= age
+            last[at] = now
+        if now % window == window - 1:
+            cold = [sum(now - then >= age for then in last.values()) for age in threshold]
+            found.append((cold, promoted, len(last) - cold[0]))
+            promoted = [0] * len(threshold)
+    return found
