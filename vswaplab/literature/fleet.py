@@ -112,7 +112,7 @@ class Fleet:
         wave = 1 + self.day * np.sin(np.arange(n_minutes) * (2 * np.pi / _DAY) + hour)
         wave += self.start * np.exp(-np.arange(n_minutes) / self.start_minutes)
         load = np.exp(noise * rng.standard_normal(n_minutes, np.float32) - noise**2 / 2) * wave.astype(np.float32)
-        begun = np.cumsum(rng.random(n_minutes, np.float32) < self.burst_chance)
+        begun = np.cumsum(rng.random(n_minutes, np.float32) < self.burst_chance, dtype=np.int32)
         begun[self.burst_minutes :] -= begun[: -self.burst_minutes].copy()
         load[begun > 0] *= np.float32(self.burst)
         return (float(pages), float(cold_share), float(exponent)), load

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -76,3 +77,21 @@ def count_ages(
             found.append((cold, promoted, len(last) - cold[0]))
             promoted = [0] * len(threshold)
     return found
+
+
+def cheapest_tiers(hotness: Sequence[int], tiers: Sequence[tuple[float, float]], multiplier: float) -> list[int]:
+    """Choose each region's tier by hotness x latency + multiplier x cost; tiers are (cost, latency)."""
+    found = []
+    for samples in hotness:
+        weights = [samples * latency + multiplier * cost for cost, latency in tiers]
+        found.append(weights.index(min(weights)))
+    return found
+
+
+def best_placement(hotness: Sequence[int], tiers: Sequence[tuple[float, float]], budget: float) -> float:
+    """Try every placement of whole regions within a budget; the least sum of hotness x latency, infinite if none."""
+    least = math.inf
+    for placed in itertools.product(tiers, repeat=len(hotness)):
+        if sum(cost for cost, _ in placed) <= budget:
+            least = min(least, sum(samples * tier[1] for samples, tier in zip(hotness, placed, strict=True)))
+    return least
