@@ -95,3 +95,53 @@ def best_placement(hotness: Sequence[int], tiers: Sequence[tuple[float, float]],
         if sum(cost for cost, _ in placed) <= budget:
             least = min(least, sum(samples * tier[1] for samples, tier in zip(hotness, placed, strict=True)))
     return least
+
+
+def senpai(
+    sizes: Sequence[float],
+    rates: Sequence[float],
+    latency_s: float,
+    n_periods: int,
+    *,
+    threshold: float,
+    is_pressure: bool,
+    ratio: float,
+    period_s: float,
+    most: float,
+) -> list[tuple[float, float, float]]:
+    """Let Meta's controller work on one program before one backend.
+
+    Parameters
+    ----------
+    sizes, rates
+        The curve: pages, faults a second of run time.
+    latency_s : seconds
+    n_periods
+    threshold, is_pressure, ratio, period_s, most
+        As in ``senpai.Control``.
+
+    Returns
+    -------
+    periods
+        Pages after it, faults a second and share of stall in it.
+    """
+    resident, found = sizes[-1], []
+    for _ in range(n_periods):
+        rate = _between(sizes, rates, resident)
+        second = 1 + rate * latency_s  # of time, for a second of run time
+        faults, pressure = rate / second, rate * latency_s / second
+        felt = pressure if is_pressure else faults
+        taken = resident * min(ratio * max(0.0, 1 - felt / threshold), most)
+        resident = min(resident - taken + faults * period_s, sizes[-1])
+        found.append((resident, faults, pressure))
+    return found
+
+
+def _between(sizes: Sequence[float], rates: Sequence[float], at: float) -> float:
+    if at <= sizes[0]:
+        return rates[0]
+    for k in range(1, len(sizes)):
+        if at <= sizes[k]:
+            share = (at - sizes[k - 1]) / (sizes[k] - sizes[k - 1])
+            return rates[k - 1] + share * (rates[k] - rates[k - 1])
+    return rates[-1]
