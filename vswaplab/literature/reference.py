@@ -145,3 +145,13 @@ def _between(sizes: Sequence[float], rates: Sequence[float], at: float) -> float
             share = (at - sizes[k - 1]) / (sizes[k] - sizes[k - 1])
             return rates[k - 1] + share * (rates[k] - rates[k - 1])
     return rates[-1]
+
+
+def waits(arrival: Sequence[int], busy: Sequence[int]) -> list[int]:
+    """Serve requests one after the other; how long each waits, ns."""
+    found, free = [], 0
+    for at, needs in zip(arrival, busy, strict=True):
+        start = max(at, free)
+        found.append(start - at)
+        free = start + needs
+    return found
