@@ -1,4 +1,4 @@
-"""The explorer in a real JupyterLab: it draws, nothing leaves the machine, a move is answered at once."""
+"""Explorer and dials in a real JupyterLab: they draw, nothing leaves the machine, a move is answered at once."""
 
 from __future__ import annotations
 
@@ -103,6 +103,32 @@ def _waits(explorer: Any, moves: int, capsys: Any, what: str) -> tuple[list[floa
         print(f"  to the last of six: {_spread([wait for wait, _ in own])}; of it in Python {_spread(kernel)}")
     assert len(waits) == moves
     return waits, kernel
+
+
+def test_dials__a_move_draws_the_figure_anew(
+    lab: tuple[str, str], open_page: Open, violations: Any, keep_screenshot: Keep
+) -> None:
+    url, token = lab
+    page = open_page(f"{url}/doc/tree/14_tierscapes_front.ipynb?token={token}", height=1600)
+    page.wait_for_function(IDLE)
+    page.evaluate(RUN_ALL)
+    title = page.locator(".vl-dials svg > title")
+    title.wait_for(state="attached")
+    page.wait_for_function(IDLE)
+    assert title.text_content() == "One more tier, CRAM: 0.8 points less cost"
+    page.get_by_label("Compression ratio", exact=True).focus()
+
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+
+    page.wait_for_function(
+        "() => document.querySelector('.vl-dials svg > title').textContent.endsWith(': no less cost')"
+    )
+    assert page.get_by_label("Compression ratio", exact=True).input_value() == "2"
+    assert violations(page, ".vl-dials") == []
+    page.locator(".vl-dials").scroll_into_view_if_needed()
+    keep_screenshot(page, "notebook-14-dials")
+    assert page.locator(FAILURES).all_inner_texts() == []
 
 
 def _spread(times: list[float]) -> str:

@@ -162,6 +162,12 @@ def test_replay_fleet__does_not_depend_on_workers_and_chunks() -> None:
     assert last.equals(by_job(alone, replay(alone, controls[1])))
 
 
-def test_fleet__is_refused_with_negative_load() -> None:
+def test_fleet__is_refused_in_one_line() -> None:
     with pytest.raises(vl.InputError, match="load cannot be negative"):
         Fleet(day=1.5)
+    with pytest.raises(vl.InputError, match="0 jobs, 10 minutes"):
+        Fleet().histograms(range(0), 10)
+    with pytest.raises(vl.InputError, match="5 jobs, 10 minutes, 1 controls, 0 workers"):
+        replay_fleet(Fleet(), 5, 10, [Control(98, 0)], workers=0)
+    with pytest.raises(vl.InputError, match="from 1 to the trace's 3 accesses, got 4"):
+        age_histograms(np.arange(3), np.zeros(3, bool), AGES, window=4)

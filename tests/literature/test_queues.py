@@ -67,5 +67,7 @@ def test_break_even__counts_accesses() -> None:
 def test_engine__is_refused_in_one_line() -> None:
     with pytest.raises(vl.InputError, match="busy_ns above 0"):
         Engine(100, 0)
+    with pytest.raises(vl.InputError, match="per_us must be above 0"):
+        requests(DEFLATE, 0, 5)
     with pytest.raises(vl.InputError, match="no load makes an access faster than idle, 260 ns"):
         DEFLATE.rate_of(200)

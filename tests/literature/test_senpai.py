@@ -107,5 +107,9 @@ def test_stalled__one_fault_of_a_second_after_each_second() -> None:
 def test_curve__is_refused_if_more_memory_means_more_faults() -> None:
     with pytest.raises(vl.InputError, match="must not rise with memory"):
         Curve(np.array([1.0, 2.0]), np.array([1.0, 2.0]))
+    with pytest.raises(vl.InputError, match="threshold must be above 0, got 0"):
+        Control(threshold=0)
+    with pytest.raises(vl.InputError, match="signal must be 'pressure' or 'faults', got 'io'"):
+        Control(signal="io")  # type: ignore[arg-type]
     with pytest.raises(vl.InputError, match="sizes that rise"):
         Curve(np.array([2.0, 1.0]), np.array([1.0, 1.0]))

@@ -223,7 +223,14 @@ def age_histograms(
     -------
     histograms
         Of one job; ``threshold_s`` in accesses.
+
+    Raises
+    ------
+    InputError
+        A window that is empty or longer than the trace.
     """
+    if not 1 <= window <= len(page):
+        raise InputError(f"window must be from 1 to the trace's {len(page):,} accesses, got {window!r}")
     n_windows = len(page) // window
     page, is_free = page[: n_windows * window], is_free[: n_windows * window]
     order = np.argsort(page, kind="stable")

@@ -91,7 +91,14 @@ class Fleet:
         Returns
         -------
         histograms
+
+        Raises
+        ------
+        InputError
+            No job, or no minute.
         """
+        if not len(jobs) or n_minutes < 1:
+            raise InputError(f"a fleet needs a job and a minute at least, got {len(jobs)} jobs, {n_minutes} minutes")
         sizes, loads = zip(*(self._job(np.random.default_rng([seed, job]), n_minutes) for job in jobs), strict=True)
         pages, cold_share, exponent = np.transpose(sizes)[:, :, None]
         load = np.stack(loads)
@@ -135,7 +142,15 @@ def replay_fleet(
     table : polars.DataFrame
         As ``far_memory.by_job``, a row a job and control, with ``job``,
         ``percentile`` and ``warmup_s``.
+
+    Raises
+    ------
+    InputError
+        No job, minute, control or worker.
     """
+    if min(n_jobs, n_minutes, len(controls), workers) < 1:
+        told = f"{n_jobs} jobs, {n_minutes} minutes, {len(controls)} controls, {workers} workers"
+        raise InputError(f"a replay needs at least one of each, got {told}")
 
     def some(first: int) -> list[pl.DataFrame]:
         jobs = range(first, min(first + _TOGETHER, n_jobs))

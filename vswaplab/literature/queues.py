@@ -116,7 +116,14 @@ def requests(
     Returns
     -------
     arrival, busy : (n_requests,) ns
+
+    Raises
+    ------
+    InputError
+        A rate that is not above 0.
     """
+    if not per_us > 0:
+        raise InputError(f"per_us must be above 0 requests a microsecond, got {per_us!r}")
     rng = np.random.default_rng(seed)
     arrival = np.cumsum(rng.exponential(1000 / per_us, n_requests))
     if engine.variation == 0:

@@ -66,6 +66,11 @@ class Control:
     period_s : seconds
     most
         Largest share of the memory taken in a period.
+
+    Raises
+    ------
+    InputError
+        A number that is not above 0, another signal.
     """
 
     threshold: float = 0.001
@@ -73,6 +78,14 @@ class Control:
     ratio: float = 0.0005
     period_s: float = 6.0
     most: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Refuse what takes nothing, or for ever."""
+        for name in ("threshold", "ratio", "period_s", "most"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be above 0, got {getattr(self, name)!r}")
+        if self.signal not in ("pressure", "faults"):
+            raise InputError(f"signal must be 'pressure' or 'faults', got {self.signal!r}")
 
 
 @dataclass(frozen=True)

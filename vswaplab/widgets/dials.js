@@ -1,5 +1,6 @@
 // A labelled range input a dial, and the figure below, which Python draws.
 function render({ model, el }) {
+  el.classList.add("vl-dials");
   const form = document.createElement("div");
   form.style.cssText = "display:grid;grid-template-columns:max-content minmax(8em,24em) 5em;gap:6px 12px;font-size:14px";
   const outputs = {};
@@ -10,6 +11,7 @@ function render({ model, el }) {
     label.textContent = dial.label;
     label.htmlFor = input.id = `dial-${dial.name}-${Math.random().toString(36).slice(2)}`;
     Object.assign(input, { type: "range", min: dial.low, max: dial.high, step: dial.step });
+    input.dataset.lmSuppressShortcuts = "true"; // arrow keys are the slider's, not JupyterLab's
     output.htmlFor = input.id;
     input.addEventListener("input", () => {
       model.set("values", { ...model.get("values"), [dial.name]: Number(input.value) });
