@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 from statistics import median
 from types import ModuleType
@@ -175,7 +176,7 @@ def test_notebook__imports_only_what_a_reader_may_expect(path: Path) -> None:
         match[1] for source in _code(path) for match in re.finditer(r"^(?:import|from) (\w+)", source, re.MULTILINE)
     }
 
-    assert imported <= {"altair", "numpy", "polars", "vswaplab"}
+    assert imported <= {"altair", "numpy", "polars", "vswaplab", *sys.stdlib_module_names}
 
 
 @each_notebook
