@@ -5,7 +5,7 @@
 Every program runs twice in qemu-user under the plugin of plugin.c: once to learn how long its record
 stream is, once to record it and to copy out page contents at the moments that follow from the first
 run. Contents live in a temporary directory until they are measured; only sizes are kept.
-Needs qemu-user, gcc, liblzo2-2 and, in this Python, polars, numpy, lz4, zstandard and networkx.
+Needs qemu-user, gcc, liblzo2-2 and, in this Python, vswaplab with its extra `record`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ import describe
 import family
 import numpy as np
 import polars as pl
-from measure import lzo_library, measure
-from measure import versions as codec_versions
 from numpy.typing import NDArray
 from programs import PROGRAMS, Program
-from schemes import PAGE, Pages
+
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.contents.schemes import Pages
+from vswaplab.contents.sizes import LZO_MISSING, lzo_library, measure_pages, measures
+from vswaplab.contents.sizes import versions as codec_versions
 
 HERE = Path(__file__).parent
 EMULATOR = "qemu-x86_64"
@@ -42,7 +44,7 @@ ROWS_WANTED = 90_000
 PIECE_PAGES = 64
 """Pages of one aligned 256 KiB piece of the address space."""
 ROWS_OF_A_REGION = 8
-DUMP = np.dtype([("page", "<u8"), ("address", "<u8"), ("bytes", "u1", PAGE)])
+DUMP = np.dtype([("page", "<u8"), ("address", "<u8"), ("bytes", "u1", PAGE_SIZE)])
 PARENT = 0
 """Mapper whose pages are copied out."""
 HOW = (
@@ -68,7 +70,8 @@ def check_tools() -> None:
     missing = [package for tool, package in packages.items() if not shutil.which(tool)]
     if missing:
         raise SystemExit(f"recorder: install what is missing: apt-get install {' '.join(missing)}")
-    lzo_library()
+    if lzo_library() is None:
+        raise SystemExit(f"recorder: {LZO_MISSING}")
 
 
 def build_plugin(work: Path) -> Path:
@@ -113,12 +116,12 @@ def second_run(program: Program, plugin: Path, work: Path, first: Run) -> Run:
 def measure_dump(path: Path, moment: int, step: int = 4096) -> pl.DataFrame:
     """Measure one dump and delete it."""
     pages = np.memmap(path, dtype=DUMP, mode="r")
-    parts = []
+    columns, parts = measures(), []
     for start in range(0, len(pages), step):
         part = pages[start : start + step]
         content: Pages = np.ascontiguousarray(part["bytes"])
         where = {"page": part["page"].astype(np.uint32), "address": part["address"].astype(np.uint64)}
-        parts.append(pl.DataFrame(where | measure(content)))
+        parts.append(pl.DataFrame(where | measure_pages(content, columns)))
     path.unlink()
     return pl.concat(parts).with_columns(moment=pl.lit(moment, pl.UInt8))
 
