@@ -9,6 +9,7 @@ from vswaplab.engine.bounds import compare_policies, unlimited
 from vswaplab.engine.follow import follow
 from vswaplab.engine.metadata import metadata_along
 from vswaplab.engine.risk import poison_probability, risk
+from vswaplab.images import Contents, load_contents, measure
 from vswaplab.machine.code import machine_code
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
 from vswaplab.machine.kernel import Kernel
@@ -48,6 +49,7 @@ __version__ = _version("vswaplab")
 
 __all__ = [
     "Backing",
+    "Contents",
     "Corpus",
     "Costs",
     "Cram",
@@ -77,11 +79,13 @@ __all__ = [
     "latin_hypercube",
     "layer_designs",
     "linux",
+    "load_contents",
     "load_result",
     "load_trace",
     "loop",
     "machine_code",
     "machine_from_dict",
+    "measure",
     "metadata_along",
     "metadata_bytes",
     "mixture",

@@ -34,6 +34,7 @@ from vswaplab.base.units import PAGE_SIZE
 from vswaplab.contents.schemes import Pages
 from vswaplab.contents.sizes import LZO_MISSING, lzo_library, measure_pages, measures
 from vswaplab.contents.sizes import versions as codec_versions
+from vswaplab.trace.corpus import REGION_PAGES, number_regions
 
 HERE = Path(__file__).parent
 EMULATOR = "qemu-x86_64"
@@ -41,9 +42,6 @@ FORMAT = 1
 LICENCE = "CC0-1.0"
 ROWS_WANTED = 90_000
 """Rows of a corpus file; pages are sampled by address so that about this many remain."""
-PIECE_PAGES = 64
-"""Pages of one aligned 256 KiB piece of the address space."""
-ROWS_OF_A_REGION = 8
 DUMP = np.dtype([("page", "<u8"), ("address", "<u8"), ("bytes", "u1", PAGE_SIZE)])
 PARENT = 0
 """Mapper whose pages are copied out."""
@@ -126,20 +124,6 @@ def measure_dump(path: Path, moment: int, step: int = 4096) -> pl.DataFrame:
     return pl.concat(parts).with_columns(moment=pl.lit(moment, pl.UInt8))
 
 
-def number_regions(pieces: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """Dense region of every row from its 256 KiB piece; small pieces join the one before."""
-    _, index, rows = np.unique(pieces, return_inverse=True, return_counts=True)
-    region_of = np.zeros(len(rows), dtype=np.uint32)
-    region, filled = 0, 0
-    for piece, count in enumerate(rows):
-        left = int(rows[piece:].sum())
-        if filled >= ROWS_OF_A_REGION and left >= ROWS_OF_A_REGION:
-            region, filled = region + 1, 0
-        region_of[piece] = region
-        filled += int(count)
-    return region_of[index]
-
-
 def make_corpus(dumps: list[Path], numbers: list[dict[int, int]] | None) -> pl.DataFrame:
     """Measure every dump; a page belongs to the region where it was first sampled."""
     parts = [measure_dump(path, moment) for moment, path in enumerate(dumps)]
@@ -151,7 +135,7 @@ def make_corpus(dumps: list[Path], numbers: list[dict[int, int]] | None) -> pl.D
     rows = pl.concat(parts)
     first = rows.group_by("page").agg(pl.col("address").sort_by("moment").first())
     rows = rows.drop("address").join(first, on="page", how="left")
-    region = number_regions((rows["address"] // PIECE_PAGES).to_numpy())
+    region = number_regions((rows["address"] // REGION_PAGES).to_numpy())
     rows = rows.with_columns(region=pl.Series(region)).sort("region", "page", "moment")
     return rows.select(describe.CORPUS_COLUMNS)
 

@@ -68,10 +68,10 @@ def add_arguments(run: argparse.ArgumentParser) -> None:
 
 def run_trace(arguments: argparse.Namespace) -> int:
     """Simulate, save, tell; return the exit status."""
-    seed = _whole("--seed", arguments.seed, 0)
-    window = _whole("--epoch-accesses", arguments.epoch_accesses, 1)
-    batch = _whole("--batch-size", arguments.batch_size, 1)
-    head = _whole("--head", arguments.head, 1)
+    seed = whole("--seed", arguments.seed, 0)
+    window = whole("--epoch-accesses", arguments.epoch_accesses, 1)
+    batch = whole("--batch-size", arguments.batch_size, 1)
+    head = whole("--head", arguments.head, 1)
     name = arguments.trace or default_trace()
     trace = load_or_open(name) if head is None else load_or_open(name).head(head)
     machine = _machine(arguments, trace)
@@ -210,7 +210,8 @@ def _tell(result: Result, folder: Path, *, has_report: bool) -> None:
     print(f"Result: {folder}" + (f"; open {folder / 'report.html'} in a browser" if has_report else ""))
 
 
-def _whole(option: str, text: str | None, at_least: int) -> int | None:
+def whole(option: str, text: str | None, at_least: int) -> int | None:
+    """Read a whole number that an option was given as text; None stays None."""
     if text is None:
         return None
     try:
