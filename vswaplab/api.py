@@ -9,7 +9,7 @@ from vswaplab.engine.bounds import compare_policies, unlimited
 from vswaplab.engine.follow import follow
 from vswaplab.engine.metadata import metadata_along
 from vswaplab.engine.risk import poison_probability, risk
-from vswaplab.images import Contents, load_contents, measure
+from vswaplab.images.measure import Contents, load_contents, measure
 from vswaplab.machine.code import machine_code
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
 from vswaplab.machine.kernel import Kernel

@@ -37,9 +37,10 @@ def contents_chart(
     parts = [_sizes(sizes), _held(held.filter(pl.col("held_ratio").is_not_null()))]
     if runs.height:
         parts.append(_runs(runs))
-    return alt.vconcat(*parts, title=titled(title, note), spacing=36).resolve_scale(
+    chart: alt.VConcatChart = alt.vconcat(*parts, title=titled(title, note), spacing=36).resolve_scale(
         color="independent", strokeDash="independent"
     )
+    return chart
 
 
 def _sizes(table: pl.DataFrame) -> alt.LayerChart:

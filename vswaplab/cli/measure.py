@@ -13,7 +13,7 @@ import polars as pl
 from vswaplab.base.progress import Progress
 from vswaplab.base.units import PAGE_SIZE, format_bytes
 from vswaplab.cli.run import RESULTS, whole
-from vswaplab.cli.text import OK, aligned_table
+from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
 from vswaplab.images.measure import MOST_PAGES, Contents, measure
 from vswaplab.images.summary import (
     codec_table,
@@ -71,7 +71,7 @@ def measure_contents(arguments: argparse.Namespace) -> int:
         print(json.dumps(document | {"folder": str(folder)}, indent=2))
     else:
         _tell(contents, document, folder)
-    return OK
+    return INTERRUPTED if contents.about["partial"] else OK
 
 
 def _document(contents: Contents, profiles_file: str | None) -> dict[str, object]:
@@ -112,6 +112,8 @@ def _table(rows: object) -> pl.DataFrame:
 def _measured_words(contents: Contents) -> str:
     done, seen = contents.about["pages_measured"], contents.about["pages_seen"]
     words = f"{done:,} pages ({format_bytes(done * PAGE_SIZE)})"
+    if contents.about["partial"]:
+        return f"{words} of {seen:,}, from the lowest address on: interrupted"
     if done == seen:
         return f"{words}, all of it"
     return f"{words} of {seen:,}, in whole pieces of 256 KiB spread over it"

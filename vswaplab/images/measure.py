@@ -32,6 +32,9 @@ from vswaplab.trace.corpus import REGION_PAGES, Corpus, number_regions
 MOST_PAGES = 200_000
 """Pages that are measured unless told otherwise: 800 MB, two to three minutes of one core."""
 
+MOST_ROWS = 1 << 24
+"""Rows of a corpus that is read: half a gigabyte of memory."""
+
 _CHUNK_PAGES = 1024  # of one task: 4 MiB, under a second of work
 _FEW_PAGES = 4096  # not worth starting processes for
 
@@ -52,7 +55,7 @@ class Contents:
         counts in order of address and leaves one number out where a gap is.
     about : dict
         ``source``, ``pages_seen`` (that the image has), ``pages_measured``,
-        ``pages_left_out`` (code and read-only data of a core), ``versions``...
+        ``pages_left_out`` (code and read-only data of a core), ``partial`` (Ctrl-C), ``versions``...
     """
 
     corpus: Corpus
@@ -143,11 +146,13 @@ def measure(
                     progress(done, kept.total)
                 if interrupts.noted:
                     break
+    if interrupts.noted and not parts:
+        raise KeyboardInterrupt
     if not parts:
         raise InputError(f"{image.title}: none of its pages could be read; is it still there?")
     if interrupts.noted:
         warnings.warn(f"interrupted: {done:,} of {kept.total:,} pages are measured", stacklevel=2)
-    return _contents(image, kept, parts)
+    return _contents(image, kept, parts, partial=interrupts.noted)
 
 
 def load_contents(path: str | Path) -> Contents:
@@ -168,8 +173,13 @@ def load_contents(path: str | Path) -> Contents:
     if len(source.parts) == 1 and not source.exists() and shipped.is_file():
         source = shipped
     try:
-        about = json.loads(pl.read_parquet_metadata(source).get("vswaplab", "{}"))
+        about = dict(json.loads(pl.read_parquet_metadata(source).get("vswaplab", "{}")))
+        n_rows = int(pl.scan_parquet(source).select(pl.len()).collect().item())
+        if n_rows > MOST_ROWS:
+            raise InputError(f"{source} has {n_rows:,} rows: a corpus has at most {MOST_ROWS:,}; take a sample of it")
         table = pl.read_parquet(source)
+    except InputError:
+        raise
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
@@ -192,7 +202,7 @@ def _opened(file: str | Path | None, core: str | Path | None, pid: int | None) -
 
 
 def _at_least_1(name: str, value: int | None) -> int:
-    number = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else 0
+    number = value if isinstance(value, int) and not isinstance(value, bool) else 0
     if number < 1:
         raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
     return number
@@ -234,7 +244,7 @@ def _measure_elsewhere(pages: Pages) -> Columns:
     return measure_pages(pages, _here())
 
 
-def _contents(image: Image, kept: Stretches, parts: list[Columns]) -> Contents:
+def _contents(image: Image, kept: Stretches, parts: list[Columns], *, partial: bool) -> Contents:
     rows = pl.concat([pl.DataFrame(part) for part in parts])
     region = number_regions((rows["address"] // REGION_PAGES).to_numpy())
     table = rows.select(
@@ -256,7 +266,8 @@ def _contents(image: Image, kept: Stretches, parts: list[Columns]) -> Contents:
         "pages_seen": image.stretches.total,
         "pages_left_out": image.n_left_out,
         "pages_measured": table.height,
-        "pages_unreadable": kept.total - table.height,
+        "pages_unreadable": 0 if partial else kept.total - table.height,
+        "partial": partial,
         "versions": versions(),
     }
     return Contents(Corpus(table), about)

@@ -57,7 +57,7 @@ _PACKED = {
 
 @contextmanager
 def open_file(path: Path) -> Iterator[Image]:
-    """Open a file or block device: its bytes, page by page; the last page is filled up with zeros, as in a page cache."""
+    """Open a file or block device: its bytes by pages, the last one filled up with zeros, as in a page cache."""
     with _opened(path) as (read, size):
         n_pages = -(-size // PAGE_SIZE)
         yield Image(path.name, f"the file {path.name}", Stretches.of([(0, 0, n_pages)]), read)
@@ -149,14 +149,14 @@ def _number(data: bytes, at: int, n_bytes: int) -> int:
 
 
 def _checked(path: Path, headers: NDArray[np.void], size: int) -> NDArray[np.void]:
-    loads = headers[(headers["type"] == _LOAD) & (headers["size"] > 0)]
+    loads: NDArray[np.void] = headers[(headers["type"] == _LOAD) & (headers["size"] > 0)]
     start, length = loads["offset"].astype(np.uint64), loads["size"].astype(np.uint64)
     beyond = np.flatnonzero((start > size) | (length > np.uint64(size) - np.minimum(start, np.uint64(size))))
     if beyond.size:
         k = int(beyond[0])
         raise InputError(
-            f"{path} is cut short: segment {k} has {int(length[k]):,} bytes from {int(start[k]):,} on, the file ends at "
-            f"{size:,}; dump it again with ulimit -c unlimited"
+            f"{path} is cut short: segment {k} has {int(length[k]):,} bytes from {int(start[k]):,} on, "
+            f"the file ends at {size:,}; dump it again with ulimit -c unlimited"
         )
     if float(length.sum(dtype=np.float64)) > size:
         raise InputError(f"{path} is a damaged core dump: its segments overlap; dump it again")

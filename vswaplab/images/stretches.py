@@ -60,7 +60,7 @@ class Stretches:
 
     @property
     def first_number(self) -> NDArray[np.int64]:
-        """(n,) number of each first page: pages are counted in order of address, and one number is left out at a gap."""
+        """(n,) number of each first page: pages count in order of address, and a gap leaves one number out."""
         ends = self.address + self.n_pages
         is_gap = np.r_[False, self.address[1:] != ends[:-1]]
         number: NDArray[np.int64] = np.cumsum(self.n_pages) - self.n_pages + np.cumsum(is_gap)
@@ -76,7 +76,7 @@ class Stretches:
         while kept.total > most_pages and every < self.total:
             every += -(-every // 8)
             kept = self._one_piece_in(every)
-        return kept if kept.total else self._head(most_pages)
+        return kept if 0 < kept.total <= most_pages else self._head(most_pages)
 
     def _one_piece_in(self, every: int) -> Stretches:
         if every == 1:
@@ -94,10 +94,11 @@ class Stretches:
         return Stretches(start, self.offset[of] + (start - self.address[of]) * PAGE_SIZE, length[inside])
 
     def _head(self, most_pages: int) -> Stretches:
-        # A handful of small stretches, of which none touches a piece that was chosen.
+        # So few pages are wanted, or so scattered, that pieces do not do.
         before = np.cumsum(self.n_pages) - self.n_pages
         n_pages = np.clip(most_pages - before, 0, self.n_pages)
-        return Stretches(self.address, self.offset, n_pages)
+        some = n_pages > 0
+        return Stretches(self.address[some], self.offset[some], n_pages[some])
 
 
 @dataclass(frozen=True)

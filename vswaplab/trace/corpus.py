@@ -143,7 +143,7 @@ def stretched(corpus: Corpus, factors: Sequence[float]) -> Corpus:
 
 
 def number_regions(pieces: NDArray[np.integer]) -> NDArray[np.uint32]:
-    """Number the regions of a measured corpus.
+    """Give each row of a measured corpus its region.
 
     Parameters
     ----------
