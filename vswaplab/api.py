@@ -4,6 +4,7 @@ from importlib.metadata import version as _version
 
 from vswaplab.base.backing import Backing, Op
 from vswaplab.base.errors import InputError
+from vswaplab.boxes.calibrate import Calibration, calibrate
 from vswaplab.engine import simulate
 from vswaplab.engine.bounds import compare_policies, unlimited
 from vswaplab.engine.follow import follow
@@ -49,6 +50,7 @@ __version__ = _version("vswaplab")
 
 __all__ = [
     "Backing",
+    "Calibration",
     "Contents",
     "Corpus",
     "Costs",
@@ -69,6 +71,7 @@ __all__ = [
     "Zswap",
     "backend_work",
     "break_even_share",
+    "calibrate",
     "cluster_metadata_bytes",
     "collapse",
     "compare_policies",
