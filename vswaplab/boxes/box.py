@@ -67,7 +67,7 @@ class Box:
 
     def table(self, name: str, wanted: Collection[str]) -> dict[str, int]:
         """Read some lines of a name and a number, as in /proc/vmstat, memory.stat and (in KiB) /proc/meminfo."""
-        lines = (line.replace(":", " ").split() for line in (self.text(name) or "").splitlines())
+        lines = (line.replace(":", " ").split() for line in (self.text(name) or "").split("\n"))
         return {
             words[0]: whole(f"/{name} {words[0]}", words[1])
             for words in lines

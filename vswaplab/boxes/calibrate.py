@@ -185,16 +185,11 @@ class _Reading:
 
     def calibration(self) -> Calibration:
         self._layer()
-        zram = self._zram()
-        swapfiles = self._swapfiles()
+        self._zram()
+        self._swapfiles()
         self._zswap()
         dram = self._dram()
         self._counters()
-        if not (self.found.settings or zram or swapfiles or self.meminfo):
-            raise InputError(
-                f"{self.box.root} holds nothing that tells of a machine: copy /proc/meminfo, /proc/swaps, "
-                f"/proc/vmstat, /sys/block/zram0/mm_stat and /sys/module/zswap/parameters into it"
-            )
         self.found.settings[:0] = dram
         self.found.demand_pages = self._demand()
         if self.pools:
@@ -230,11 +225,16 @@ class _Reading:
             self._under_limit(limit, total_kib)
         elif total_kib:
             self._whole_box(total_kib * _KIB // PAGE_SIZE)
-        elif self.found.settings:
-            guess = max(1, 2 * self.stored_pages)
+        elif self.stored_pages:
+            guess = 2 * self.stored_pages
             why = "no meminfo: twice what its pools and swap devices hold; set it to what the box has"
             self._put("dram", "capacity_pages", guess, "ASSUMED", why)
             self._put("dram", "charge", "host", "derived", "the whole box: pools are in its RAM")
+        else:
+            raise InputError(
+                f"{self.box.root} holds nothing that tells of a machine: copy /proc/meminfo, /proc/swaps, "
+                f"/proc/vmstat, /sys/block/zram0/mm_stat and /sys/module/zswap/parameters into it"
+            )
         settings, self.found.settings[before:] = self.found.settings[before:], []
         return settings
 
@@ -299,15 +299,17 @@ class _Reading:
     def _swaps(self) -> list[tuple[str, int, int, int]]:
         # Name, KiB, KiB in use, priority of each line of /proc/swaps.
         found = []
-        for line in (self.box.text("proc/swaps") or "").splitlines()[1:]:
+        for line in (self.box.text("proc/swaps") or "").split("\n")[1:]:
             words = line.split()
+            if not words:
+                continue
             if len(words) < 5 or not re.fullmatch(r"-?\d{1,9}", words[-1]):
                 raise InputError(f"/proc/swaps has the line {line[:80]!r}: expected name, type, size, used, priority")
             size, used = (whole("/proc/swaps", word) for word in words[-3:-1])
             found.append((words[0], size, used, int(words[-1])))
         return found
 
-    def _swapfiles(self) -> bool:
+    def _swapfiles(self) -> None:
         devices = [row for row in self._swaps() if not _ZRAM.search(row[0])]
         for k, (name, size, used, priority) in enumerate(devices):
             part = f"swapfiles.{k}"
@@ -323,11 +325,10 @@ class _Reading:
             if most is not None:
                 where = f"/{self.group}/memory.swap.max {most}"
                 self.found.settings.insert(0, Setting("", "swap_max_slots", most // PAGE_SIZE, "seen", where))
-        return bool(devices)
 
     # Compressed pools ------------------------------------------------------------------------
 
-    def _zram(self) -> bool:
+    def _zram(self) -> None:
         stats = {}
         for name in self.box.zram_devices():
             where = f"sys/block/{name}/mm_stat"
@@ -337,12 +338,11 @@ class _Reading:
             [name for name in stats if name in is_in_use] if is_in_use else [n for n in stats if any(stats[n].values())]
         )
         if not used:
-            return False
+            return
         name = max(used, key=lambda n: stats[n]["orig_data_size"])
         if len(used) > 1:
             self.found.notes.append(f"has {len(used)} zram devices: the model has one, here the fullest, {name}")
         self._zram_device(name, stats[name], is_in_use.get(name))
-        return True
 
     def _zram_device(self, device: str, stat: dict[str, int], swap: tuple[str, int, int, int] | None) -> None:
         folder = f"sys/block/{device}"
@@ -350,8 +350,15 @@ class _Reading:
         if size is not None and size >= PAGE_SIZE:
             self._put("zram", "disksize_bytes", size, "seen", f"/{folder}/disksize")
         else:
-            least = max(PAGE_SIZE, -(-stat["orig_data_size"] // _GIB) * _GIB)
-            self._put("zram", "disksize_bytes", least, "ASSUMED", "whole GiB that its pages need; it may be larger")
+            peak = stat["orig_data_size"] * stat["mem_used_max"] // max(1, stat["mem_used_total"])
+            least = max(1, -(-max(peak, stat["orig_data_size"]) // _GIB)) * _GIB
+            self._put(
+                "zram",
+                "disksize_bytes",
+                least,
+                "ASSUMED",
+                "whole GiB that its pages have needed; it may be larger",
+            )
         algorithm = self.box.text(f"{folder}/comp_algorithm")
         self._compressor(
             "zram", None if algorithm is None else chosen(algorithm), f"/{folder}/comp_algorithm", "lzo-rle"
@@ -456,8 +463,10 @@ def psi(where: str, text: str) -> dict[str, int | float]:
     1.5
     """
     found: dict[str, int | float] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         match = _PSI.fullmatch(line)
+        if not line:
+            continue
         if match is None:
             raise InputError(f"{where} has the line {line[:80]!r}: expected some avg10=... total=...; copy it again")
         found |= {f"psi {match[1]} avg{span}": float(match[k]) for k, span in ((2, 10), (3, 60), (4, 300))}

@@ -227,7 +227,7 @@ def _no_access(pid: int, error: OSError) -> InputError:
 def _anonymous(smaps: str, pagemap: int) -> Iterator[tuple[int, int, int]]:
     # Mappings with anonymous pages, and of these the pages that are there or in swap.
     mapping, kib = (0, 0), 0
-    for line in [*smaps.splitlines(), "0-0 ---- "]:
+    for line in [*smaps.split("\n"), "0-0 ---- "]:
         found = _MAPPING.match(line)
         if found is None:
             kib += sum(int(n) for _, n in _KIB.findall(line))
