@@ -4,6 +4,7 @@ from importlib.metadata import version as _version
 
 from vswaplab.base.backing import Backing, Op
 from vswaplab.base.errors import InputError
+from vswaplab.base.plugins import register
 from vswaplab.boxes.calibrate import Calibration, calibrate
 from vswaplab.engine import simulate
 from vswaplab.engine.bounds import compare_policies, unlimited
@@ -100,6 +101,7 @@ __all__ = [
     "profiles",
     "random_design",
     "read_truth",
+    "register",
     "replay",
     "risk",
     "runs_needed",

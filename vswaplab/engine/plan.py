@@ -21,7 +21,6 @@ from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
 from vswaplab.machine.config import Cram, Machine, Zram, Zswap
 from vswaplab.machine.kernel import Kernel
-from vswaplab.machine.policies import Policy
 from vswaplab.trace.sharing import UNMAP
 from vswaplab.trace.trace import Trace, Workload
 
@@ -210,7 +209,7 @@ class Plan:
     """No virtual layer: every swapped page holds a slot, wherever its data is."""
     seed: int
     kernel: KernelPlan | None = None
-    policy: Policy = "lru"
+    policy: str = "lru"
     next_use: NDArray[np.int64] | None = None
     """(n_accesses,) as ``next_uses`` gives it; only a clairvoyant knows."""
 

@@ -27,7 +27,7 @@ from vswaplab.machine.checks import (
     whole,
 )
 from vswaplab.machine.kernel import Kernel, check_node
-from vswaplab.machine.policies import POLICIES, Policy, WritebackPolicy
+from vswaplab.machine.policies import WritebackPolicy, check_policy
 from vswaplab.machine.profiles import Profile, find_profile
 
 Charge = Literal["memcg", "host"]
@@ -65,7 +65,8 @@ class Dram:
         What the pool costs: compressed lengths (memory.max of a cgroup) or the
         allocator's footprint.
     policy : {"lru", "fifo", "clock", "sieve", "generations", "clairvoyant"}
-        Which page leaves first; ``vswaplab.machine.policies`` defines each.
+        Which page leaves first; ``vswaplab.machine.policies`` defines each. Or
+        the name of a plug-in.
         ``clairvoyant`` knows the future and needs a trace in memory.
     """
 
@@ -74,7 +75,7 @@ class Dram:
     low: int = 0  # model.md rule 1: with high 1, textbook LRU
     high: int | None = None
     charge: Charge = "memcg"  # kernel-truth README, fact 1 [measured]
-    policy: Policy = "lru"  # model.md rule 1
+    policy: str = "lru"  # model.md rule 1
 
     def __post_init__(self) -> None:
         capacity = whole("dram", "capacity_pages", self.capacity_pages, 1, MOST_PAGES)
@@ -87,7 +88,7 @@ class Dram:
                 f"choose 0 <= low < high <= capacity_pages ({capacity})"
             )
         choice("dram", "charge", self.charge, get_args(Charge))
-        choice("dram", "policy", self.policy, POLICIES)
+        check_policy("dram", "policy", self.policy)
         set_fields(self, capacity_pages=capacity, total_pages=total, low=low, high=high)
 
     @property
