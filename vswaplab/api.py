@@ -19,6 +19,7 @@ from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, la
 from vswaplab.machine.linux import linux
 from vswaplab.machine.presets import preset
 from vswaplab.machine.profiles import Profile, profiles
+from vswaplab.machine.stores import Store
 from vswaplab.machine.swapoff import swapoff, swapoff_work
 from vswaplab.machine.transitions import backend_work, transitions
 from vswaplab.results.result import Result, load_result
@@ -64,6 +65,7 @@ __all__ = [
     "Op",
     "Profile",
     "Result",
+    "Store",
     "Swapfile",
     "Trace",
     "TraceFile",
