@@ -17,7 +17,7 @@ from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, 
 from vswaplab.machine.kernel import Kernel
 from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
 from vswaplab.machine.linux import linux
-from vswaplab.machine.presets import preset
+from vswaplab.machine.presets import load_costs, preset
 from vswaplab.machine.profiles import Profile, profiles
 from vswaplab.machine.stores import Store
 from vswaplab.machine.swapoff import swapoff, swapoff_work
@@ -86,6 +86,7 @@ __all__ = [
     "layer_designs",
     "linux",
     "load_contents",
+    "load_costs",
     "load_result",
     "load_trace",
     "loop",

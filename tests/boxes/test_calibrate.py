@@ -294,7 +294,7 @@ def test_calibrate__says_what_only_root_may_read(tmp_path, monkeypatch):
     assert any("as root it can): /sys/kernel/debug/zswap/stored_pages" in note for note in vl.calibrate(folder).notes)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(sorted(BOX)), st.binary(max_size=60), min_size=1, max_size=3))
 def test_calibrate__makes_a_machine_or_refuses_whatever_is_in_the_files(tmp_path, damage):
     folder = box(tmp_path, BOX)

@@ -79,10 +79,21 @@ def test_lowest__goes_by_the_numbers_of_the_trace():
     assert misses([9, 0, 1, 0, 1, 9], "lowest") == 5  # 0 leaves for 1 and 1 for 0, while 9 stays
 
 
-@pytest.mark.parametrize("agree", [agree_on_tiny, agree_on_roomy, agree_under_stress])
-@settings(quick, max_examples=25)
+each = pytest.mark.parametrize("agree", [agree_on_tiny, agree_on_roomy, agree_under_stress])
+
+
+@each
+@settings(quick, max_examples=8)
 @given(data=st.data())
 def test_engines_agree__under_plugged_policies(agree, data):
+    agree(data, ("lfu", "lowest"))
+
+
+@pytest.mark.slow
+@each
+@settings(quick, max_examples=60)
+@given(data=st.data())
+def test_engines_agree__many_times_under_plugged_policies(agree, data):
     agree(data, ("lfu", "lowest"))
 
 

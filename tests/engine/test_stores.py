@@ -175,7 +175,7 @@ each = pytest.mark.parametrize("agree", [agree_on_tiny, agree_on_roomy, agree_un
 
 
 @each
-@settings(quick, max_examples=25)
+@settings(quick, max_examples=8)
 @given(data=st.data())
 def test_engines_agree__with_stores(agree, data):
     with other_speed_settings():

@@ -60,6 +60,11 @@ def plugin_names(kind: Kind) -> list[str]:
     return sorted({*_installed(kind), *_by_hand[kind]})
 
 
+def is_by_hand(kind: Kind) -> bool:
+    """Say whether a plug-in of a kind was registered by hand: other processes do not know it."""
+    return bool(_by_hand[kind])
+
+
 def find_plugin(kind: Kind, name: str) -> object | None:
     """Load a plug-in; None: there is none of that name.
 

@@ -19,6 +19,7 @@ from vswaplab.machine.config import Machine
 from vswaplab.machine.describe import machine_words
 from vswaplab.machine.presets import (
     DEFAULT_PRESET,
+    load_costs,
     load_machine,
     preset,
     preset_names,
@@ -47,6 +48,7 @@ def add_arguments(run: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="such as dram.capacity_pages=64MiB, cram=none")
     add("--profile", metavar="NAME", help="swap the CRAM device, or zswap's compressor if it names one")
     add("--profiles", metavar="FILE.toml", help="further profiles that --profile, --set or the machine may name")
+    add("--costs", metavar="FILE.toml", help="a cost table in place of the machine's: fault_ns = 1500 and the like")
     add(
         "--swapoff",
         action="append",
@@ -118,6 +120,8 @@ def _machine(arguments: argparse.Namespace, trace: Workload) -> Machine:
         machine = load_machine(asked, arguments.profiles)
     else:
         machine = preset(asked, trace.n_pages)
+    if arguments.costs is not None:
+        machine = replace(machine, costs=load_costs(arguments.costs))
     if arguments.profile is not None:
         machine = swap_profile(machine, arguments.profile, arguments.profiles)
     return with_settings(machine, arguments.set, arguments.profiles) if arguments.set else machine
@@ -133,7 +137,7 @@ def _command(arguments: argparse.Namespace, trace: str) -> str:
         words += ["--set", setting]
     for event in arguments.swapoff:
         words += ["--swapoff", event]
-    for option in ("profile", "profiles", "seed", "engine", "batch_size", "epoch_accesses", "head", "out"):
+    for option in ("profile", "profiles", "costs", "seed", "engine", "batch_size", "epoch_accesses", "head", "out"):
         value = getattr(arguments, option)
         if value is not None:
             words += [f"--{option.replace('_', '-')}", value]

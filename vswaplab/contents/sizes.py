@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.plugins import all_plugins
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.contents.schemes import Pages, Sizes, bdi_sizes, fpc_sizes, w842_sizes
 
@@ -116,7 +117,7 @@ def measures() -> dict[str, Measure]:
     deflate, fixed = make_deflate(zlib.Z_DEFAULT_STRATEGY), make_deflate(zlib.Z_FIXED)
     library = lzo_library()
     lzo = {} if library is None else {"lzo_4k": by_blocks(make_lzo(library), 4096)}
-    return {
+    ours = {
         "lz4_4k": by_blocks(lz4, 4096),
         **lzo,
         "zstd1_4k": by_blocks(zstd1, 4096),
@@ -129,6 +130,39 @@ def measures() -> dict[str, Measure]:
         "fpc_64": fpc_sizes,
         "w842_4k": w842_sizes,
     }
+    own = {name: plugged(name, plugin) for name, plugin in all_plugins("codec").items()}
+    return own | ours
+
+
+def plugged(name: str, plugin: object) -> Measure:
+    """Make a column of a plug-in: what it gives is checked.
+
+    Parameters
+    ----------
+    name
+        Of the column; one that we have stays ours.
+    plugin
+        Takes pages, shape (n, 4096), uint8, and gives n whole numbers.
+
+    Raises
+    ------
+    InputError
+        It cannot be called; later, if what it gives is not one size a page from 1 to 4096.
+    """
+    if not callable(plugin):
+        raise InputError(f"the codec {name!r} is {plugin!r}: it must be a function from pages to sizes")
+
+    def sizes(pages: Pages) -> Sizes:
+        found = np.asarray(plugin(pages))
+        fits = found.shape == (len(pages),) and np.issubdtype(found.dtype, np.integer)
+        if not fits or (found.size and not 1 <= int(found.min()) <= int(found.max()) <= PAGE_SIZE):
+            raise InputError(
+                f"the codec {name!r} gave {found.dtype} of shape {found.shape}: it must give {len(pages)} whole "
+                f"numbers from 1 to {PAGE_SIZE}, the bytes of each page"
+            )
+        return found.astype(np.uint16)
+
+    return sizes
 
 
 def measure_pages(pages: Pages, measures: Mapping[str, Measure]) -> dict[str, NDArray[np.generic]]:

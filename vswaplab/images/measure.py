@@ -19,9 +19,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
+from vswaplab.base.parquet import no_panic
 from vswaplab.base.paths import data_dir
+from vswaplab.base.plugins import is_by_hand
 from vswaplab.base.workers import deaf_children, end_pool, new_pool
 from vswaplab.contents.schemes import Pages
 from vswaplab.contents.sizes import LZO_MISSING, Measure, measure_pages, measures, versions
@@ -139,7 +142,8 @@ def measure(
             parts = []
             pieces = chunks(image.stretches, kept, image.read, _CHUNK_PAGES)
             done = 0
-            for part in _measured(pieces, columns, processes if kept.total > _FEW_PAGES else 1):
+            is_alone = kept.total <= _FEW_PAGES or is_by_hand("codec")
+            for part in _measured(pieces, columns, 1 if is_alone else processes):
                 parts.append(part)
                 done += len(part["page"])
                 if progress is not None:
@@ -173,11 +177,12 @@ def load_contents(path: str | Path) -> Contents:
     if len(source.parts) == 1 and not source.exists() and shipped.is_file():
         source = shipped
     try:
-        about = dict(json.loads(pl.read_parquet_metadata(source).get("vswaplab", "{}")))
-        n_rows = int(pl.scan_parquet(source).select(pl.len()).collect().item())
-        if n_rows > MOST_ROWS:
-            raise InputError(f"{source} has {n_rows:,} rows: a corpus has at most {MOST_ROWS:,}; take a sample of it")
-        table = pl.read_parquet(source)
+        with no_panic():
+            about = dict(parse_json(pl.read_parquet_metadata(source).get("vswaplab", "{}")))
+            n_rows = int(pl.scan_parquet(source).select(pl.len()).collect().item())
+            if n_rows > MOST_ROWS:
+                raise InputError(f"{source} has {n_rows:,} rows: a corpus has at most {MOST_ROWS:,}; sample it")
+            table = pl.read_parquet(source)
     except InputError:
         raise
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
