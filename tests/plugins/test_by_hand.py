@@ -8,9 +8,10 @@ import pytest
 
 import vswaplab as vl
 from tests.plugins.test_installed import PROFILE
-from vswaplab.base.plugins import unregister
+from vswaplab.base.plugins import source_of, unregister
 from vswaplab.cli import main
 from vswaplab.contents.sizes import measures
+from vswaplab.engine.reference.policies import Lru
 
 OWN = PROFILE.partition('[[profile]]\nname = "rle"\n')[0]
 
@@ -77,3 +78,35 @@ def test_costs__from_a_file_change_times_and_nothing_else(tmp_path, capsys):
     assert vl.load_result(tmp_path / "out").provenance["machine"]["costs"]["fault_ns"] == 5000
     assert main([*words, str(tmp_path / "bad.toml")]) == 2
     assert "costs.fualt_ns is not a setting: choose from dram_ns, fault_ns" in capsys.readouterr().err.splitlines()[-1]
+
+
+class Young(Lru):
+    """The page that came last leaves."""
+
+    def next_victim(self):
+        return self.pages.popitem(last=True)[0]
+
+
+class Old(Young):
+    """The page that came first leaves."""
+
+    def next_victim(self):
+        return self.pages.popitem(last=False)[0]
+
+
+def test_sweep__knows_a_changed_plug_in_from_the_one_before(tmp_path, monkeypatch):
+    # Two classes under one name stand for a plug-in before and after a change; each its own source.
+    monkeypatch.setattr("vswaplab.sweeps.run.source_of", lambda plugin: plugin.__doc__)
+    trace = vl.loop(n_pages=20, n_accesses=200)
+    machine = vl.Machine(vl.Dram(10, high=1), swapfiles=[vl.Swapfile(99)])
+    found = []
+    for policy in (Young, Old, Young):
+        vl.register("policy", "mine", policy)
+        table = vl.sweep(trace, machine, {"dram.policy": ["mine"]}, store=tmp_path / "store")
+        found.append(table["dram_hit"].item())
+    unregister("policy", "mine")
+    assert found[0] == found[2] > found[1] == 0
+
+
+def test_source_of__is_the_module_s():
+    assert "def test_source_of__is_the_module_s" in source_of(Young)

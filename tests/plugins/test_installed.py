@@ -150,7 +150,8 @@ machine = load_machine(sys.argv[1])
 runs = [vl.simulate(trace, machine, engine=engine).totals for engine in ("reference", "vectorised")]
 print(json.dumps({
     "sizes": sorted({int(n) for n in column})[:2], "profiles": vl.profiles()["name"].to_list()[-2:],
-    "totals": runs[0], "agree": runs[0] == runs[1], "machine": vl.machine_from_dict(machine.to_dict()).to_dict() == machine.to_dict(),
+    "totals": runs[0], "agree": runs[0] == runs[1],
+    "machine": vl.machine_from_dict(machine.to_dict()).to_dict() == machine.to_dict(),
 }))
 """
 

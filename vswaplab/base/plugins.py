@@ -7,6 +7,8 @@ nothing before it is asked for.
 
 from __future__ import annotations
 
+import inspect
+import sys
 import warnings
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -88,6 +90,17 @@ def all_plugins(kind: Kind) -> dict[str, object]:
         except InputError as error:
             warnings.warn(str(error), stacklevel=2)
     return found
+
+
+def source_of(plugin: object) -> str:
+    """Give the source of a plug-in, its module's or its own: what numbers depend on besides ours."""
+    module = sys.modules.get(getattr(plugin, "__module__", ""))
+    for code in (module, plugin):
+        try:
+            return inspect.getsource(code)  # type: ignore[arg-type]
+        except (OSError, TypeError):
+            continue
+    return repr(plugin)
 
 
 @cache
