@@ -32,8 +32,8 @@ class Far(vl.Store):
     """Another host's memory, uncompressed: takes what zswap does not."""
 
     name = "far"
-    load_ns: int = 3_000
     store_ns: int = 2_000
+    load_ns: int = 3_000
 
     def stored_bytes(self, contents):
         return np.full(len(contents), 4096)
@@ -46,8 +46,8 @@ class Lines(vl.Store):
     name = "lines"
     before = "zswap"
     in_dram = True
-    load_ns: int = 500
     store_ns: int = 700
+    load_ns: int = 500
     most: int = 2048
 
     def stored_bytes(self, contents):
