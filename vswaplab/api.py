@@ -43,6 +43,7 @@ from vswaplab.trace import (
     shipped_traces,
     synthetic_corpus,
     uniform,
+    with_contents,
     write_trace,
     zipf,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "uniform",
     "unlimited",
     "wilson_interval",
+    "with_contents",
     "write_trace",
     "zipf",
 ]

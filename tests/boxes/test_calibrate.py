@@ -219,6 +219,16 @@ def test_cli__writes_a_file_that_run_takes(tmp_path, capsys, monkeypatch):
     assert main(["calibrate", str(folder)]) == 0  # its own file may be written again
 
 
+def test_cli__writes_contents_that_run_takes(tmp_path, capsys):
+    folder = box(tmp_path / "box", {"mm_stat": ANDROID})
+    words = ["calibrate", str(folder), "--out", str(tmp_path / "m.toml"), "--contents", str(tmp_path / "c.parquet")]
+
+    assert main(words) == 0
+    assert f"--machine {tmp_path / 'm.toml'} --contents {tmp_path / 'c.parquet'}" in capsys.readouterr().out
+    made = vl.load_contents(tmp_path / "c.parquet").corpus
+    assert made.is_zero.mean() == pytest.approx(0.111, abs=0.005)
+
+
 def test_cli__leaves_a_file_that_is_not_its_own(tmp_path, capsys):
     mine = tmp_path / "machine.toml"
     mine.write_text("[dram]\ncapacity_pages = 5\n")

@@ -101,6 +101,28 @@ def test_contents__come_back_from_a_file_and_feed_a_trace(write, tmp_path):
     assert lengths <= set(saved.table["lz4_4k"])
 
 
+def test_with_contents__changes_contents_and_no_access(write):
+    contents = vl.measure(write(TEXT * 3 + NOISE), processes=1)
+    trace = vl.load_trace("sort").head(2000)
+    other = vl.with_contents(trace, contents.corpus)
+
+    assert (other.page == trace.page).all()
+    assert set(other.content) <= set(range(4))
+    with pytest.raises(vl.InputError, match="drifts or collapses already"):
+        vl.with_contents(vl.collapse(trace, at=5), contents.corpus)
+
+
+@pytest.mark.slow
+def test_cli__run_takes_what_measure_wrote(write, tmp_path, capsys):
+    path = vl.measure(write(NOISE * 8), processes=1).save(tmp_path / "noise.parquet")
+    words = ["run", "sort", "--head", "60000", "--machine", "zswap-only", "--no-report", "--out", str(tmp_path / "out")]
+
+    assert main([*words, "--contents", str(path)]) == 0
+    result = vl.load_result(tmp_path / "out")
+    assert result.totals["zswpout_bytes"] == 4096 * result.totals["zswpout"] > 0  # nothing compresses
+    assert f"--contents {path}" in result.provenance["command"]
+
+
 def test_load_contents__refuses_what_is_no_corpus(write, monkeypatch):
     with pytest.raises(vl.InputError, match="cannot read the corpus"):
         vl.load_contents(write(b"PAR1 and nothing else"))

@@ -8,10 +8,12 @@ from pathlib import Path
 from vswaplab.base.errors import InputError
 from vswaplab.boxes.calibrate import HEAD, Calibration, calibrate, contents_words
 from vswaplab.cli.text import OK, aligned_table
+from vswaplab.images.measure import Contents
 from vswaplab.machine.presets import load_machine
 from vswaplab.trace.files import load_or_open
 
 _FILE = "machine.toml"
+_REGIONS = 256  # of the contents: 16,384 pages
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folder", nargs="?", default="/", metavar="FOLDER", help="copies of a box's /proc and /sys; default: this box")
     add("--cgroup", metavar="GROUP", help="take the limits of this memory group below /sys/fs/cgroup")
     add("--trace", metavar="TRACE", help="scale the box, so that this trace's pages stand for its anonymous pages")
+    add("--contents", metavar="CORPUS", help="also write made-up contents like those of its pool, for `vswaplab run`")
     add("--out", default=_FILE, metavar="FILE", help=f"where the machine file goes, default {_FILE}")
     parser.set_defaults(verb=calibrate_machine)
 
@@ -32,9 +35,15 @@ def calibrate_machine(arguments: argparse.Namespace) -> int:
     if arguments.trace is not None:
         found = found.scaled(load_or_open(arguments.trace).n_pages)
     found.machine  # noqa: B018 - refused before a file is there
+    corpus = None if arguments.contents is None else found.corpus(n_regions=_REGIONS)
     _write(target, found.toml("this box" if arguments.folder == "/" else str(arguments.folder)))
     load_machine(target)
-    _tell(found, target)
+    _tell(found)
+    words = f"vswaplab run TRACE --machine {target}"
+    if corpus is not None:
+        place = Contents(corpus, {"source": "contents like those of a box's pool"}).save(arguments.contents)
+        words += f" --contents {place}"
+    print(f"Machine: {target}; next: {words}")
     return OK
 
 
@@ -61,7 +70,7 @@ def _write(target: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _tell(found: Calibration, target: Path) -> None:
+def _tell(found: Calibration) -> None:
     rows = [
         [f"{row['part']}.{row['name']}".lstrip("."), row["value"], row["evidence"], row["why"]]
         for row in found.table.iter_rows(named=True)
@@ -73,4 +82,3 @@ def _tell(found: Calibration, target: Path) -> None:
         print(line)
     for note in found.notes:
         print(f"Note: the box {note}" if not note.startswith("could") else f"Note: {note}")
-    print(f"Machine: {target}; next: vswaplab run TRACE --machine {target}")
