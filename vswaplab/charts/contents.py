@@ -9,6 +9,7 @@ from vswaplab.charts.curves import PALETTE
 from vswaplab.charts.theme import TIER_COLOURS, WIDTH, Chart, layered, titled
 
 _ROW_PX = 24
+_HELD = "Bytes of pages in one byte of media or pool (total ratio, zero pages left out)"
 _DASHES = ([1, 0], [8, 4], [2, 3], [12, 3, 2, 3], [5, 2])
 _KINDS = {"cram": "device read in place (CRAM)", "compressor": "compressor behind zswap or zram"}
 _COLOURS = {"cram": TIER_COLOURS["CRAM"], "compressor": TIER_COLOURS["zswap"]}
@@ -67,7 +68,7 @@ def _held(table: pl.DataFrame) -> alt.LayerChart:
     base = alt.Chart(shown).encode(alt.Y("profile:N", title=None, sort=shown["profile"].to_list()))
     look = alt.Scale(domain=[_KINDS[kind] for kind in kinds], range=[_COLOURS[kind] for kind in kinds])
     bars = base.mark_bar().encode(
-        alt.X("held_ratio:Q", title="Bytes of pages in one byte of media or pool (total ratio, zero pages left out)"),
+        alt.X("held_ratio:Q", title=_HELD, axis=alt.Axis(tickCount=8)),
         alt.Color("kind:N", title="Profile", scale=look),
     )
     promised = base.transform_filter("isValid(datum.advertised_ratio)").mark_tick(
@@ -83,15 +84,20 @@ def _held(table: pl.DataFrame) -> alt.LayerChart:
 
 
 def _runs(table: pl.DataFrame) -> alt.LayerChart:
-    base = alt.Chart(table).encode(alt.Y("class:N", title=None, sort=table["class"].to_list()))
-    bars = base.mark_bar(color=TIER_COLOURS["DRAM"]).encode(
-        alt.X("mean_run:Q", title="Mean length of a run of like pages, pages", axis=alt.Axis(tickCount=8))
-    )
-    shuffled = base.mark_tick(color="black", thickness=3, size=_ROW_PX - 6).encode(alt.X("shuffled_run:Q"))
+    y = alt.Y("class:N", title=None, sort=table["class"].to_list(), axis=alt.Axis(grid=True))
+    base = alt.Chart(table).encode(y)
+    most = max(10.0, *table["mean_run"].to_list(), *table["shuffled_run"].to_list())
+    title = "Mean length of a run of like pages, pages (logarithmic)"
+    scale = alt.Scale(type="log", domain=[1, most], nice=False)
+    mean = alt.X("mean_run:Q", title=title, scale=scale, axis=alt.Axis(tickCount=8, grid=False))
+    colour = TIER_COLOURS["DRAM"]
     return layered(
-        bars,
-        shuffled,
-        title=titled("How far like pages lie together", "Black mark: the same pages in random order"),
+        base.mark_rule(color=colour, strokeWidth=2.5).encode(mean, x2="shuffled_run:Q"),
+        base.mark_point(color=colour, filled=True, size=110, opacity=1).encode(mean),
+        base.mark_tick(color="black", thickness=3, size=_ROW_PX - 6).encode(alt.X("shuffled_run:Q", scale=scale)),
+        title=titled(
+            "How far like pages lie together", "By size under LZ4. Black mark: the same pages in random order"
+        ),
         width=WIDTH,
         height=alt.Step(_ROW_PX),
     )
