@@ -91,7 +91,7 @@ def test_engines_agree__under_plugged_policies(agree, data):
 
 @pytest.mark.slow
 @each
-@settings(quick, max_examples=60)
+@settings(quick, max_examples=30)
 @given(data=st.data())
 def test_engines_agree__many_times_under_plugged_policies(agree, data):
     agree(data, ("lfu", "lowest"))

@@ -184,7 +184,7 @@ def test_engines_agree__with_stores(agree, data):
 
 @pytest.mark.slow
 @each
-@settings(quick, max_examples=150)
+@settings(quick, max_examples=60)
 @given(data=st.data())
 def test_engines_agree__many_times_with_stores(agree, data):
     agree(data)
