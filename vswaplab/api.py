@@ -4,18 +4,22 @@ from importlib.metadata import version as _version
 
 from vswaplab.base.backing import Backing, Op
 from vswaplab.base.errors import InputError
+from vswaplab.base.plugins import register
+from vswaplab.boxes.calibrate import Calibration, calibrate
 from vswaplab.engine import simulate
 from vswaplab.engine.bounds import compare_policies, unlimited
 from vswaplab.engine.follow import follow
 from vswaplab.engine.metadata import metadata_along
 from vswaplab.engine.risk import poison_probability, risk
+from vswaplab.images.measure import Contents, load_contents, measure
 from vswaplab.machine.code import machine_code
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
 from vswaplab.machine.kernel import Kernel
 from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
 from vswaplab.machine.linux import linux
-from vswaplab.machine.presets import preset
+from vswaplab.machine.presets import load_costs, preset
 from vswaplab.machine.profiles import Profile, profiles
+from vswaplab.machine.stores import Store
 from vswaplab.machine.swapoff import swapoff, swapoff_work
 from vswaplab.machine.transitions import backend_work, transitions
 from vswaplab.results.result import Result, load_result
@@ -39,6 +43,7 @@ from vswaplab.trace import (
     shipped_traces,
     synthetic_corpus,
     uniform,
+    with_contents,
     write_trace,
     zipf,
 )
@@ -48,6 +53,8 @@ __version__ = _version("vswaplab")
 
 __all__ = [
     "Backing",
+    "Calibration",
+    "Contents",
     "Corpus",
     "Costs",
     "Cram",
@@ -59,6 +66,7 @@ __all__ = [
     "Op",
     "Profile",
     "Result",
+    "Store",
     "Swapfile",
     "Trace",
     "TraceFile",
@@ -67,6 +75,7 @@ __all__ = [
     "Zswap",
     "backend_work",
     "break_even_share",
+    "calibrate",
     "cluster_metadata_bytes",
     "collapse",
     "compare_policies",
@@ -77,11 +86,14 @@ __all__ = [
     "latin_hypercube",
     "layer_designs",
     "linux",
+    "load_contents",
+    "load_costs",
     "load_result",
     "load_trace",
     "loop",
     "machine_code",
     "machine_from_dict",
+    "measure",
     "metadata_along",
     "metadata_bytes",
     "mixture",
@@ -93,6 +105,7 @@ __all__ = [
     "profiles",
     "random_design",
     "read_truth",
+    "register",
     "replay",
     "risk",
     "runs_needed",
@@ -108,6 +121,7 @@ __all__ = [
     "uniform",
     "unlimited",
     "wilson_interval",
+    "with_contents",
     "write_trace",
     "zipf",
 ]

@@ -5,7 +5,7 @@
 Every program runs twice in qemu-user under the plugin of plugin.c: once to learn how long its record
 stream is, once to record it and to copy out page contents at the moments that follow from the first
 run. Contents live in a temporary directory until they are measured; only sizes are kept.
-Needs qemu-user, gcc, liblzo2-2 and, in this Python, polars, numpy, lz4, zstandard and networkx.
+Needs qemu-user, gcc, liblzo2-2 and, in this Python, vswaplab with its extra `record`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ import describe
 import family
 import numpy as np
 import polars as pl
-from measure import lzo_library, measure
-from measure import versions as codec_versions
 from numpy.typing import NDArray
 from programs import PROGRAMS, Program
-from schemes import PAGE, Pages
+
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.contents.schemes import Pages
+from vswaplab.contents.sizes import LZO_MISSING, lzo_library, measure_pages, measures
+from vswaplab.contents.sizes import versions as codec_versions
+from vswaplab.trace.corpus import REGION_PAGES, number_regions
 
 HERE = Path(__file__).parent
 EMULATOR = "qemu-x86_64"
@@ -39,10 +42,7 @@ FORMAT = 1
 LICENCE = "CC0-1.0"
 ROWS_WANTED = 90_000
 """Rows of a corpus file; pages are sampled by address so that about this many remain."""
-PIECE_PAGES = 64
-"""Pages of one aligned 256 KiB piece of the address space."""
-ROWS_OF_A_REGION = 8
-DUMP = np.dtype([("page", "<u8"), ("address", "<u8"), ("bytes", "u1", PAGE)])
+DUMP = np.dtype([("page", "<u8"), ("address", "<u8"), ("bytes", "u1", PAGE_SIZE)])
 PARENT = 0
 """Mapper whose pages are copied out."""
 HOW = (
@@ -68,7 +68,8 @@ def check_tools() -> None:
     missing = [package for tool, package in packages.items() if not shutil.which(tool)]
     if missing:
         raise SystemExit(f"recorder: install what is missing: apt-get install {' '.join(missing)}")
-    lzo_library()
+    if lzo_library() is None:
+        raise SystemExit(f"recorder: {LZO_MISSING}")
 
 
 def build_plugin(work: Path) -> Path:
@@ -113,28 +114,14 @@ def second_run(program: Program, plugin: Path, work: Path, first: Run) -> Run:
 def measure_dump(path: Path, moment: int, step: int = 4096) -> pl.DataFrame:
     """Measure one dump and delete it."""
     pages = np.memmap(path, dtype=DUMP, mode="r")
-    parts = []
+    columns, parts = measures(), []
     for start in range(0, len(pages), step):
         part = pages[start : start + step]
         content: Pages = np.ascontiguousarray(part["bytes"])
         where = {"page": part["page"].astype(np.uint32), "address": part["address"].astype(np.uint64)}
-        parts.append(pl.DataFrame(where | measure(content)))
+        parts.append(pl.DataFrame(where | measure_pages(content, columns)))
     path.unlink()
     return pl.concat(parts).with_columns(moment=pl.lit(moment, pl.UInt8))
-
-
-def number_regions(pieces: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """Dense region of every row from its 256 KiB piece; small pieces join the one before."""
-    _, index, rows = np.unique(pieces, return_inverse=True, return_counts=True)
-    region_of = np.zeros(len(rows), dtype=np.uint32)
-    region, filled = 0, 0
-    for piece, count in enumerate(rows):
-        left = int(rows[piece:].sum())
-        if filled >= ROWS_OF_A_REGION and left >= ROWS_OF_A_REGION:
-            region, filled = region + 1, 0
-        region_of[piece] = region
-        filled += int(count)
-    return region_of[index]
 
 
 def make_corpus(dumps: list[Path], numbers: list[dict[int, int]] | None) -> pl.DataFrame:
@@ -148,7 +135,7 @@ def make_corpus(dumps: list[Path], numbers: list[dict[int, int]] | None) -> pl.D
     rows = pl.concat(parts)
     first = rows.group_by("page").agg(pl.col("address").sort_by("moment").first())
     rows = rows.drop("address").join(first, on="page", how="left")
-    region = number_regions((rows["address"] // PIECE_PAGES).to_numpy())
+    region = number_regions((rows["address"] // REGION_PAGES).to_numpy())
     rows = rows.with_columns(region=pl.Series(region)).sort("region", "page", "moment")
     return rows.select(describe.CORPUS_COLUMNS)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,13 @@ from functools import cache
 from pathlib import Path
 
 import vswaplab as vl
+from tests.boxes.test_calibrate import BOX as _BOX
+from tests.boxes.test_calibrate import FILLED
+from tests.images.conftest import core_bytes
 from vswaplab.base.errors import InputError
 from vswaplab.cli.sweep import _read as read_sweep
+from vswaplab.images.sources import open_core
+from vswaplab.images.stretches import chunks
 from vswaplab.machine.presets import load_machine
 from vswaplab.machine.profiles import load_profiles
 
@@ -31,6 +37,7 @@ max_pool_percent = 20
 [[swapfiles]]
 capacity_slots = 900
 """
+BOX = _BOX | {"sys/block/zram0/mm_stat": FILLED}
 SWEEP = """trace = "trace.parquet"
 seeds = [0, 1]
 [settings]
@@ -136,6 +143,35 @@ def _truth(folder: Path) -> None:
         shutil.copyfile(file, folder / file.name)
 
 
+def _core(folder: Path) -> object:
+    segments = [(4096 * 9, 6, b"page" * 1024), (4096 * 2, 6, bytes(8192)), (4096 * 5, 4, b"text" * 1024)]
+    return (folder / "core").write_bytes(core_bytes(segments))
+
+
+def _read_core(folder: Path) -> int:
+    with open_core(folder / "core") as image:
+        kept = image.stretches.sample(1 << 12)
+        return sum(len(chunk.pages) for chunk in chunks(image.stretches, kept, image.read, 64))
+
+
+def _box(file: str) -> Reader:
+    def make(folder: Path) -> None:
+        for name, text in BOX.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+
+    return Reader(make, file, _calibrate)
+
+
+def _calibrate(folder: Path) -> None:
+    for group in (None, "web"):
+        found = vl.calibrate(folder, cgroup=group)
+        assert vl.machine_from_dict(tomllib.loads(found.toml("box"))) == found.machine
+
+
+_BOX_FILES = ("proc/meminfo", "proc/zoneinfo", "proc/swaps", "proc/vmstat", "proc/pressure/memory",
+              "sys/block/zram0/mm_stat", "sys/module/zswap/parameters/max_pool_percent")  # fmt: skip
+
 READERS: dict[str, Reader] = {
     "trace": Reader(_trace, "traces/one.parquet", lambda f: vl.load_trace(f / "traces" / "one.parquet")),
     "trace streamed": Reader(_trace, "traces/one.parquet", _stream),
@@ -145,6 +181,14 @@ READERS: dict[str, Reader] = {
         lambda f: shutil.copyfile(DATA / "profiles.toml", f / "profiles.toml"), "profiles.toml", _profiles
     ),
     "sweep": Reader(_make_sweep, "grid.toml", _sweep),
+    "costs": Reader(
+        lambda f: (f / "costs.toml").write_text("[costs]\nfault_ns = 900\n"),
+        "costs.toml",
+        lambda f: vl.load_costs(f / "costs.toml"),
+    ),
+    "contents": Reader(_trace, "corpus/one.parquet", lambda f: vl.load_contents(f / "corpus" / "one.parquet").corpus),
+    "core": Reader(_core, "core", _read_core),
+    **{f"box: {file}": _box(file) for file in _BOX_FILES},
     "result: provenance": Reader(_result, "run/provenance.json", lambda f: vl.load_result(f / "run")),
     "result: totals": Reader(_result, "run/totals.json", lambda f: vl.load_result(f / "run")),
     "result: epochs": Reader(_result, "run/epochs.parquet", lambda f: vl.load_result(f / "run")),

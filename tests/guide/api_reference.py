@@ -23,6 +23,8 @@ PACKAGES = {
     "engine": "Runs",
     "results": "Results",
     "sweeps": "Many runs",
+    "images": "Your own data",
+    "boxes": "Your own data",
     "truth": "Real kernels",
     "base": "Small things",
 }
@@ -54,7 +56,7 @@ def _contents(targets: dict[str, griffe.Object]) -> str:
     for name in sorted(targets, key=str.lower):
         title = PACKAGES[targets[name].path.split(".")[1]]
         by_chapter.setdefault(title, []).append(f"[{name}](#{_anchor(name)})")
-    ordered = [title for title in PACKAGES.values() if title in by_chapter]
+    ordered = [title for title in dict.fromkeys(PACKAGES.values()) if title in by_chapter]
     return "".join(f"- **{title}**: {', '.join(by_chapter[title])}\n" for title in ordered)
 
 

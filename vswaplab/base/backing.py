@@ -35,6 +35,7 @@ class State(IntEnum):
     The three ``CRAM_*`` mappings and ``CRAM_POISONED`` are the states of the
     page's mapper; everything from ``CRAM_SOFTLEAF`` to ``CRAM_POISONED`` holds
     a device page. ``SWAPFILE`` is any swap device, zram too: the slot says which.
+    ``STORE`` is any tier of a plug-in (``vswaplab.machine.stores``).
     """
 
     NONE = 0
@@ -42,10 +43,11 @@ class State(IntEnum):
     ZERO = 2
     ZSWAP = 3
     SWAPFILE = 4
-    CRAM_SOFTLEAF = 5
-    CRAM_READONLY = 6
-    CRAM_WRITABLE = 7
-    CRAM_POISONED = 8
+    STORE = 5
+    CRAM_SOFTLEAF = 6
+    CRAM_READONLY = 7
+    CRAM_WRITABLE = 8
+    CRAM_POISONED = 9
 
 
 BACKING_OF_STATE: dict[State, Backing] = {

@@ -13,7 +13,13 @@ SIZE_COLUMNS: dict[str, str] = {
     "deflate1_1k": "deflate level 1, four 1 KiB blocks",
     "bdi_64": "base-delta-immediate, 64 lines of 64 bytes",
 }
-"""Size columns of a corpus: compressed bytes of a page, 1..4096."""
+"""Size columns of every corpus: compressed bytes of a page, 1..4096."""
+
+MORE_COLUMNS: dict[str, str] = {
+    "fpc_64": "frequent pattern compression, 64 lines of 64 bytes",
+    "w842_4k": "842, whole page",
+}
+"""Columns that measured corpora have besides, and made-up ones have not."""
 
 RAW = "raw"
 """The column every corpus has without storing it: 4096 bytes a page."""

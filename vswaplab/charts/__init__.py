@@ -1,6 +1,7 @@
 """Figures: each function takes a table of a result and returns an altair chart."""
 
 from vswaplab.charts.compare import comparison_chart, folio_chart
+from vswaplab.charts.contents import contents_chart
 from vswaplab.charts.curves import bars_chart, curves_chart
 from vswaplab.charts.display import setup_display
 from vswaplab.charts.history import faults_chart, media_chart, residency_chart, stall_chart
@@ -16,6 +17,7 @@ __all__ = [
     "backend_chart",
     "bars_chart",
     "comparison_chart",
+    "contents_chart",
     "curves_chart",
     "faults_chart",
     "folio_chart",

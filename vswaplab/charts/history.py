@@ -13,12 +13,12 @@ import polars as pl
 
 from vswaplab.base.units import format_bytes
 from vswaplab.charts.tables import (
-    FAULTS,
     MIB,
     STORED,
     WHOLE,
     add_up,
     end_of,
+    faults_of,
     faults_table,
     mark_table,
     media_table,
@@ -185,7 +185,7 @@ def last_places(table: pl.DataFrame) -> str:
 
 def fault_counts(epochs: pl.DataFrame) -> str:
     """Say how many faults there were and of which kind most."""
-    counts = {kind: sum(int(epochs[name].sum()) for name in names) for kind, (names, _) in FAULTS.items()}
+    counts = {kind: sum(int(epochs[name].sum()) for name in names) for kind, (names, _) in faults_of(epochs).items()}
     whole = sum(counts.values())
     if not whole:
         return "No fault"
@@ -234,8 +234,9 @@ def _steps(table: pl.DataFrame, key: str, colour: alt.Color, y: alt.Y) -> alt.Ch
 
 def _faults_panel(windows: pl.DataFrame) -> alt.Chart:
     table = faults_table(windows)
-    kinds = [kind for kind in reversed(FAULTS) if kind in set(table["kind"])]
-    scale = alt.Scale(domain=kinds, range=[FAULTS[kind][1] for kind in kinds])
+    faults = faults_of(windows)
+    kinds = [kind for kind in reversed(faults) if kind in set(table["kind"])]
+    scale = alt.Scale(domain=kinds, range=[faults[kind][1] for kind in kinds])
     colour = alt.Color("kind:N", title="Fault", scale=scale)
     return _steps(table, "kind", colour, alt.Y("value:Q", title="Faults (per 1,000 accesses)", stack="zero"))
 

@@ -7,12 +7,13 @@ curve, so that a figure stays far below altair's limit of 5,000 rows.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 import polars as pl
 
 from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
-from vswaplab.charts.theme import HEIGHT, PALE_CRAM, TIER_COLOURS, tier_rank
+from vswaplab.charts.theme import HEIGHT, PALE_CRAM, TIER_COLOURS, tier_colour, tier_rank
 from vswaplab.results.summary import TIERS
 
 MAX_POINTS = 250
@@ -47,6 +48,22 @@ TRAFFIC: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "swapfile": (("pswpout_swapfile",), ("pswpin_swapfile",)),
 }
 """Tier: counters of pages that went into it (down in the figure), of pages that came back (up)."""
+
+
+def plugged_tiers(epochs: pl.DataFrame) -> list[str]:
+    """List plug-ins' tiers of a table of counters, by the columns of their stall."""
+    found = [name[len("stall_") : -len("_ns")] for name in epochs.columns if re.fullmatch(r"stall_\w+_ns", name)]
+    return sorted({*found} - {tier.lower() for tier in TIERS})
+
+
+def faults_of(epochs: pl.DataFrame) -> dict[str, tuple[tuple[str, ...], str]]:
+    """Give ``FAULTS``, and those of plug-ins' tiers."""
+    own = plugged_tiers(epochs)
+    return FAULTS | {f"{tier}, loaded": ((f"{tier}_in",), tier_colour(tier, own)) for tier in own}
+
+
+def _traffic_of(epochs: pl.DataFrame) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    return TRAFFIC | {tier: ((f"{tier}_out",), (f"{tier}_in",)) for tier in plugged_tiers(epochs)}
 
 
 def end_of(table: pl.DataFrame) -> int:
@@ -108,7 +125,7 @@ def faults_table(windows: pl.DataFrame) -> pl.DataFrame:
     """Lay out faults per 1,000 accesses: ``access``, ``kind``, ``rank``, ``value``."""
     parts = [
         _series(windows, {"kind": kind, "rank": rank}, _per_thousand(counters))
-        for rank, (kind, (counters, _)) in enumerate(FAULTS.items())
+        for rank, (kind, (counters, _)) in enumerate(faults_of(windows).items())
         if _happened(windows, counters)
     ]
     return _curves(parts, "kind")
@@ -117,7 +134,7 @@ def faults_table(windows: pl.DataFrame) -> pl.DataFrame:
 def traffic_table(windows: pl.DataFrame) -> pl.DataFrame:
     """Lay out traffic, MiB per 1,000 accesses, negative into a tier: ``access``, ``tier``, ``way``, ``value``."""
     parts = []
-    for rank, (tier, (down, up)) in enumerate(TRAFFIC.items()):
+    for rank, (tier, (down, up)) in enumerate(_traffic_of(windows).items()):
         if _happened(windows, down + up):
             mib_down = -_per_thousand(down) * PAGE_SIZE / MIB
             mib_up = _per_thousand(up) * PAGE_SIZE / MIB
@@ -128,7 +145,8 @@ def traffic_table(windows: pl.DataFrame) -> pl.DataFrame:
 
 def stall_table(windows: pl.DataFrame) -> pl.DataFrame:
     """Lay out the stall outside DRAM, ns per touch: ``access``, ``tier``, ``rank``, ``value``."""
-    columns = {tier: f"stall_{tier.lower()}_ns" for tier in TIERS if tier != "DRAM"}
+    tiers = [*TIERS[1:], *plugged_tiers(windows)]
+    columns = {tier: f"stall_{tier.lower()}_ns" for tier in tiers}
     touches = pl.max_horizontal(pl.sum_horizontal("reads", "writes", *REPEATS), 1)
     parts = [
         _series(windows, {"tier": tier, "rank": rank}, pl.col(column) / touches)
@@ -140,7 +158,8 @@ def stall_table(windows: pl.DataFrame) -> pl.DataFrame:
 
 def stall_totals(epochs: pl.DataFrame) -> pl.DataFrame:
     """Add up the stall of each tier that has any: ``tier``, ``stall_ns``, ``share``, ``label``."""
-    by_tier = {tier: int(epochs[f"stall_{tier.lower()}_ns"].sum()) for tier in TIERS}
+    tiers = [*TIERS, *plugged_tiers(epochs)]
+    by_tier = {tier: int(epochs[f"stall_{tier.lower()}_ns"].sum()) for tier in tiers}
     whole = max(1, sum(by_tier.values()))
     rows = [
         {"tier": tier, "stall_ns": ns, "share": ns / whole, "label": f"{format_ns(ns)} ({ns / whole:.1%})"}

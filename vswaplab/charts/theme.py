@@ -33,6 +33,9 @@ TIER_COLOURS = {
 }
 """The one colour of each tier."""
 
+SPARE_COLOURS = ("#56B4E9", "#F0E442", "#000000", "#999933")
+"""Of plug-ins' tiers, in order of their names."""
+
 PALE_CRAM = "#7FCEB9"
 """CRAM's colour in a lighter tint: what CRAM serves without moving the page."""
 
@@ -94,10 +97,19 @@ def tier_rank(tier: str) -> int:
     return TIERS.index(tier) if tier in TIERS else len(TIERS)
 
 
+def tier_colour(tier: str, among: Iterable[str]) -> str:
+    """Give a tier's colour; one of a plug-in has a spare one, by its place in order of names."""
+    if tier in TIER_COLOURS:
+        return TIER_COLOURS[tier]
+    plugged = sorted({*among} - {*TIER_COLOURS})
+    return SPARE_COLOURS[plugged.index(tier) % len(SPARE_COLOURS)]
+
+
 def tier_scale(tiers: Iterable[str]) -> alt.Scale:
     """Give the colour scale of some tiers, in the order in which a stack shows them from the top."""
-    shown = sorted(set(tiers) & set(TIERS), key=tier_rank, reverse=True)
-    return alt.Scale(domain=shown, range=[TIER_COLOURS[tier] for tier in shown])
+    among = sorted(set(tiers))
+    shown = sorted(among, key=tier_rank, reverse=True)
+    return alt.Scale(domain=shown, range=[tier_colour(tier, among) for tier in shown])
 
 
 def titled(title: str, *subtitles: str | None) -> alt.TitleParams:

@@ -12,9 +12,11 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from vswaplab.base.errors import InputError
+from vswaplab.cli.calibrate import add_arguments as add_calibrate_arguments
 from vswaplab.cli.classroom import add_arguments as add_classroom_arguments
 from vswaplab.cli.lab import open_lab
 from vswaplab.cli.lists import list_profiles, list_traces
+from vswaplab.cli.measure import add_arguments as add_measure_arguments
 from vswaplab.cli.reproduce import add_arguments as add_reproduce_arguments
 from vswaplab.cli.run import add_arguments
 from vswaplab.cli.sweep import add_arguments as add_sweep_arguments
@@ -92,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     add_arguments(verbs.add_parser("run", help="run a trace on a machine and save the result"))
     add_sweep_arguments(verbs.add_parser("sweep", help="run a trace on many machines; goes on where it was stopped"))
+    add_measure_arguments(verbs.add_parser("measure", help="say how well pages of a file, core or process compress"))
+    add_calibrate_arguments(verbs.add_parser("calibrate", help="write a machine file that starts from a Linux box"))
     add_validate_arguments(verbs.add_parser("validate", help="hold the model against what real kernels did"))
     add_classroom_arguments(verbs.add_parser("classroom", help="write one page with sliders for a class"))
     add_reproduce_arguments(verbs.add_parser("reproduce", help="make every figure and table again, for a paper"))

@@ -15,10 +15,12 @@ from vswaplab.base.progress import Progress
 from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
 from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
 from vswaplab.engine.run import ENGINES, simulate
+from vswaplab.images.measure import load_contents
 from vswaplab.machine.config import Machine
 from vswaplab.machine.describe import machine_words
 from vswaplab.machine.presets import (
     DEFAULT_PRESET,
+    load_costs,
     load_machine,
     preset,
     preset_names,
@@ -30,12 +32,18 @@ from vswaplab.machine.swapoff import parse_swapoff
 from vswaplab.results.result import Result, check_folder
 from vswaplab.results.summary import effective_access_ns, readable, summarise, touches, verdict
 from vswaplab.trace.files import load_or_open, shipped_traces
+from vswaplab.trace.synthetic import with_contents
 from vswaplab.trace.trace import Workload
 
 DEFAULT_TRACE = "redis"
 """What ``vswaplab run`` alone shows; the first shipped trace if it is not there."""
 
 RESULTS = Path("vswaplab-results")
+
+
+_OPTIONS = (
+    "profile", "profiles", "contents", "costs", "seed", "engine", "batch_size", "epoch_accesses", "head", "out",
+)  # fmt: skip
 
 
 def add_arguments(run: argparse.ArgumentParser) -> None:
@@ -47,6 +55,12 @@ def add_arguments(run: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="such as dram.capacity_pages=64MiB, cram=none")
     add("--profile", metavar="NAME", help="swap the CRAM device, or zswap's compressor if it names one")
     add("--profiles", metavar="FILE.toml", help="further profiles that --profile, --set or the machine may name")
+    add(
+        "--contents",
+        metavar="CORPUS",
+        help="what pages hold: a corpus of `vswaplab measure`, or a trace's name",
+    )
+    add("--costs", metavar="FILE.toml", help="a cost table in place of the machine's: fault_ns = 1500 and the like")
     add(
         "--swapoff",
         action="append",
@@ -68,12 +82,14 @@ def add_arguments(run: argparse.ArgumentParser) -> None:
 
 def run_trace(arguments: argparse.Namespace) -> int:
     """Simulate, save, tell; return the exit status."""
-    seed = _whole("--seed", arguments.seed, 0)
-    window = _whole("--epoch-accesses", arguments.epoch_accesses, 1)
-    batch = _whole("--batch-size", arguments.batch_size, 1)
-    head = _whole("--head", arguments.head, 1)
+    seed = whole("--seed", arguments.seed, 0)
+    window = whole("--epoch-accesses", arguments.epoch_accesses, 1)
+    batch = whole("--batch-size", arguments.batch_size, 1)
+    head = whole("--head", arguments.head, 1)
     name = arguments.trace or default_trace()
     trace = load_or_open(name) if head is None else load_or_open(name).head(head)
+    if arguments.contents is not None:
+        trace = with_contents(trace, load_contents(arguments.contents).corpus)
     machine = _machine(arguments, trace)
     events = [parse_swapoff(text) for text in arguments.swapoff]
     folder = Path(arguments.out) if arguments.out is not None else RESULTS / _folder_name(trace.name)
@@ -118,6 +134,8 @@ def _machine(arguments: argparse.Namespace, trace: Workload) -> Machine:
         machine = load_machine(asked, arguments.profiles)
     else:
         machine = preset(asked, trace.n_pages)
+    if arguments.costs is not None:
+        machine = replace(machine, costs=load_costs(arguments.costs))
     if arguments.profile is not None:
         machine = swap_profile(machine, arguments.profile, arguments.profiles)
     return with_settings(machine, arguments.set, arguments.profiles) if arguments.set else machine
@@ -133,7 +151,7 @@ def _command(arguments: argparse.Namespace, trace: str) -> str:
         words += ["--set", setting]
     for event in arguments.swapoff:
         words += ["--swapoff", event]
-    for option in ("profile", "profiles", "seed", "engine", "batch_size", "epoch_accesses", "head", "out"):
+    for option in _OPTIONS:
         value = getattr(arguments, option)
         if value is not None:
             words += [f"--{option.replace('_', '-')}", value]
@@ -210,7 +228,8 @@ def _tell(result: Result, folder: Path, *, has_report: bool) -> None:
     print(f"Result: {folder}" + (f"; open {folder / 'report.html'} in a browser" if has_report else ""))
 
 
-def _whole(option: str, text: str | None, at_least: int) -> int | None:
+def whole(option: str, text: str | None, at_least: int) -> int | None:
+    """Read a whole number that an option was given as text; None stays None."""
     if text is None:
         return None
     try:

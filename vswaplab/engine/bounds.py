@@ -11,9 +11,8 @@ import polars as pl
 from vswaplab.base.errors import InputError
 from vswaplab.engine.run import Progress, simulate
 from vswaplab.engine.turns import in_turn
-from vswaplab.machine.checks import choice
 from vswaplab.machine.config import Machine
-from vswaplab.machine.policies import POLICIES, POLICY_TITLES, Policy
+from vswaplab.machine.policies import POLICIES, check_policy, policy_title
 from vswaplab.results.counters import OUTCOMES
 from vswaplab.results.result import Result
 from vswaplab.results.summary import effective_access_ns
@@ -51,7 +50,7 @@ def compare_policies(
     trace: Trace,
     machine: Machine,
     *,
-    policies: Sequence[Policy] = POLICIES,
+    policies: Sequence[str] = POLICIES,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
@@ -110,18 +109,18 @@ def compare_policies(
     [('unlimited', 'floor', 50), ('clairvoyant', 'ceiling', 140), ('lru', None, 500), ('sieve', None, 500)]
     """
     for policy in policies:
-        choice("policies", "each", policy, POLICIES)
+        check_policy("policies", "each", policy)
     if machine.kernel is not None:
         raise InputError("compare_policies needs a machine without kernel, which has lists of its own: leave it out")
     machines: dict[str, Machine] = {FLOOR: unlimited(_under(machine, "lru"), trace)}
-    names: list[Policy] = ["clairvoyant", *(policy for policy in policies if policy != "clairvoyant")]
+    names: list[str] = ["clairvoyant", *(policy for policy in policies if policy != "clairvoyant")]
     machines |= {policy: _under(machine, policy) for policy in names}
     runs = in_turn([partial(simulate, trace, each, seed=seed) for each in machines.values()], progress)
     rows = [_row(name, each, result) for result, (name, each) in zip(runs, machines.items(), strict=False)]
     return pl.DataFrame(rows, schema_overrides={"bound": pl.String})
 
 
-def _under(machine: Machine, policy: Policy) -> Machine:
+def _under(machine: Machine, policy: str) -> Machine:
     return replace(machine, dram=replace(machine.dram, policy=policy))
 
 
@@ -131,7 +130,7 @@ def _row(name: str, machine: Machine, result: Result) -> dict[str, object]:
     misses = served - totals["dram_hit"]
     return {
         "policy": name,
-        "title": _TITLES[name],
+        "title": "unlimited DRAM" if name == FLOOR else policy_title(name),
         "bound": {FLOOR: "floor", "clairvoyant": "ceiling"}.get(name),
         "capacity_pages": machine.dram.capacity_pages,
         "misses": misses,
@@ -141,6 +140,3 @@ def _row(name: str, machine: Machine, result: Result) -> dict[str, object]:
         "access_ns": effective_access_ns(result),
         **{counter: totals[counter] for counter in _COPIED},
     }
-
-
-_TITLES = {FLOOR: "unlimited DRAM"} | {str(policy): title for policy, title in POLICY_TITLES.items()}

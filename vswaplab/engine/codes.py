@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.base.errors import InputError
 from vswaplab.engine.kernel import KernelVectorised, kernel_vectorised
 from vswaplab.engine.outcome import Occupancy
 from vswaplab.engine.plan import make_plan
@@ -134,6 +135,8 @@ def tell(
     progress : callable
         Called as ``progress(done, total)`` now and then.
     """
+    if machine.stores:
+        raise InputError("the codes of a kernel's accounting know no stores of plug-ins: leave machine.stores out")
     plan = make_plan(trace, machine, seed)
     code = np.full(marks[-1] if with_codes else 0, NO_CODE, np.uint8)
     engine: Reference | Vectorised | KernelVectorised

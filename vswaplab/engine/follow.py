@@ -29,6 +29,7 @@ PLACES: dict[State, tuple[str, str]] = {
     State.CRAM_POISONED: ("CRAM (poisoned)", "CRAM"),
     State.ZSWAP: ("zswap", "zswap"),
     State.SWAPFILE: ("swapfile", "swapfile"),
+    State.STORE: ("plug-in's tier", "by its name"),
 }
 """Where a page is in plain words, and the tier that is."""
 
@@ -78,16 +79,25 @@ def follow(trace: Trace, machine: Machine, *, seed: int = 0) -> pl.DataFrame:
     _check_size(trace)
     runner = Reference(make_plan(trace, machine, seed), trace)
     rows: list[tuple[int, str, int, int, str, str, str]] = []
+    events = (*OUTCOMES, *(f"{store.name}_in" for store in machine.stores), "frees")
     for index in range(len(trace)):
         before = dict(runner.count)
         if runner.run(index, index + 1) == index:
             break
         op = Op(int(trace.op[index])).name.lower()
-        event = next((name for name in (*OUTCOMES, "frees") if runner.count[name] > before[name]), "")
-        for page in range(trace.n_pages):
-            place = ("zram", "zram") if page in runner.zram else PLACES[runner.state.get(page, State.NONE)]
-            rows.append((index, op, int(trace.page[index]), page, *place, event))
+        event = next((name for name in events if runner.count[name] > before[name]), "")
+        access = (index, op, int(trace.page[index]))
+        rows += [(*access, page, *_place(runner, page), event) for page in range(trace.n_pages)]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+
+
+def _place(runner: Reference, page: int) -> tuple[str, str]:
+    if page in runner.zram:
+        return "zram", "zram"
+    if page in runner.in_store:
+        name = runner.plan.stores[runner.in_store[page][0]].name
+        return name, name
+    return PLACES[runner.state.get(page, State.NONE)]
 
 
 def _check_size(trace: Trace) -> None:

@@ -108,7 +108,7 @@ def _slots(table: PageTable, machine: Machine) -> _Masks:
     state, has_device = table.state, table.slot >= 0
     is_tier = machine.cram is not None and machine.cram.mode == "tier"
     by_state = {
-        "zswap": state == State.ZSWAP,
+        "zswap": (state == State.ZSWAP) | (state == State.STORE),  # a plug-in's tier needs an entry as zswap does
         "zero": (state == State.ZERO) | table.cache_only,  # a name with nothing behind it but the folio
         "cram": (state >= State.CRAM_SOFTLEAF) & (not is_tier),
     }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vswaplab.base.backing import State
 from vswaplab.trace.trace import Piece
 
-_Number = TypeVar("_Number", np.int32, np.uint8, np.bool_)
+_Number = TypeVar("_Number", np.int32, np.int8, np.uint8, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Occupancy:
     pool_full: bool
     cram_cache_only: int = 0
     """CRAM pages that only the swap cache knows; where a kernel reclaims."""
+    stores: tuple[tuple[int, int], ...] = ()
+    """Pages and bytes in each plug-in's tier."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class PageTable:
     """Of a page on zram: 0 first compressor, 1 second, 2 on the backing device."""
     rank: NDArray[np.int32]
     """Place in the reclaim order of its tier, 0 is next; -1: in none, or not asked for."""
+    store: NDArray[np.int8]
+    """Plug-in's tier that holds the page, -1: none."""
 
     def renumbered(self, number: NDArray[np.int32]) -> PageTable:
         """Move the element of each page to another place.
@@ -117,6 +121,7 @@ class PageTable:
             cache_only=np.zeros(n, np.bool_),
             zram_level=np.zeros(n, np.uint8),
             rank=constant(-1, n, np.int32),
+            store=np.full(n, -1, np.int8),
         )
 
 

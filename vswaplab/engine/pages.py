@@ -26,17 +26,18 @@ class FinalPages:
     def __init__(self, runner: Engine, machine: Machine) -> None:
         self._runner: Engine | None = runner
         self._zram_device = -1 if machine.zram is None else len(machine.swapfiles)
+        self._stores = [store.name for store in machine.stores]
 
     def __len__(self) -> int:
         return int(self._table.state.size)
 
     def __getstate__(self) -> dict[str, object]:
         # Copied or sent to another process: without the engine.
-        return {"_table": self._table, "_runner": None, "_zram_device": self._zram_device}
+        return {"_table": self._table, "_runner": None, "_zram_device": self._zram_device, "_stores": self._stores}
 
     def frame(self, start: int, stop: int) -> pl.DataFrame:
         """Lay out pages start..stop-1 as a table; see ``Result.state``."""
-        return _frame(self._table, slice(start, stop), self._zram_device)
+        return _frame(self._table, slice(start, stop), self._zram_device, self._stores)
 
     @cached_property
     def _table(self) -> PageTable:
@@ -45,17 +46,20 @@ class FinalPages:
         return table
 
 
-def _frame(table: PageTable, part: slice, zram_device: int) -> pl.DataFrame:
+def _frame(table: PageTable, part: slice, zram_device: int, stores: list[str]) -> pl.DataFrame:
     state, slot, clean = table.state[part], table.slot[part], table.clean[part]
     is_resident = state == State.RESIDENT
     backing = np.array([BACKING_OF_STATE.get(s, Backing.NONE) for s in State], np.uint8)[state]
     backing[(state == State.SWAPFILE) & (slot == zram_device)] = Backing.ZRAM
     backing[is_resident & clean] = Backing.SWAPFILE
+    words: dict[int, str | None] = dict(enumerate([*(b.name for b in Backing), *stores]))
+    in_store = state == State.STORE
+    backing[in_store] = len(Backing) + table.store[part][in_store]
     return pl.DataFrame(
         {
             "page": np.arange(part.start, part.start + state.size),
             "is_resident": is_resident,
-            "backing": _words(backing, {b.value: b.name for b in Backing}),
+            "backing": _words(backing, words),
             "mapping": _words(state, {s.value: MAPPING_OF_STATE.get(s) for s in State}),
             "stored_bytes": table.stored_bytes[part].astype(np.int32),
             "swap_device": _null_below_zero(slot),

@@ -21,7 +21,8 @@ from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
 from vswaplab.machine.config import Cram, Machine, Zram, Zswap
 from vswaplab.machine.kernel import Kernel
-from vswaplab.machine.policies import Policy
+from vswaplab.machine.stores import Store, store_counters
+from vswaplab.results.counters import COUNTER_NAMES
 from vswaplab.trace.sharing import UNMAP
 from vswaplab.trace.trace import Trace, Workload
 
@@ -136,6 +137,19 @@ class ZramPlan:
         return int(self.charge_of_length.take(length)[length > 0].sum())
 
 
+@dataclass(frozen=True)
+class StorePlan:
+    """A plug-in's tier in whole numbers."""
+
+    name: str
+    is_before_zswap: bool
+    capacity_bytes: int
+    bytes_of_row: NDArray[np.int64]
+    """(n_rows,) bytes a content takes, 0: it is not taken."""
+    charge: int
+    """Charge units of DRAM that each of its bytes costs."""
+
+
 class Watermarks(NamedTuple):
     """Free pages of a memory node: below ``low`` kswapd is woken, at ``least`` the program reclaims itself."""
 
@@ -210,9 +224,15 @@ class Plan:
     """No virtual layer: every swapped page holds a slot, wherever its data is."""
     seed: int
     kernel: KernelPlan | None = None
-    policy: Policy = "lru"
+    policy: str = "lru"
     next_use: NDArray[np.int64] | None = None
     """(n_accesses,) as ``next_uses`` gives it; only a clairvoyant knows."""
+    stores: tuple[StorePlan, ...] = ()
+
+    @property
+    def counter_names(self) -> tuple[str, ...]:
+        """The counters of a run: everybody's, then those of the plug-ins' tiers."""
+        return (*COUNTER_NAMES, *(name for store in self.stores for name in store_counters(store.name)))
 
     @property
     def is_host_charge(self) -> bool:
@@ -256,6 +276,17 @@ def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
         kernel=None if machine.kernel is None else _kernel_plan(machine.kernel, machine, trace),
         policy=machine.dram.policy,
         next_use=next_uses(trace) if machine.dram.policy == "clairvoyant" else None,
+        stores=tuple(_store_plan(store, trace, unit_bits) for store in machine.stores),
+    )
+
+
+def _store_plan(store: Store, trace: Workload, unit_bits: int) -> StorePlan:
+    return StorePlan(
+        name=store.name,
+        is_before_zswap=store.before == "zswap",
+        capacity_bytes=store.capacity_bytes,
+        bytes_of_row=store.checked_bytes(trace.corpus),
+        charge=1 << unit_bits if store.in_dram else 0,
     )
 
 

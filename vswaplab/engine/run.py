@@ -24,7 +24,7 @@ from vswaplab.engine.vectorised import Vectorised
 from vswaplab.engine.zsmalloc import SHARE_BITS
 from vswaplab.machine.config import Machine
 from vswaplab.machine.swapoff import Swapoff
-from vswaplab.results.counters import COUNTER_NAMES, TIMES
+from vswaplab.results.counters import TIMES
 from vswaplab.results.prices import add_times
 from vswaplab.results.result import Result
 from vswaplab.trace.files import TraceFile
@@ -257,7 +257,7 @@ class _Recorder:
 
     def __init__(self, runner: Engine) -> None:
         self.runner = runner
-        self.names = [*COUNTER_NAMES]
+        self.names = [*runner.count]
         self.names += [f"{way}_{d}" for d in range(len(runner.device_in)) for way in ("pswpin", "pswpout")]
         self.spans: list[tuple[int, int]] = []
         self.rows: list[list[int]] = []
@@ -284,7 +284,7 @@ class _Recorder:
         counters = np.diff(rows, axis=0, prepend=0)
         columns |= {name: counters[:, i] for i, name in enumerate(self.names)}
         epochs = add_times(_by_kind_of_device(pl.DataFrame(columns), len(machine.swapfiles)), machine)
-        totals = {name: int(epochs[name].sum()) for name in (*COUNTER_NAMES, *TIMES)}
+        totals = {name: int(epochs[name].sum()) for name in (*self.runner.count, *TIMES)}
         return Result(totals, epochs, _tier_frame(spans[:, 1], self.occupancies, machine), final, events, provenance)
 
 
@@ -324,6 +324,8 @@ def _tier_rows(seen: Occupancy, machine: Machine) -> list[tuple[str | int, ...]]
         rows.append(("zswap", seen.zswap, seen.zswap_bytes, _whole_bytes(seen.zswap_footprint)))
     if machine.zram is not None:
         rows.append(("zram", seen.zram, seen.zram_bytes, _whole_bytes(seen.zram_footprint)))
+    for store, (pages, n_bytes) in zip(machine.stores, seen.stores, strict=True):
+        rows.append((store.name, pages, n_bytes, n_bytes))
     if machine.swapfiles:
         rows.append(("swapfile", seen.swapped, on_disk, sum(seen.slots[: len(machine.swapfiles)]) * PAGE_SIZE))
     return [(*row, *[0] * (1 + len(_TIER_COLUMNS) - len(row))) for row in rows]

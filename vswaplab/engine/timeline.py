@@ -47,6 +47,8 @@ class Timeline:
     def __init__(self, events: Sequence[Swapoff], machine: Machine, trace: Workload) -> None:
         if not isinstance(events, Sequence) or not all(isinstance(event, Swapoff) for event in events):
             raise InputError(f"events must be a list of vl.swapoff(...), got {events!r}")
+        if events and machine.stores:
+            raise InputError("swapoff is not modelled of a machine with stores of plug-ins: leave one of the two out")
         self.machine, self.trace = machine, trace
         found = [(event, *resolve(event, machine)) for event in events]
         self.waiting = sorted(found, key=lambda entry: entry[0].at)

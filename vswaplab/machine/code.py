@@ -9,6 +9,7 @@ from typing import Any
 from vswaplab.base.errors import InputError
 from vswaplab.machine.config import Machine
 from vswaplab.machine.profiles import Profile, load_profiles
+from vswaplab.machine.stores import Store
 
 _WIDTH = 100
 _INDENT = "    "
@@ -57,7 +58,7 @@ def _code(value: object, margin: str) -> str:
     if isinstance(value, Profile) and load_profiles().get(value.name) == value:
         return _text(value.name)
     if is_dataclass(value):
-        kind = f"vl.{type(value).__name__}"
+        kind = type(value).__name__ if isinstance(value, Store) else f"vl.{type(value).__name__}"  # theirs is elsewhere
         kept = _needed(value)
         return _laid_out(f"{kind}(", [(f"{name}=", item) for name, item in kept.items()], ")", margin)
     if isinstance(value, Mapping):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Literal, get_args
 
 from vswaplab.base.errors import InputError
@@ -27,8 +27,9 @@ from vswaplab.machine.checks import (
     whole,
 )
 from vswaplab.machine.kernel import Kernel, check_node
-from vswaplab.machine.policies import POLICIES, Policy, WritebackPolicy
+from vswaplab.machine.policies import WritebackPolicy, check_policy
 from vswaplab.machine.profiles import Profile, find_profile
+from vswaplab.machine.stores import Store, check_stores, store_class, store_fields
 
 Charge = Literal["memcg", "host"]
 CramMode = Literal["swap", "tier"]
@@ -65,7 +66,8 @@ class Dram:
         What the pool costs: compressed lengths (memory.max of a cgroup) or the
         allocator's footprint.
     policy : {"lru", "fifo", "clock", "sieve", "generations", "clairvoyant"}
-        Which page leaves first; ``vswaplab.machine.policies`` defines each.
+        Which page leaves first; ``vswaplab.machine.policies`` defines each. Or
+        the name of a plug-in.
         ``clairvoyant`` knows the future and needs a trace in memory.
     """
 
@@ -74,7 +76,7 @@ class Dram:
     low: int = 0  # model.md rule 1: with high 1, textbook LRU
     high: int | None = None
     charge: Charge = "memcg"  # kernel-truth README, fact 1 [measured]
-    policy: Policy = "lru"  # model.md rule 1
+    policy: str = "lru"  # model.md rule 1
 
     def __post_init__(self) -> None:
         capacity = whole("dram", "capacity_pages", self.capacity_pages, 1, MOST_PAGES)
@@ -87,7 +89,7 @@ class Dram:
                 f"choose 0 <= low < high <= capacity_pages ({capacity})"
             )
         choice("dram", "charge", self.charge, get_args(Charge))
-        choice("dram", "policy", self.policy, POLICIES)
+        check_policy("dram", "policy", self.policy)
         set_fields(self, capacity_pages=capacity, total_pages=total, low=low, high=high)
 
     @property
@@ -476,6 +478,8 @@ class Machine:
     tiers_max : mapping
         memory.swap.tiers.max of the group: tier to 0, its devices may not be
         used, or "max", the default.
+    stores : sequence of Store
+        Tiers of plug-ins, in the order in which a page is offered to them.
     """
 
     dram: Dram
@@ -489,6 +493,7 @@ class Machine:
     kernel: Kernel | None = None
     tiers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     tiers_max: Mapping[str, int | str] = field(default_factory=dict)
+    stores: Sequence[Store] = ()
 
     def __post_init__(self) -> None:
         parts: tuple[tuple[str, type, bool], ...] = (
@@ -508,7 +513,10 @@ class Machine:
             raise InputError(f"machine.swapfiles must be a list of vl.Swapfile, got {self.swapfiles!r}")
         if len(self.swapfiles) > 30:  # MAX_SWAPFILES is 23..29 by configuration
             raise InputError(f"machine.swapfiles has {len(self.swapfiles)} devices: Linux allows fewer than 30")
-        set_fields(self, swapfiles=tuple(self.swapfiles))
+        if not isinstance(self.stores, Sequence) or isinstance(self.stores, str):
+            raise InputError(f"machine.stores must be a list of vl.Store subclasses' objects, got {self.stores!r}")
+        set_fields(self, swapfiles=tuple(self.swapfiles), stores=tuple(self.stores))
+        check_stores(tuple(self.stores))
         choice("machine", "layer", self.layer, get_args(Layer))
         if self.swap_max_slots is not None:
             set_fields(self, swap_max_slots=whole("machine", "swap_max_slots", self.swap_max_slots, 0))
@@ -523,6 +531,8 @@ class Machine:
             return
         if self.zram is not None:
             raise InputError("machine.kernel does not model zram: leave one of the two out")
+        if self.stores:
+            raise InputError("machine.kernel does not model stores of plug-ins: leave one of the two out")
         if self.dram.policy != "lru":
             raise InputError(
                 f"machine.kernel has lists of its own: leave out kernel, or dram.policy {self.dram.policy!r}"
@@ -538,7 +548,11 @@ class Machine:
 
     def to_dict(self) -> dict[str, object]:
         """Everything that defines the machine, ready for JSON; profiles in full."""
-        tables = asdict(self)
+        tables = asdict(replace(self, stores=()))
+        if self.stores:
+            tables["stores"] = [store_fields(store) for store in self.stores]
+        else:
+            del tables["stores"]
         if self.cram is not None:
             tables["cram"]["profile"] = asdict(self.cram.device)
         if self.zswap is not None:
@@ -575,9 +589,22 @@ def _build(kind: type, owner: str, table: object) -> object:
     try:
         return kind(**values)
     except TypeError:
-        sizes = ("capacity_pages", "media_bytes", "capacity_slots", "disksize_bytes")
+        sizes = ("capacity_pages", "media_bytes", "capacity_slots", "disksize_bytes", "capacity_bytes")
         missing = [f for f in sizes if f in known and f not in values]
         raise InputError(f"{owner} needs {', '.join(missing) or 'more settings'}: add it") from None
+
+
+def _list_of_tables(name: str, table: object) -> Sequence[object]:
+    if not isinstance(table, Sequence) or isinstance(table, str):
+        raise InputError(f"{name} must be a list of tables ([[{name}]] in TOML), got {table!r}")
+    return table
+
+
+def _build_store(table: object) -> object:
+    if not isinstance(table, Mapping) or "kind" not in table:
+        raise InputError(f"stores must be tables with a kind, the name of a plug-in's tier, got {table!r}")
+    kind = store_class(table["kind"])
+    return _build(kind, kind.name, {name: value for name, value in table.items() if name != "kind"})
 
 
 def machine_from_dict(tables: Mapping[str, object]) -> Machine:
@@ -597,9 +624,9 @@ def machine_from_dict(tables: Mapping[str, object]) -> Machine:
         if name not in known:
             raise InputError(f"{name} is not a part of a machine: choose from {', '.join(known)}")
         if name == "swapfiles":
-            if not isinstance(table, Sequence) or isinstance(table, str):
-                raise InputError(f"swapfiles must be a list of tables ([[swapfiles]] in TOML), got {table!r}")
-            values[name] = [_build(Swapfile, "swapfile", item) for item in table]
+            values[name] = [_build(Swapfile, "swapfile", item) for item in _list_of_tables(name, table)]
+        elif name == "stores":
+            values[name] = [_build_store(item) for item in _list_of_tables(name, table)]
         else:
             values[name] = _build(parts[name], name, table) if name in parts and table is not None else table
     if "dram" not in values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
 from vswaplab.machine.config import Cram, Dram, Machine, Swapfile, Zram, Zswap
 from vswaplab.machine.profiles import Profile
+from vswaplab.machine.stores import Store
 
 
 def machine_words(machine: Machine) -> list[str]:
@@ -26,6 +27,7 @@ def machine_words(machine: Machine) -> list[str]:
     if machine.zram is not None:
         lines.append(_zram_words(machine.zram))
     lines += [_swapfile_words(i, device) for i, device in enumerate(machine.swapfiles)]
+    lines += [_store_words(store) for store in machine.stores]
     limit = machine.swap_max_slots
     return [*lines, f"layer: {machine.layer}" + ("" if limit is None else f"; at most {limit:,} swap slots")]
 
@@ -84,3 +86,10 @@ def _zram_words(zram: Zram) -> str:
 def _swapfile_words(index: int, device: Swapfile) -> str:
     size = format_bytes(device.capacity_slots * PAGE_SIZE)
     return f"swapfile {index}: {size} ({device.capacity_slots:,} slots), {format_ns(device.read_ns)} a read"
+
+
+def _store_words(store: Store) -> str:
+    place = f"before {store.before}" + (", inside DRAM" if store.in_dram else "")
+    return (
+        f"{store.name} (a plug-in's): {format_bytes(store.capacity_bytes)}, {place}, {format_ns(store.load_ns)} a load"
+    )

@@ -63,6 +63,9 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from vswaplab.base.errors import InputError
+from vswaplab.base.plugins import find_plugin, plugin_names
+
 Policy = Literal["lru", "fifo", "clock", "sieve", "generations", "clairvoyant"]
 
 WritebackPolicy = Literal["lru", "fifo"]
@@ -79,3 +82,45 @@ POLICY_TITLES: dict[Policy, str] = {
     "clairvoyant": "clairvoyant",
 }
 """What tables and figures call them."""
+
+_METHODS = ("arrive", "touch", "discard", "begin", "next_victim", "__len__", "__contains__", "__iter__")
+
+
+def check_policy(owner: str, name: str, value: object) -> None:
+    """Check that a value names a policy, one of ours or a plug-in's.
+
+    Raises
+    ------
+    InputError
+        It does not, or the plug-in lacks what a policy needs.
+    """
+    if value in POLICIES:
+        return
+    if value not in plugin_names("policy"):
+        known = ", ".join((*POLICIES, *plugin_names("policy")))
+        raise InputError(f"{owner}.{name} must be one of {known}, got {value!r}")
+    plugged_policy(str(value))
+
+
+def plugged_policy(name: str) -> type:
+    """Give the class of a plug-in's policy.
+
+    Raises
+    ------
+    InputError
+        There is none of that name, or it lacks a method.
+    """
+    found = find_plugin("policy", name)
+    if found is None:
+        raise InputError(f"there is no policy {name!r} in this process: install its package, or register it here too")
+    missing = [method for method in _METHODS if not callable(getattr(found, method, None))]
+    if not isinstance(found, type) or missing:
+        lacks = f"lacks {', '.join(missing)}" if missing else "is no class"
+        raise InputError(f"the policy {name!r} {lacks}: start from vswaplab.engine.reference.policies.Lru")
+    return found
+
+
+def policy_title(name: str) -> str:
+    """Say what tables and figures call a policy: a plug-in's ``title``, or its name."""
+    ours = {str(policy): title for policy, title in POLICY_TITLES.items()}
+    return ours[name] if name in ours else str(getattr(find_plugin("policy", name), "title", name))

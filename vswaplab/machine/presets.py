@@ -16,7 +16,7 @@ from typing import Any
 from vswaplab.base.documents import read_toml
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.machine.config import Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
+from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
 from vswaplab.machine.profiles import find_profile, load_profiles
 
 DEFAULT_PRESET = "four-tiers"
@@ -190,17 +190,39 @@ def load_machine(path: str | Path, profiles_file: str | Path | None = None) -> M
         one line that names the file and the setting.
     """
     source = Path(path)
-    try:
-        tables = read_toml(source)
-    except OSError as error:
-        raise InputError(f"cannot read the machine {source}: {error.strerror or error}; give a .toml file") from None
-    except ValueError as error:  # broken TOML, or not UTF-8
-        reason = " ".join(str(error).split())
-        raise InputError(f"the machine {source} is not TOML ({reason}): mend the file") from None
+    tables = _read_tables(source, "machine")
     try:
         return machine_from_dict(_resolved(_with_sizes(tables), profiles_file))
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def load_costs(path: str | Path) -> Costs:
+    """Read a cost table from a TOML file: ``fault_ns = 1500`` and the like, at the top or under ``[costs]``.
+
+    What the file does not name keeps its default.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is not TOML, or names something that is no cost.
+    """
+    source = Path(path)
+    tables = _read_tables(source, "cost table")
+    try:
+        return machine_from_dict({"dram": {"capacity_pages": 1}, "costs": tables.get("costs", tables)}).costs
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def _read_tables(source: Path, what: str) -> dict[str, Any]:
+    try:
+        return read_toml(source)
+    except OSError as error:
+        raise InputError(f"cannot read the {what} {source}: {error.strerror or error}; give a .toml file") from None
+    except ValueError as error:  # broken TOML, or not UTF-8
+        reason = " ".join(str(error).split())
+        raise InputError(f"the {what} {source} is not TOML ({reason}): mend the file") from None
 
 
 def with_settings(machine: Machine, settings: Iterable[str], profiles_file: str | Path | None = None) -> Machine:

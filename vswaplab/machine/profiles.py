@@ -22,11 +22,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vswaplab.base.codecs import RAW
+from vswaplab.base.codecs import MORE_COLUMNS, RAW
 from vswaplab.base.codecs import SIZE_COLUMNS as _MEASURED
 from vswaplab.base.documents import read_toml
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import data_dir
+from vswaplab.base.plugins import all_plugins, plugin_names
 from vswaplab.base.units import PAGE_SIZE
 
 __all__ = ["GRANULES", "SIZE_COLUMNS", "TAGS", "Kind", "Profile", "find_profile", "load_profiles", "profiles"]
@@ -37,7 +38,7 @@ GRANULES = (64, 1024, 4096)
 """Bytes that can be compressed as one unit: a line, a block, a page."""
 
 SIZE_COLUMNS = (RAW, *_MEASURED)
-"""Corpus columns a profile can store by; ``raw`` is 4096 for every page."""
+"""Corpus columns that every corpus has; ``raw`` is 4096 for every page."""
 
 TAGS = ("P", "A", "S", "R", "D", "M", "guess")
 """Evidence: primary text, abstract or vendor page, third-party summary, recalled,
@@ -70,7 +71,9 @@ class Profile:
     granule_bytes : bytes
         Unit that is compressed on its own: 64, 1024 or 4096.
     size_column
-        Column of the page corpus that holds its compressed sizes.
+        Column of the page corpus that holds its compressed sizes: one of
+        ``SIZE_COLUMNS``, of a codec of a plug-in, or of your own corpus, if its
+        name begins with ``own_``.
     rounding_bytes : bytes
         A stored page takes a multiple of this, at most 4096. 1 for a
         compressor: rounding is the pool allocator's affair.
@@ -143,7 +146,7 @@ class Profile:
             self._refuse("name", "lower-case letters, digits, dots and dashes; rename it")
         self._check_choice("kind", get_args(Kind))
         self._check_choice("granule_bytes", GRANULES)
-        self._check_choice("size_column", SIZE_COLUMNS)
+        self._check_column()
         for field, (least, most) in _LIMITS.items():
             self._check_whole(field, least, most)
         for field in ("advertised_ratio", "ratio"):
@@ -189,6 +192,14 @@ class Profile:
         value = getattr(self, field)
         if isinstance(value, bool) or value not in allowed:
             self._refuse(field, f"one of {', '.join(map(str, allowed))}")
+
+    def _check_column(self) -> None:
+        column: object = self.size_column
+        if column in (*SIZE_COLUMNS, *MORE_COLUMNS) or (isinstance(column, str) and column in plugin_names("codec")):
+            return
+        if not (isinstance(column, str) and re.fullmatch(r"own_[a-z0-9_]+", column)):
+            known = ", ".join((*SIZE_COLUMNS, *MORE_COLUMNS, *plugin_names("codec")))
+            self._refuse("size_column", f"one of {known}, or a column of your own corpus whose name begins with own_")
 
     def _check_whole(self, field: str, least: int, most: int) -> None:
         value: object = getattr(self, field)
@@ -251,7 +262,8 @@ def load_profiles(path: Path | str | None = None) -> dict[str, Profile]:
     Parameters
     ----------
     path
-        A TOML file of ``[[profile]]`` tables; None reads the built-in ones.
+        A TOML file of ``[[profile]]`` tables; None reads the built-in ones and
+        those of plug-ins.
 
     Returns
     -------
@@ -263,7 +275,7 @@ def load_profiles(path: Path | str | None = None) -> dict[str, Profile]:
     InputError
         If the file cannot be read, or a profile in it is unusable.
     """
-    return dict(_built_in()) if path is None else _read(Path(path))
+    return dict(_built_in()) | _plugged() if path is None else _read(Path(path))
 
 
 def find_profile(name: str, kind: Kind, extra: Path | str | None = None) -> Profile:
@@ -308,14 +320,39 @@ def _built_in() -> Mapping[str, Profile]:
     return _read(data_dir() / "profiles.toml")
 
 
+def _plugged() -> dict[str, Profile]:
+    # Of plug-ins: a path, or a function that gives one.
+    found: dict[str, Profile] = {}
+    for name, plugin in all_plugins("profiles").items():
+        path = plugin() if callable(plugin) else plugin
+        if not isinstance(path, str | Path):
+            raise InputError(
+                f"the plug-in {name!r} of profiles is {path!r}: it must be a TOML file's path, or give one"
+            )
+        own = _read_once(Path(path))
+        taken = [profile for profile in own if profile in _built_in() or profile in found]
+        if taken:
+            raise InputError(
+                f"{path}: profile {taken[0]!r} is there already; rename it, or remove the plug-in {name!r}"
+            )
+        found |= own
+    return found
+
+
+@cache
+def _read_once(path: Path) -> dict[str, Profile]:
+    return _read(path)
+
+
 def _catalogue(extra: Path | str | None) -> dict[str, Profile]:
     if extra is None:
         return load_profiles()
     own = load_profiles(extra)
-    taken = [name for name in own if name in _built_in()]
+    known = load_profiles()
+    taken = [name for name in own if name in known]
     if taken:
         raise InputError(f"{extra}: profile {taken[0]!r} has the name of a built-in one; rename it")
-    return dict(_built_in()) | own
+    return known | own
 
 
 def _read(path: Path) -> dict[str, Profile]:

@@ -10,7 +10,7 @@ from vswaplab.machine.config import Cram, Dram, Machine, Zram
 
 _SIZES = (
     "media_bytes", "writable_budget_pages", "capacity_slots", "mem_limit_bytes", "backing_slots", "writeback_limit",
-    "trim_batch_pages",
+    "trim_batch_pages", "capacity_bytes",
 )  # fmt: skip
 _PERIODS = ("report_lag", "flush_period", "reaper_period")  # 0: at once
 
@@ -49,6 +49,7 @@ def scaled(machine: Machine, share: float) -> Machine:
         zram=None if machine.zram is None else _zram(machine.zram, share),
         swapfiles=[_part(device, share) for device in machine.swapfiles],
         swap_max_slots=None if limit is None else _times(limit, share),
+        stores=[_part(store, share) for store in machine.stores],
     )
 
 

@@ -41,7 +41,8 @@ def prices(machine: Machine) -> list[Price]:
         Price("swpout_zero", "ZERO", costs.victim_ns, costs.victim_ns),
     ]
     rows.append(Price("swap_cache", "DRAM", costs.fault_ns, costs.fault_ns))
-    return [*rows, *_cram_prices(machine), *_zswap_prices(machine), *_swapfile_prices(machine), *_zram_prices(machine)]
+    parts = (_cram_prices, _zswap_prices, _swapfile_prices, _zram_prices, _store_prices)
+    return [*rows, *(price for part in parts for price in part(machine))]
 
 
 def _cram_prices(machine: Machine) -> list[Price]:
@@ -104,6 +105,15 @@ def _zram_prices(machine: Machine) -> list[Price]:
     ]
 
 
+def _store_prices(machine: Machine) -> list[Price]:
+    # Whoever reclaims copies the page there; whoever faults waits for the fault, and for what the tier takes.
+    rows, costs = [], machine.costs
+    for store in machine.stores:
+        wait, copy = costs.fault_ns + store.load_ns, costs.victim_ns + store.store_ns
+        rows += [Price(f"{store.name}_in", store.name, wait, wait), Price(f"{store.name}_out", store.name, copy, copy)]
+    return rows
+
+
 def add_times(epochs: pl.DataFrame, machine: Machine) -> pl.DataFrame:
     """Add ``stall_ns``, ``cpu_ns`` and one ``stall_TIER_ns`` column a tier to a table of counters.
 
@@ -113,7 +123,7 @@ def add_times(epochs: pl.DataFrame, machine: Machine) -> pl.DataFrame:
         Counter columns, and ``pswpin_0``, ``pswpout_0``... for each swapfile.
     """
     table = prices(machine)
-    tiers = ("DRAM", "ZERO", "CRAM", "zswap", "zram", "swapfile")
+    tiers = ("DRAM", "ZERO", "CRAM", "zswap", "zram", "swapfile", *(store.name for store in machine.stores))
     by_tier = [
         pl.sum_horizontal(pl.lit(0, pl.Int64), *(pl.col(p.event) * p.stall_ns for p in table if p.tier == tier)).alias(
             f"stall_{tier.lower()}_ns"

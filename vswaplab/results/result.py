@@ -260,7 +260,5 @@ def load_result(folder: str | Path) -> Result:
     for name, columns in _TABLES.items():
         missing = [column for column in columns if column not in tables[name].columns]
         if missing:
-            raise InputError(
-                f"the result in {source} is damaged ({name} lacks {missing[0]}): run the simulation again"
-            )
+            raise InputError(f"the result in {source} is damaged ({name} lacks {missing[0]}): run the simulation again")
     return Result(totals=totals, final=tables.pop("pages"), **tables, provenance=provenance)

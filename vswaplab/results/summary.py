@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import polars as pl
@@ -75,7 +75,7 @@ def summarise(result: Result) -> pl.DataFrame:
     summary : polars.DataFrame
         Only the tiers that the machine has (DRAM and ZERO always):
 
-        * ``tier``: DRAM, ZERO, CRAM, zswap, zram, swapfile.
+        * ``tier``: DRAM, ZERO, CRAM, zswap, zram, swapfile, and plug-ins'.
         * ``pages``: pages that lie there at the end, each page in one tier.
         * ``peak_pages``: the most pages there at any window's end.
         * ``stored_bytes``: bytes of their data as stored, at the end.
@@ -106,7 +106,8 @@ def tiers_of(result: Result) -> list[str]:
     machine = cast("Mapping[str, object]", result.provenance["machine"])
     absent = {tier: machine.get(tier.lower()) is None for tier in ("CRAM", "zswap", "zram")}
     absent["swapfile"] = not machine.get("swapfiles")
-    return [tier for tier in TIERS if not absent.get(tier)]
+    stores = cast("Sequence[Mapping[str, str]]", machine.get("stores") or ())
+    return [tier for tier in TIERS if not absent.get(tier)] + [store["kind"] for store in stores]
 
 
 def _row(result: Result, tier: str, held: Mapping[str, int], peak: int) -> dict[str, object]:
@@ -114,7 +115,7 @@ def _row(result: Result, tier: str, held: Mapping[str, int], peak: int) -> dict[
     stall, whole = _stall(result, tier), result.totals["stall_ns"]
     flows = {
         name: sum(int(result.epochs[counter].sum()) for counter in counters)
-        for name, counters in _FLOWS[tier]._asdict().items()
+        for name, counters in _flows(tier)._asdict().items()
     }
     return {
         "tier": tier,
@@ -127,6 +128,12 @@ def _row(result: Result, tier: str, held: Mapping[str, int], peak: int) -> dict[
         "stall_ns": stall,
         "stall_share": stall / whole if whole else None,
     }
+
+
+def _flows(tier: str) -> _Flows:
+    if tier in _FLOWS:
+        return _FLOWS[tier]
+    return _Flows(faults=(f"{tier}_in",), demotions=(f"{tier}_out",), refusals=(f"{tier}_refused",))
 
 
 def _stall(result: Result, tier: str) -> int:

@@ -6,20 +6,16 @@ A door takes the trace to its workers once, and turns tasks into futures.
 from __future__ import annotations
 
 import importlib
-import multiprocessing
-import os
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing.connection import wait as wait_for_end
 from pathlib import Path
 from typing import Any
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.workers import deaf_children, end_pool, new_pool
 from vswaplab.sweeps.worker import (
     AnyTrace,
     Done,
@@ -152,11 +148,10 @@ def _own_pool(n: int, trace: AnyTrace) -> Iterator[Door]:
     pools: list[ProcessPoolExecutor] = []
 
     def revive() -> None:
-        context = multiprocessing.get_context("spawn")
-        pools.append(ProcessPoolExecutor(n, mp_context=context, initializer=_follow_parent))
+        pools.append(new_pool(n))
 
     def submit(tasks: Sequence[Task]) -> Future[Done]:
-        with _deaf_children():
+        with deaf_children():
             return pools[-1].submit(run_spooled, spool, tasks)
 
     with _spooled(trace) as spool:
@@ -165,37 +160,7 @@ def _own_pool(n: int, trace: AnyTrace) -> Iterator[Door]:
             yield Door(submit, lambda: n, revive=revive)
         finally:
             for pool in pools:
-                _end(pool)
-
-
-@contextmanager
-def _deaf_children() -> Iterator[None]:
-    # Ctrl-C is the parent's to hear. A process started here has it blocked from its first moment on.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _follow_parent() -> None:
-    # If the parent is killed, its workers must not stay.
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        wait_for_end([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _end(pool: ProcessPoolExecutor) -> None:
-    # Nothing that still runs is wanted: the sweep is over, or was broken off.
-    for process in list((pool._processes or {}).values()):
-        process.terminate()
-    pool.shutdown(wait=True, cancel_futures=True)
+                end_pool(pool)
 
 
 @contextmanager

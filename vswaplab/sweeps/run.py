@@ -17,8 +17,10 @@ import polars as pl
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
+from vswaplab.base.plugins import source_of
 from vswaplab.base.progress import Progress
 from vswaplab.machine.config import Machine
+from vswaplab.machine.policies import POLICIES, plugged_policy
 from vswaplab.machine.presets import with_settings
 from vswaplab.sweeps.design import Design
 from vswaplab.sweeps.design import grid as full_grid
@@ -146,12 +148,19 @@ def _plan(trace: AnyTrace, machine: Machine, grid: Mapping[str, object] | Design
         machines.append(made)
         text = "" if made is None else json.dumps(made.to_dict(), sort_keys=True)
         for seed in numbers:
-            key = None if made is None else run_key(trace.digest, text, seed, model_version())
+            key = None if made is None else run_key(trace.digest, text + _plugged(made), seed, model_version())
             rows.append((point, seed, key, reason))
     if all(made is None for made in machines):
         raise InputError(f"each of the {len(design):,} machines is refused; the first: {rows[0][3]}")
     schema = {"point": pl.Int64, "seed": pl.Int64, "key": pl.String, "reason": pl.String}
     return _Plan(design, machines, pl.DataFrame(rows, schema=schema, orient="row").with_row_index("index"))
+
+
+def _plugged(machine: Machine) -> str:
+    # The sources of the plug-ins that a machine uses: a changed one must not take an old number.
+    policy = machine.dram.policy
+    plugins = [*([] if policy in POLICIES else [plugged_policy(policy)]), *map(type, machine.stores)]
+    return "".join(source_of(plugin) for plugin in plugins)
 
 
 def _machine(machine: Machine, settings: Sequence[str]) -> tuple[Machine | None, str | None]:

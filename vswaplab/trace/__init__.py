@@ -2,7 +2,19 @@
 
 from vswaplab.trace.corpus import Corpus, synthetic_corpus
 from vswaplab.trace.files import TraceFile, load_trace, open_trace, save_trace, shipped_traces, write_trace
-from vswaplab.trace.synthetic import collapse, drift, fork, loop, mixture, phases, prefork, scan, uniform, zipf
+from vswaplab.trace.synthetic import (
+    collapse,
+    drift,
+    fork,
+    loop,
+    mixture,
+    phases,
+    prefork,
+    scan,
+    uniform,
+    with_contents,
+    zipf,
+)
 from vswaplab.trace.trace import Trace
 
 __all__ = [
@@ -23,6 +35,7 @@ __all__ = [
     "shipped_traces",
     "synthetic_corpus",
     "uniform",
+    "with_contents",
     "write_trace",
     "zipf",
 ]

@@ -21,7 +21,9 @@ from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 
 REGION_PAGES = 64
-"""Pages of one region of a synthetic workload: 256 KiB of address space [guess]."""
+"""Pages of one region: an aligned piece of 256 KiB of the address space [guess]."""
+
+_LEAST_ROWS = 8  # of a region of a measured corpus
 
 
 class Corpus:
@@ -138,6 +140,38 @@ def stretched(corpus: Corpus, factors: Sequence[float]) -> Corpus:
         size = [(pl.col(c) * factor).round().clip(1, PAGE_SIZE).cast(pl.UInt16) for c in sizes]
         blocks.append(base.with_columns(*size, region=pl.Series(region + k * n_regions)))
     return Corpus(pl.concat(blocks))
+
+
+def number_regions(pieces: NDArray[np.integer]) -> NDArray[np.uint32]:
+    """Give each row of a measured corpus its region.
+
+    Parameters
+    ----------
+    pieces : (n_rows,)
+        Which piece of ``REGION_PAGES`` pages each row lies in, by address.
+
+    Returns
+    -------
+    region : (n_rows,)
+        From 0, dense, in order of address; a piece of fewer than 8 rows joins
+        those next to it.
+
+    Examples
+    --------
+    >>> number_regions(np.array([3] * 8 + [5] * 2 + [9] * 8)).tolist()[::5]
+    [0, 0, 1, 1]
+    """
+    _, index, rows = np.unique(pieces, return_inverse=True, return_counts=True)
+    region_of = np.zeros(len(rows), dtype=np.uint32)
+    region, filled, left = 0, 0, int(rows.sum())
+    for piece, count in enumerate(rows.tolist()):
+        if filled >= _LEAST_ROWS and left >= _LEAST_ROWS:
+            region, filled = region + 1, 0
+        region_of[piece] = region
+        filled += count
+        left -= count
+    numbers: NDArray[np.uint32] = region_of[index]
+    return numbers
 
 
 def _regions(table: pl.DataFrame) -> NDArray[np.int64]:

@@ -368,6 +368,23 @@ def _family(
 AnyTrace = TypeVar("AnyTrace", bound=Workload)
 
 
+def with_contents(trace: AnyTrace, corpus: Corpus) -> AnyTrace:
+    """Give a trace's pages other contents: those of a corpus, region by region.
+
+    Which page holds what is drawn once and for all: 64 neighbours share a
+    region of the corpus. The accesses stay.
+
+    Parameters
+    ----------
+    trace : Trace or TraceFile
+    corpus : Corpus
+        Measured (``vl.measure``), say, or like a box's (``Calibration.corpus``).
+    """
+    if trace.content_shifts:
+        raise InputError(f"{trace!r} drifts or collapses already: give the trace that it was made of its contents")
+    return trace.like(corpus=corpus, content=default_content(trace.n_pages, corpus))
+
+
 def collapse(trace: AnyTrace, *, at: int, factor: float = 2.0) -> AnyTrace:
     """Let compressibility collapse: from one access on, what is touched first or redrawn is larger.
 

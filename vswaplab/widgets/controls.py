@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.plugins import plugin_names
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import CramMode, Layer, Machine
 from vswaplab.machine.policies import POLICIES, WritebackPolicy
@@ -141,7 +142,7 @@ _SHARE, _RAM = "% of media", "% of RAM"
 CONTROLS: tuple[Control, ...] = (
     Number("dram.capacity_pages", "DRAM", "DRAM (pages)", "DRAM", "pages", lambda n: n, least=1, step=0),
     Choice("dram.policy", "DRAM", "Which page leaves DRAM", "Reclaim policy",
-           lambda: {name: _POLICIES.get(name, name) for name in POLICIES}),
+           lambda: {name: _POLICIES.get(name, name) for name in (*POLICIES, *plugin_names("policy"))}),
     Choice("cram.profile", "CRAM", "CRAM device", "CRAM device", _profiles("cram")),
     Choice("cram.mode", "CRAM", "CRAM mode", "CRAM mode",
            _words(CramMode, swap="behind swap entries", tier="read-only memory tier")),

@@ -134,7 +134,7 @@ class _Machine(Swapoff):
             state, np.array(self.content, np.int32), stored, slot.copy(), (slot >= 0) & (backing == DISK), referenced,
             constant(1, n, np.uint8), (on_cram & mapped).astype(np.uint8), present & ~mapped & ~on_cram,
             constant(0, n, np.uint8),
-            self._ranks() if is_ranked else constant(-1, n, np.int32),
+            self._ranks() if is_ranked else constant(-1, n, np.int32), constant(-1, n, np.int8),
         )  # fmt: skip
 
     def _mapped(self) -> NDArray[np.bool_]:

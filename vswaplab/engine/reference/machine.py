@@ -128,6 +128,8 @@ class Reference(Drains):
                 self.count["minor_fault"] += mapper not in self.touched[page]
         elif self.source is not None:
             self.count["copy_on_write"] += 1
+        elif state == State.STORE:
+            self.count[f"{self._leave_store(page)}_in"] += 1
         else:
             self.count[_FAULTS[state]] += 1
         if state == State.NONE:
@@ -224,6 +226,8 @@ class Reference(Drains):
             self.resident.discard(page)
         elif state == State.ZSWAP:
             self._pool_remove(page)
+        elif state == State.STORE:
+            self._leave_store(page)
         elif state == State.CRAM_WRITABLE:  # its swap slot was reaped: the kernel misses the free
             self.count["zombies"] += 1
             self.zombies.append(self._cram_remove(page))

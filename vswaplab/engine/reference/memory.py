@@ -12,7 +12,6 @@ from vswaplab.base.backing import State
 from vswaplab.engine.outcome import Occupancy, PageTable
 from vswaplab.engine.plan import CramPlan, Plan
 from vswaplab.engine.reference.policies import make_order
-from vswaplab.results.counters import COUNTER_NAMES
 from vswaplab.trace.redraws import Redraws
 from vswaplab.trace.sharing import MAX_MAPPERS
 from vswaplab.trace.trace import Workload
@@ -39,7 +38,7 @@ class Memory:
     def __init__(self, plan: Plan, trace: Workload) -> None:
         self.plan, self.trace = plan, trace
         self.redraws = Redraws(trace, plan.seed)
-        self.count = dict.fromkeys(COUNTER_NAMES, 0)
+        self.count = dict.fromkeys(plan.counter_names, 0)
         self.device_in = [0] * len(plan.slots_of_device)
         self.device_out = [0] * len(plan.slots_of_device)
 
@@ -72,6 +71,9 @@ class Memory:
         self.pool_footprint = 0
         self.pool_charge = 0
         self.pool_full = False
+
+        self.in_store: dict[int, tuple[int, int]] = {}  # page -> plug-in's tier that holds it, bytes there
+        self.store_bytes = [0] * len(plan.stores)
 
         self.cram: dict[int, int] = {}  # page -> bytes on the device
         self.cram_bytes = 0  # their sum
@@ -127,6 +129,7 @@ class Memory:
         used = n_resident * plan.page_charge + self.pool_charge + self.zram_charge
         if plan.cram is not None:
             used += len(self.cram) * plan.cram.charge
+        used += sum(store.charge * held for store, held in zip(plan.stores, self.store_bytes, strict=True))
         return (plan.capacity_charge - used) // plan.page_charge
 
     def _is_out_of_memory(self) -> bool:
@@ -213,6 +216,10 @@ class Memory:
             free_pages=self._free_pages(),
             gate_open=self.gate_open,
             pool_full=self.pool_full,
+            stores=tuple(
+                (sum(held == k for held, _ in self.in_store.values()), n_bytes)
+                for k, n_bytes in enumerate(self.store_bytes)
+            ),
         )
 
     def page_table(self, *, is_ranked: bool = True) -> PageTable:
@@ -240,6 +247,9 @@ class Memory:
         for page, (length, where, _) in self.zram.items():
             table.stored_bytes[page] = length
             table.zram_level[page] = where
+        for page, (store, stored) in self.in_store.items():
+            table.store[page] = store
+            table.stored_bytes[page] = stored
         table.cache_only[list(self.cache_only)] = True
         poisoned = [page for page in self.cram if self.state[page] == State.CRAM_POISONED]
         assert not any(table.stored_bytes[page] for page in poisoned)
@@ -258,6 +268,10 @@ class Memory:
         in_cram = {page for page, state in self.state.items() if state >= State.CRAM_SOFTLEAF}
         assert in_cram == set(self.cram)
         assert {page for page, state in self.state.items() if state == State.ZSWAP} == set(self.pool)
+        assert {page for page, state in self.state.items() if state == State.STORE} == set(self.in_store)
+        for k, store in enumerate(self.plan.stores):
+            held = sum(stored for where, stored in self.in_store.values() if where == k)
+            assert held == self.store_bytes[k] <= store.capacity_bytes
         assert self.cram_bytes == sum(self.cram.values())
         assert self.pool_bytes == sum(length for length, _ in self.pool.values())
         assert self.clean <= set(self.slot)

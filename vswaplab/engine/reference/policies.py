@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 
 from vswaplab.engine.plan import Plan
+from vswaplab.machine.policies import plugged_policy
 
 MIN_GENERATIONS = 2
 """Generations from which nothing is taken: the youngest (MIN_NR_GENS, include/linux/mmzone.h)."""
@@ -212,4 +213,7 @@ def make_order(plan: Plan, next_use: Mapping[int, int]) -> ReclaimOrder:
         "sieve": Sieve,
         "generations": Generations,
     }
-    return kinds[plan.policy]()
+    if plan.policy in kinds:
+        return kinds[plan.policy]()
+    plugged: ReclaimOrder = plugged_policy(plan.policy)()
+    return plugged

@@ -53,11 +53,16 @@ class Reclaim(Tiers):
             if self.plan.holds_slots:
                 self._stored_elsewhere(page)
             return True
+        leaves_dram = "cram" in tiers
+        if leaves_dram and self._store_away(page, before_zswap=True):
+            return True
         if "zswap" in tiers and self.plan.zswap is not None:
             if self._zswap_store(page):
                 return True
             if not self.plan.zswap.writeback:  # memory.zswap.writeback=0 forbids the swapfile too
                 return False
+        if leaves_dram and self._store_away(page, before_zswap=False):
+            return True
         return self._swapfile_store(page)
 
     # The CRAM device -------------------------------------------------------------------------

@@ -130,6 +130,31 @@ class Tiers(Memory):
     def _pool_pages(self) -> int:
         return -(-self.pool_footprint // FOOTPRINT_PAGE)
 
+    # Tiers of plug-ins -----------------------------------------------------------------------
+
+    def _store_away(self, page: int, *, before_zswap: bool) -> bool:
+        for k, store in enumerate(self.plan.stores):
+            if store.is_before_zswap != before_zswap:
+                continue
+            size = int(store.bytes_of_row[self._row(page)])
+            if not size or self.store_bytes[k] + size > store.capacity_bytes:
+                self.count[f"{store.name}_refused"] += 1
+                continue
+            self._stored_elsewhere(page)
+            self.count[f"{store.name}_out"] += 1
+            self.count[f"{store.name}_out_bytes"] += size
+            self.in_store[page] = k, size
+            self.store_bytes[k] += size
+            self.state[page] = State.STORE
+            return True
+        return False
+
+    def _leave_store(self, page: int) -> str:
+        # Returns the name of the tier that it was in.
+        k, size = self.in_store.pop(page)
+        self.store_bytes[k] -= size
+        return self.plan.stores[k].name
+
     # Swap devices ----------------------------------------------------------------------------
 
     def _swapfile_store(self, page: int) -> bool:

@@ -69,7 +69,8 @@ class Vectorised:
         if not window.stop and not window.wants_reclaim:
             self._one(at, window)
             return at + 1
-        looks_ahead = window.wants_reclaim and self.mem.order is None
+        # Where a plug-in's tier may fill up each reclaim runs on settled state.
+        looks_ahead = window.wants_reclaim and self.mem.order is None and not self.plan.stores
         walk = look_ahead(self.mem, window) if looks_ahead else None
         returned = None
         if walk is not None:

@@ -22,9 +22,8 @@ from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
 from vswaplab.engine.vectorised.logs import BLOCK, NO_PAGES, Log, Mask, Order, Pages, joined, which
 from vswaplab.engine.vectorised.rows import row_facts
-from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, NONE, RESIDENT, ZSWAP
+from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, NONE, RESIDENT, STORE, ZSWAP
 from vswaplab.engine.vectorised.stream import Stream
-from vswaplab.results.counters import COUNTER_NAMES
 
 if TYPE_CHECKING:
     from vswaplab.engine.vectorised.policies import ReclaimOrder
@@ -50,7 +49,7 @@ class Memory:
     def __init__(self, plan: Plan, trace: Stream) -> None:
         n = trace.n_pages
         self.plan, self.trace, self.row_facts = plan, trace, row_facts(plan)
-        self.count = dict.fromkeys(COUNTER_NAMES, 0)
+        self.count = dict.fromkeys(plan.counter_names, 0)
         self.device_in = [0] * len(plan.slots_of_device)
         self.device_out = [0] * len(plan.slots_of_device)
 
@@ -94,6 +93,11 @@ class Memory:
         self.pool_bytes = 0
         self.pool_footprint = 0
         self.pool_full = False
+
+        # Tiers of plug-ins: their pages are in state STORE, and ``stored`` holds their bytes.
+        self.store_of = np.full(n if plan.stores else 0, -1, np.int8)
+        self.store_pages = [0] * len(plan.stores)
+        self.store_bytes = [0] * len(plan.stores)
 
         self.cram_pages = 0  # live ones, poisoned ones included
         self.cram_bytes = 0
@@ -281,6 +285,7 @@ class Memory:
             used -= self.zram_footprint
         if plan.cram is not None:
             used -= plan.cram.charge * self.cram_pages
+        used -= sum(store.charge * held for store, held in zip(plan.stores, self.store_bytes, strict=True))
         return used // plan.page_charge
 
     @property
@@ -399,6 +404,31 @@ class Memory:
             self.count["trims"] += -(-self.unflushed_pages // cram.trim_batch)
             self.unflushed = self.unflushed_pages = 0
 
+    def store_charge(self, pages: Pages) -> NDArray[np.int64]:
+        """Say what each page in a plug-in's tier costs DRAM, charge units."""
+        charge = np.array([store.charge for store in self.plan.stores], np.int64)
+        costs: NDArray[np.int64] = charge.take(self.store_of.take(pages)) * self.stored.take(pages)
+        return costs
+
+    def store_add(self, pages: Pages, which_store: NDArray[np.int8], n_bytes: NDArray[np.int64]) -> None:
+        """Put pages into plug-ins' tiers, at DRAM's cost where they lie in it."""
+        self.store_of[pages] = which_store
+        self.stored[pages] = n_bytes
+        self._store_sums(pages, 1)
+
+    def store_remove(self, pages: Pages) -> None:
+        """Take pages out of the plug-ins' tiers."""
+        self._store_sums(pages, -1)
+        self.store_of[pages] = -1
+
+    def _store_sums(self, pages: Pages, sign: int) -> None:
+        held, n_bytes = self.store_of.take(pages), self.stored.take(pages)
+        for k in range(len(self.store_pages)):
+            here = held == k
+            self.store_pages[k] += sign * int(np.count_nonzero(here))
+            self.store_bytes[k] += sign * int(n_bytes[here].sum(dtype=np.int64))
+        self.free_charge -= sign * int(self.store_charge(pages).sum())
+
     def is_on_zram(self, pages: Pages) -> Mask:
         """Say which pages have their data on zram: a valid copy in a slot of it."""
         found: Mask = (self.slot.take(pages) == self.plan.zram_device) & self.clean.take(pages)
@@ -491,6 +521,7 @@ class Memory:
             free_pages=self.free_pages,
             gate_open=self.gate_open,
             pool_full=self.pool_full,
+            stores=tuple(zip(self.store_pages, self.store_bytes, strict=True)),
         )
 
     def _multi_state(self) -> int:
@@ -503,7 +534,7 @@ class Memory:
         """Lay the state out as arrays: the engine's own, where it has them."""
         state = self.all_states()
         n = state.size
-        is_stored = (state == ZSWAP) | (state >= CRAM_SOFTLEAF)
+        is_stored = (state == ZSWAP) | (state >= CRAM_SOFTLEAF) | (state == STORE)
         if self.plan.zram:
             is_stored |= (self.slot == self.plan.zram_device) & self.clean
         table = PageTable(
@@ -511,6 +542,7 @@ class Memory:
             self.mappers, self._mapped(state), self.cache_only,
             self.zram_level if self.plan.zram else constant(0, n, np.uint8),
             self._ranks() if is_ranked else constant(-1, n, np.int32),
+            self.store_of if self.plan.stores else constant(-1, n, np.int8),
         )  # fmt: skip
         return table if self.trace.original is None else table.renumbered(self.trace.original)
 

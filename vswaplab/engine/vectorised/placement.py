@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.plan import FOOTPRINT_PAGE, NO_LIMIT, CramPlan, ZswapPlan
 from vswaplab.engine.vectorised.memory import Mask, Memory, Pages, which
-from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, STAYS, SWAPFILE, ZERO, ZSWAP
+from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, STAYS, STORE, SWAPFILE, ZERO, ZSWAP
 from vswaplab.engine.vectorised.zram import zram_footprints, zram_store
 
 _CRAM_REFUSALS = ("", "cram_refused_gate", "cram_refused_full", "cram_refused")
@@ -43,6 +43,11 @@ class Placement:
     """Swap device of a page that goes to one."""
     zram_refused: Mask
     """A write that zram's memory limit made fail."""
+    store: NDArray[np.int8]
+    """Plug-in's tier of a page that goes to one."""
+    store_bytes: NDArray[np.int64]
+    store_refused: NDArray[np.uint8]
+    """Plug-ins' tiers that were offered the page and did not take it, one bit each."""
 
     def freed_charge(self, mem: Memory, page_charge: int) -> NDArray[np.int64]:
         """DRAM each page frees when it leaves, if staying costs ``page_charge``."""
@@ -52,6 +57,10 @@ class Placement:
             freed[to_zswap] -= mem.plan.zswap.charge_of_length.take(self.length[to_zswap])
         if mem.plan.cram is not None and mem.plan.cram.charge:
             freed[self.target >= CRAM_SOFTLEAF] -= mem.plan.cram.charge
+        if mem.plan.stores:
+            to_store = which(self.target == STORE)
+            charge = np.array([store.charge for store in mem.plan.stores], np.int64)
+            freed[to_store] -= charge.take(self.store[to_store]) * self.store_bytes[to_store]
         if mem.plan.zram is not None:
             zram, to_zram = mem.plan.zram, which(self.to_zram(mem))
             length = zram.length_of_row.take(mem.content.take(self.pages[to_zram]))
@@ -118,7 +127,7 @@ class Choice:
             device[wants] = np.where(own < 0, np.int8(mem.top_device), own)
         return Placement(
             pages, target, is_clean, np.zeros(n, np.int64), length, np.full(n, _TAKEN, np.uint8), refusal, device,
-            np.zeros(n, np.bool_),
+            np.zeros(n, np.bool_), np.full(n, -1, np.int8), np.zeros(n, np.int64), np.zeros(n, np.uint8),
         )  # fmt: skip
 
 
@@ -228,6 +237,9 @@ def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool, is_limited: bo
         zswap_refusal=np.full(n, _NOT_TRIED, np.uint8),
         device=np.full(n, -1, np.int8),
         zram_refused=np.zeros(n, np.bool_),
+        store=np.full(n, -1, np.int8),
+        store_bytes=np.zeros(n, np.int64),
+        store_refused=np.zeros(n, np.uint8),
     )
     node = mem.plan.cram if cram and not mem.is_removed else None
     if node is not None and node.is_tier:
@@ -241,10 +253,14 @@ def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool, is_limited: bo
     placed.target[placed.is_clean_drop] = SWAPFILE
     if node is not None and not node.is_tier:
         _offer_cram(mem, node, placed, which(left & (placed.target == STAYS)), rows)
+    if cram:  # they leave DRAM
+        _offer_stores(mem, placed, left, rows, before_zswap=True)
     pool = mem.plan.zswap if zswap else None
     if pool is not None:
         _offer_zswap(mem, pool, placed, which(left & (placed.target == STAYS)), rows, is_limited)
     if pool is None or pool.writeback:
+        if cram:
+            _offer_stores(mem, placed, left, rows, before_zswap=False)
         _offer_swapfile(mem, placed, which(left & (placed.target == STAYS)))
     return placed
 
@@ -343,6 +359,22 @@ def _offer_zswap(
     placed.length[index] = length
 
 
+def _offer_stores(mem: Memory, placed: Placement, left: Mask, rows: NDArray[np.int32], *, before_zswap: bool) -> None:
+    for k, store in enumerate(mem.plan.stores):
+        if store.is_before_zswap != before_zswap:
+            continue
+        index = which(left & (placed.target == STAYS))
+        size = store.bytes_of_row.take(rows[index])
+        is_wanted = size > 0
+        refusal = np.full(index.size, _FULL, np.uint8)
+        refusal[is_wanted] = _fit(size[is_wanted], index.size + 1, store.capacity_bytes - mem.store_bytes[k])
+        taken = refusal == _TAKEN
+        placed.store_refused[index[~taken]] |= np.uint8(1 << k)
+        placed.store[index[taken]] = k
+        placed.store_bytes[index[taken]] = size[taken]
+        placed.target[index[taken]] = STORE
+
+
 def _offer_swapfile(mem: Memory, placed: Placement, index: Pages) -> None:
     if not index.size or not mem.slots_used:
         return
@@ -430,20 +462,33 @@ def commit(mem: Memory, placed: Placement) -> None:
     else:
         mem.move(pages, target)
     is_zero, is_zswap, is_swap = target == ZERO, target == ZSWAP, target == SWAPFILE
+    is_store = target == STORE
     n_zero = int(np.count_nonzero(is_zero))
     mem.zero_pages += n_zero
     mem.swapped_pages += int(np.count_nonzero(is_swap))
     mem.count["swpout_zero"] += n_zero
     mem.count["clean_drop"] += int(np.count_nonzero(placed.is_clean_drop))
     if mem.plan.holds_slots:
-        named = is_zero | is_zswap | (target == CRAM_SOFTLEAF)
+        named = is_zero | is_zswap | is_store | (target == CRAM_SOFTLEAF)
         take_slots(mem, pages[named], placed.device[named])
     else:
-        mem.release_slots(pages.take(which(is_zero | is_zswap)))
+        mem.release_slots(pages.take(which(is_zero | is_zswap | is_store)))
     to_zswap = which(is_zswap)
     zswap_store(mem, pages.take(to_zswap), placed.length.take(to_zswap))
+    if mem.plan.stores:
+        _commit_stores(mem, placed, which(is_store))
     to_swap = which(is_swap & ~placed.is_clean_drop)
     swapfile_store(mem, pages.take(to_swap), placed.device.take(to_swap))
+
+
+def _commit_stores(mem: Memory, placed: Placement, index: Pages) -> None:
+    where, size = placed.store.take(index), placed.store_bytes.take(index)
+    for k, store in enumerate(mem.plan.stores):
+        here = where == k
+        mem.count[f"{store.name}_out"] += int(np.count_nonzero(here))
+        mem.count[f"{store.name}_out_bytes"] += int(size[here].sum())
+        mem.count[f"{store.name}_refused"] += int(np.count_nonzero(placed.store_refused & (1 << k)))
+    mem.store_add(placed.pages.take(index), where, size)
 
 
 def _count_refusals(mem: Memory, placed: Placement) -> None:

@@ -7,6 +7,7 @@ when they arrive, leave, or are looked at in vain.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 from vswaplab.engine.plan import Plan
 from vswaplab.engine.vectorised.logs import NO_PAGES, Log, Mask, Pages, which
 from vswaplab.engine.vectorised.memory import Memory
+from vswaplab.engine.vectorised.plugged import OneByOne, are_repeated
 from vswaplab.engine.vectorised.states import DRAM_HIT, FREE, FREED, NEEDS_FRAME, RESIDENT, UNMAP
 from vswaplab.engine.vectorised.window import Special, Window
+from vswaplab.machine.policies import plugged_policy
 
 MIN_GENERATIONS = 2
 """Generations from which nothing is taken: the youngest (MIN_NR_GENS, include/linux/mmzone.h)."""
@@ -65,7 +68,11 @@ def make_order(plan: Plan, mem: Memory) -> ReclaimOrder | None:
         assert plan.next_use is not None
         return Calendar(n_pages, plan.next_use, mem.trace.page)
     kinds: dict[str, type[Queue]] = {"fifo": Queue, "clock": Clock, "sieve": Sieve, "generations": Generations}
-    return kinds[plan.policy](n_pages)
+    if plan.policy in kinds:
+        return kinds[plan.policy](n_pages)
+    plugged = plugged_policy(plan.policy)
+    vectorised: Callable[[int], ReclaimOrder] | None = getattr(plugged, "vectorised", None)
+    return OneByOne(plugged(), mem) if vectorised is None else vectorised(n_pages)
 
 
 def _first_live(place: NDArray[np.int32], log: Log, start: int, stop: int) -> int:
@@ -138,7 +145,7 @@ class Queue:
         if mem.trace.shares is not None:
             is_hit &= window.op[:n] != UNMAP
         hits = window.ids[:n][is_hit]
-        is_touched = _repeats(mem, window.start + arrivals.at)
+        is_touched = are_repeated(mem, window.start + arrivals.at)
         if window.freed.size:  # a page may be touched, freed, and come in: its last hit must be later than that
             last = self._last_hit
             last[arrivals.page] = -1
@@ -424,12 +431,3 @@ class Calendar:
     def ranking(self) -> Pages:
         """Go from the farthest next use to the nearest."""
         return np.concatenate((self.idle.ranking(), self.page[which(self.is_due)[::-1]]))
-
-
-def _repeats(mem: Memory, accesses: Pages) -> Mask:
-    # Which records stand for more than one touch.
-    is_repeated = np.zeros(accesses.size, np.bool_)
-    for repeats in (mem.trace.repeat_reads, mem.trace.repeat_writes):
-        if repeats is not None:
-            is_repeated |= repeats.take(accesses - mem.trace.start) > 0
-    return is_repeated

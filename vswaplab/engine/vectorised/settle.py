@@ -26,6 +26,8 @@ from vswaplab.engine.vectorised.states import (
     RESIDENT,
     SOFT_FAULT,
     STATE_AFTER,
+    STORE,
+    STORE_IN,
     SWAPFILE,
     UNMAP,
     WRITE,
@@ -154,6 +156,8 @@ def _leave(mem: Memory, special: Special) -> None:
     page, outcome, was = special.page, special.outcome, special.was
     mem.zero_pages -= int(np.count_nonzero(was == ZERO))
     mem.swapped_pages -= int(np.count_nonzero(was == SWAPFILE))
+    if mem.plan.stores:
+        _leave_stores(mem, special)
     from_zswap = which(was == ZSWAP)
     if from_zswap.size:
         mem.pool_remove(page.take(from_zswap))
@@ -168,6 +172,13 @@ def _leave(mem: Memory, special: Special) -> None:
     unseen = page[(outcome == FREED) & (was == CRAM_WRITABLE)]
     if unseen.size:  # their swap slots were reaped: the kernel misses the free
         mem.make_zombies(unseen)
+
+
+def _leave_stores(mem: Memory, special: Special) -> None:
+    loaded = mem.store_of.take(special.page.take(which(special.outcome == STORE_IN)))
+    for k, store in enumerate(mem.plan.stores):
+        mem.count[f"{store.name}_in"] += int(np.count_nonzero(loaded == k))
+    mem.store_remove(special.page.take(which(special.was == STORE)))
 
 
 def _release(mem: Memory, ids: Pages, op: NDArray[np.uint8], special: Special) -> None:

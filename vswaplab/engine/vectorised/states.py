@@ -11,6 +11,7 @@ RESIDENT = int(State.RESIDENT)
 ZERO = int(State.ZERO)
 ZSWAP = int(State.ZSWAP)
 SWAPFILE = int(State.SWAPFILE)
+STORE = int(State.STORE)
 CRAM_SOFTLEAF = int(State.CRAM_SOFTLEAF)
 CRAM_READONLY = int(State.CRAM_READONLY)
 CRAM_WRITABLE = int(State.CRAM_WRITABLE)
@@ -24,7 +25,7 @@ READ, WRITE, FREE = int(Op.READ), int(Op.WRITE), int(Op.FREE)
 UNMAP = _UNMAP
 N_OPS = UNMAP + 1
 
-# Outcomes: places in OUTCOMES, and one more for an access that frees its page.
+# Outcomes: places in OUTCOMES, and two more for a load from a plug-in's tier and for an access that frees its page.
 _OUTCOME = {name: i for i, name in enumerate(OUTCOMES)}
 DRAM_HIT = _OUTCOME["dram_hit"]
 FIRST_TOUCH, SWPIN_ZERO = _OUTCOME["first_touch"], _OUTCOME["swpin_zero"]
@@ -32,11 +33,12 @@ ZSWPIN, PSWPIN = _OUTCOME["zswpin"], _OUTCOME["pswpin"]
 SOFT_FAULT, CRAM_READ, CRAM_WRITE = _OUTCOME["cram_soft_fault"], _OUTCOME["cram_read"], _OUTCOME["cram_write"]
 MADE_WRITABLE, PROMOTE = _OUTCOME["cram_made_writable"], _OUTCOME["cram_promote"]
 COPIED = _OUTCOME["copy_on_write"]
-FREED = len(OUTCOMES)
+STORE_IN = len(OUTCOMES)
+FREED = STORE_IN + 1
 
 FAULT_OF_STATE = np.full(N_STATES, DRAM_HIT, np.uint8)
 """Outcome of the first access to a page that is not in CRAM, by state."""
-FAULT_OF_STATE[[NONE, ZERO, ZSWAP, SWAPFILE]] = [FIRST_TOUCH, SWPIN_ZERO, ZSWPIN, PSWPIN]
+FAULT_OF_STATE[[NONE, ZERO, ZSWAP, SWAPFILE, STORE]] = [FIRST_TOUCH, SWPIN_ZERO, ZSWPIN, PSWPIN, STORE_IN]
 
 STATE_AFTER = np.full(FREED + 1, RESIDENT, np.uint8)
 """Where an access leaves its page, by outcome; but a read in place leaves a writable page writable."""
@@ -50,7 +52,7 @@ IS_SERVED_IN_CRAM[[SOFT_FAULT, CRAM_READ, CRAM_WRITE, MADE_WRITABLE]] = True
 
 IS_LOAD = np.zeros(FREED + 1, np.bool_)
 """Outcomes that bring a page in from behind a swap entry, CRAM excepted."""
-IS_LOAD[[SWPIN_ZERO, ZSWPIN, PSWPIN]] = True
+IS_LOAD[[SWPIN_ZERO, ZSWPIN, PSWPIN, STORE_IN]] = True
 IS_SWAP_IN = IS_LOAD.copy()
 IS_SWAP_IN[PROMOTE] = True
 NEEDS_FRAME = IS_SWAP_IN.copy()

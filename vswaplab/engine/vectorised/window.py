@@ -35,6 +35,7 @@ from vswaplab.engine.vectorised.states import (
     PROMOTE,
     RESIDENT,
     SOFT_FAULT,
+    STORE,
     SWAPFILE,
     UNMAP,
     WRITE,
@@ -369,6 +370,9 @@ def _frame_changes(mem: Memory, special: Special) -> NDArray[np.int64]:
     if plan.zswap is not None:
         leaves = which(was == ZSWAP)
         change[leaves] += plan.zswap.charge_of_length.take(mem.stored.take(page.take(leaves)))
+    if plan.stores:
+        leaves = which(was == STORE)
+        change[leaves] += mem.store_charge(page.take(leaves))
     if plan.zram is not None:
         leaves = which(was == SWAPFILE)
         pages = page[leaves]

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import deque
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-PATH = Path(__file__).parents[2] / "data" / "recorder" / "schemes.py"
-SPEC = importlib.util.spec_from_file_location("recorder_schemes", PATH)
-schemes = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(schemes)
+from vswaplab.contents import schemes
 
 WINDOWS = {8: 256, 4: 512, 2: 256}
 Token = tuple[str, int, int]

@@ -1,0 +1,274 @@
+"""A whole tier in one class: what it does by hand, and the same in both engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vswaplab as vl
+from tests.engine.test_engines_agree import (
+    assert_same,
+    busy_traces,
+    machines,
+    other_speed_settings,
+    quick,
+    roomy_machines,
+    smallest_window,
+    stressed_machines,
+    traces,
+)
+from vswaplab.base.plugins import unregister
+from vswaplab.machine.presets import load_machine
+from vswaplab.results.counters import OUTCOMES
+
+
+@dataclass(frozen=True)
+class Far(vl.Store):
+    """Another host's memory, uncompressed: takes what zswap does not."""
+
+    name = "far"
+    store_ns: int = 2_000
+    load_ns: int = 3_000
+
+    def stored_bytes(self, contents):
+        return np.full(len(contents), 4096)
+
+
+@dataclass(frozen=True)
+class Lines(vl.Store):
+    """A pool in DRAM before zswap, for pages that lz4 halves: 8 bytes of metadata a page."""
+
+    name = "lines"
+    before = "zswap"
+    in_dram = True
+    store_ns: int = 700
+    load_ns: int = 500
+    most: int = 2048
+
+    def stored_bytes(self, contents):
+        size = contents.sizes("lz4_4k").astype(np.int64)
+        return np.where(size <= self.most, size + 8, 0)
+
+
+@pytest.fixture(autouse=True)
+def _plugged():
+    vl.register("store", "far", Far)
+    vl.register("store", "lines", Lines)
+    yield
+    unregister("store", "far")
+    unregister("store", "lines")
+
+
+def run(pages, op, machine, sizes=(4096,), content=None, engine="vectorised"):
+    corpus = vl.Corpus(pl.DataFrame({"lz4_4k": list(sizes)}))
+    trace = vl.Trace(pages, op, corpus=corpus, content=content or [0] * (max(pages) + 1))
+    return vl.simulate(trace, machine, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+def test_far__takes_what_leaves_until_it_is_full_and_gives_it_back(engine):
+    # One frame, and room for two pages in far.
+    machine = vl.Machine(vl.Dram(1, high=1), swapfiles=[vl.Swapfile(9)], stores=[Far(2 * 4096)])
+    result = run([0, 1, 2, 3, 0, 1], [1] * 6, machine, engine=engine)
+    totals = result.totals
+
+    # 1 and 2 push 0 and 1 out to far: full. 3 pushes 2 out, then 0 pushes 3 out: both are refused, and go to the
+    # swapfile; 0 is loaded. 1 pushes 0 out again, into the room that it gave back, and is loaded.
+    assert (totals["far_out"], totals["far_in"], totals["far_refused"], totals["pswpout"]) == (3, 2, 2, 2)
+    assert totals["far_out_bytes"] == 3 * 4096
+    assert result.state()["backing"].to_list() == ["far", "NONE", "SWAPFILE", "SWAPFILE"]
+
+
+@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+def test_lines__costs_dram_and_takes_only_what_compresses(engine):
+    # Two frames of DRAM. A page of 1,000 bytes costs 1,008 there: so the next one must leave too.
+    machine = vl.Machine(vl.Dram(2, high=1), zswap=vl.Zswap(), swapfiles=[vl.Swapfile(9)], stores=[Lines(1 << 20)])
+    result = run([0, 1, 2], [1, 1, 1], machine, sizes=[1000, 3000], content=[0, 1, 0], engine=engine)
+    totals, state = result.totals, result.state()
+
+    assert (totals["lines_out"], totals["lines_refused"]) == (1, 1)
+    assert totals["lines_out_bytes"] == 1008
+    assert state["backing"].to_list()[:2] == ["lines", "SWAPFILE"]  # page 1 finds zswap's pool at 0 of 0 pages
+    assert state["stored_bytes"].to_list()[0] == 1008
+
+
+def test_free__gives_the_room_back():
+    machine = vl.Machine(vl.Dram(1, high=1), swapfiles=[vl.Swapfile(9)], stores=[Far(4096)])
+    result = run([0, 1, 0, 2], [1, 1, 2, 1], machine)
+
+    assert (result.totals["far_out"], result.totals["far_in"], result.totals["far_refused"]) == (2, 0, 0)
+
+
+def test_prices__are_the_class_s_and_the_table_s():
+    costs = vl.Costs(fault_ns=1_000, victim_ns=500, dram_ns=0, zero_fill_ns=0)
+    machine = vl.Machine(vl.Dram(1, high=1), stores=[Far(1 << 20)], costs=costs)
+    result = run([0, 1, 0], [1, 1, 1], machine)
+
+    # two first touches, two pages out, one in
+    assert result.totals["stall_ns"] == 2 * 1_000 + 2 * (500 + 2_000) + (1_000 + 3_000)
+    assert int(result.epochs["stall_far_ns"].sum()) == 2 * 2_500 + 4_000
+
+
+def test_tables__have_a_row_for_it(tmp_path):
+    machine = vl.Machine(vl.Dram(1, high=1), swapfiles=[vl.Swapfile(9)], stores=[Far(2 * 4096)])
+    result = run([0, 1, 2, 3, 0], [1] * 5, machine)
+    from vswaplab.results.summary import summarise
+
+    far = summarise(vl.load_result(result.save(tmp_path / "out"))).filter(tier="far").row(0, named=True)
+    assert (far["pages"], far["faults"], far["demotions"], far["refusals"]) == (1, 1, 2, 2)
+    assert result.tiers.filter(tier="far")["stored_bytes"].to_list()[-1] == 4096
+
+
+def test_follow__names_it():
+    machine = vl.Machine(vl.Dram(1, high=1), stores=[Far(2 * 4096)])
+    steps = vl.follow(vl.Trace([0, 1, 0], [1, 1, 1]), machine)
+
+    assert steps.filter(access=1, page=0)["place"].item() == "far"
+    assert steps.filter(access=2, page=0)["event"].item() == "far_in"
+
+
+# The engines -------------------------------------------------------------------------------------
+
+stores = st.lists(
+    st.one_of(
+        st.builds(Far, st.sampled_from([4096, 3 * 4096, 20 * 4096])),
+        st.builds(Lines, st.sampled_from([512, 4096, 20_000]), most=st.sampled_from([256, 2048, 4096])),
+    ),
+    max_size=2,
+    unique_by=lambda store: store.name,
+)
+policies = st.sampled_from(["lru", "lru", "clock", "generations"])
+
+
+def with_stores(data, machine):
+    dram = replace(machine.dram, policy=data.draw(policies))
+    return replace(machine, dram=dram, stores=data.draw(stores))
+
+
+def agree_on_tiny(data):
+    trace, machine = data.draw(traces()), with_stores(data, data.draw(machines))
+    window = data.draw(st.sampled_from([1, 5, 64, 4096]))
+    with smallest_window(window):
+        assert_same(trace, machine, data.draw(st.integers(0, 3)), data.draw(st.sampled_from([1, 7, 500])), window, [])
+
+
+def agree_on_roomy(data):
+    trace = data.draw(traces(most_pages=400, most_accesses=4000))
+    machine = with_stores(data, data.draw(roomy_machines(max(trace.n_pages, 10))))
+    with smallest_window(data.draw(st.sampled_from([32, 256]))):
+        assert_same(trace, machine, 0, data.draw(st.sampled_from([100, len(trace)])), 256, [])
+
+
+def agree_under_stress(data):
+    trace, machine = data.draw(busy_traces()), with_stores(data, data.draw(stressed_machines()))
+    window = data.draw(st.sampled_from([1, 5, 64]))
+    with smallest_window(window):
+        assert_same(trace, machine, data.draw(st.integers(0, 3)), data.draw(st.sampled_from([1, 7, 600])), window, [])
+
+
+each = pytest.mark.parametrize("agree", [agree_on_tiny, agree_on_roomy, agree_under_stress])
+
+
+@each
+@settings(quick, max_examples=8)
+@given(data=st.data())
+def test_engines_agree__with_stores(agree, data):
+    with other_speed_settings():
+        agree(data)
+
+
+@pytest.mark.slow
+@each
+@settings(quick, max_examples=60)
+@given(data=st.data())
+def test_engines_agree__many_times_with_stores(agree, data):
+    agree(data)
+
+
+@pytest.mark.parametrize("layer", ["none", "vswap"])
+def test_engines_agree__on_a_run_that_fills_everything(layer):
+    trace = vl.zipf(n_pages=600, n_accesses=8_000, write_share=0.5, redraw_probability=0.3, seed=4)
+    machine = vl.Machine(
+        vl.Dram(200, charge="host"), vl.Cram(media_bytes=40 * 4096), vl.Zswap(), [vl.Swapfile(2000)], layer,
+        stores=[Lines(30_000), Far(60 * 4096)],
+    )  # fmt: skip
+    fast, law = (vl.simulate(trace, machine, engine=engine) for engine in ("vectorised", "reference"))
+
+    assert fast.totals == law.totals
+    assert min(law.totals[name] for name in ("lines_in", "lines_refused", "far_in", "far_refused", "pswpout")) > 100
+    served = sum(law.totals[name] for name in (*OUTCOMES, "lines_in", "far_in"))
+    assert served == law.totals["accesses"] - law.totals["frees"]
+
+
+# Machines ----------------------------------------------------------------------------------------
+
+
+def test_machine_file__names_a_store_by_its_kind(tmp_path):
+    text = '[dram]\ncapacity_pages = 5\n[[stores]]\nkind = "far"\ncapacity_bytes = "1MiB"\nload_ns = 9\n'
+    (tmp_path / "m.toml").write_text(text)
+    machine = load_machine(tmp_path / "m.toml")
+
+    assert machine.stores == (Far(1 << 20, load_ns=9),)
+    assert vl.machine_from_dict(machine.to_dict()) == machine
+    assert "stores" not in vl.Machine(vl.Dram(5)).to_dict()  # what was there before reads as before
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[[stores]]\nkind = "nowhere"\n', "stores.kind 'nowhere' is no store that is known here: far, lines"),
+        ("[[stores]]\ncapacity_bytes = 5\n", "stores must be tables with a kind"),
+        ('[[stores]]\nkind = "far"\n', "far needs capacity_bytes"),
+        ('[[stores]]\nkind = "far"\ncapacity_bytes = 0\n', "far.capacity_bytes must be"),
+        ('[[stores]]\nkind = "far"\ncapacity_bytes = 9\nread_ns = 1\n', "far.read_ns is not a setting: choose from"),
+        ('[[stores]]\nkind = "far"\ncapacity_bytes = 9\nload_ns = -1\n', "far.load_ns must be"),
+        ('stores = "far"\n', "stores must be a list of tables"),
+        ('[[stores]]\nkind = "far"\ncapacity_bytes = 9\n' * 2, "two of the name 'far'"),
+    ],
+)  # fmt: skip
+def test_machine_file__refuses_in_one_line(tmp_path, text, words):
+    top, _, rest = text.partition("[[")
+    (tmp_path / "m.toml").write_text(f"{top}[dram]\ncapacity_pages = 5\n{'[[' + rest if rest else ''}")
+
+    with pytest.raises(vl.InputError, match=None) as caught:
+        load_machine(tmp_path / "m.toml")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@dataclass(frozen=True)
+class Odd(Far):
+    name = "odd"
+    gives: object = 1.5
+
+    def stored_bytes(self, contents):
+        return np.full(len(contents), self.gives)
+
+
+@pytest.mark.parametrize("gives", [1.5, -1, 8193])
+def test_store__that_gives_no_sizes_is_refused(gives):
+    machine = vl.Machine(vl.Dram(1, high=1), stores=[Odd(4096, gives=gives)])
+
+    with pytest.raises(vl.InputError, match="the store 'odd' gave sizes"):
+        run([0, 1], [1, 1], machine)
+
+
+def test_store__with_a_name_of_ours_is_refused():
+    named = type("Named", (Far,), {"name": "zswap2"})
+
+    with pytest.raises(vl.InputError, match="a store's name must be a lower-case word that is no tier's"):
+        vl.Machine(vl.Dram(1, high=1), stores=[named(4096)])
+
+
+def test_store__what_is_not_modelled_with_it_is_refused():
+    machine = vl.Machine(vl.Dram(1, high=1), swapfiles=[vl.Swapfile(9)], stores=[Far(4096)])
+
+    with pytest.raises(vl.InputError, match="swapoff is not modelled of a machine with stores"):
+        vl.simulate(vl.Trace([0], [1]), machine, events=[vl.swapoff(device=0, at=1)])
+    with pytest.raises(vl.InputError, match=r"machine\.kernel does not model stores"):
+        replace(machine, layer="none", kernel=vl.Kernel())

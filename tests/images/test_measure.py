@@ -1,0 +1,168 @@
+"""Corpora of images; needs the extra ``record``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import zlib
+
+import polars as pl
+import pytest
+
+import vswaplab as vl
+from tests.images.conftest import NOISE, PAGE, TEXT, WRITABLE, ZERO, core_bytes
+from vswaplab.cli import main
+from vswaplab.contents import sizes
+from vswaplab.images.measure import MOST_ROWS
+
+pytest.importorskip("lz4")
+pytest.importorskip("zstandard")
+
+
+def raw_deflate(page: bytes) -> int:
+    stream = zlib.compressobj(1, zlib.DEFLATED, -13)
+    return len(stream.compress(page) + stream.flush())
+
+
+def test_measure__has_the_columns_of_a_shipped_corpus(write):
+    table = vl.measure(write(TEXT + ZERO + NOISE), processes=1).table
+    shipped = vl.load_contents("redis").table.schema
+
+    here = {name: dtype for name, dtype in shipped.items() if name in table.columns}
+    assert set(shipped) - set(here) <= {"lzo_4k"}  # without liblzo2
+    assert dict(table.schema) == here
+
+
+def test_measure__sizes_are_those_of_the_libraries(write):
+    table = vl.measure(write(TEXT + ZERO + NOISE), processes=1).table
+
+    assert table["is_zero"].to_list() == [False, True, False]
+    assert table["deflate1_4k"].to_list() == [raw_deflate(TEXT), raw_deflate(ZERO), 4096]
+    assert table["lz4_4k"][2] == table["lz4_1k"][2] == 4096
+    assert table["page"].to_list() == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_measure__in_processes_gives_the_same_table(write, monkeypatch):
+    monkeypatch.setattr("vswaplab.images.measure._FEW_PAGES", 0)
+    monkeypatch.setattr("vswaplab.images.measure._CHUNK_PAGES", 3)
+    path = write((TEXT + ZERO + NOISE) * 4)
+
+    assert vl.measure(path, processes=2).table.equals(vl.measure(path, processes=1).table)
+
+
+def test_measure__samples_and_says_so(write):
+    contents = vl.measure(write(TEXT * 256), most_pages=128, processes=1)
+
+    assert contents.about["pages_seen"] == 256
+    assert contents.about["pages_measured"] == 128
+    assert contents.table["page"].to_list() == [*range(64), *range(128, 192)]
+
+
+def test_measure__keeps_what_was_finished_at_ctrl_c(write, monkeypatch):
+    monkeypatch.setattr("vswaplab.images.measure._CHUNK_PAGES", 4)
+    path = write(TEXT * 16)
+
+    with pytest.warns(UserWarning, match="interrupted: 4 of 16 pages are measured"):
+        contents = vl.measure(path, processes=1, progress=lambda *_: signal.raise_signal(signal.SIGINT))
+    assert contents.table["page"].to_list() == [0, 1, 2, 3]
+    assert contents.about["partial"]
+
+
+def test_measure__without_liblzo2_leaves_the_column_out_and_says_how_to_get_it(write, monkeypatch):
+    monkeypatch.setattr(sizes, "lzo_library", lambda: None)
+
+    with pytest.warns(UserWarning, match=r"lzo_4k is left out: .*apt-get install liblzo2-2"):
+        contents = vl.measure(write(TEXT), processes=1)
+    assert "lzo_4k" not in contents.table.columns
+
+
+def test_measure__without_the_libraries_says_what_to_install(write, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "lz4.block", None)
+
+    with pytest.raises(vl.InputError, match=r"pip install 'vswaplab\[record\]'"):
+        vl.measure(write(TEXT), processes=1)
+
+
+@pytest.mark.parametrize("given", [{}, {"file": "a", "core": "b"}, {"core": "b", "pid": 1}])
+def test_measure__takes_one_image(given):
+    with pytest.raises(vl.InputError, match="measure one thing"):
+        vl.measure(**given)
+
+
+def test_contents__come_back_from_a_file_and_feed_a_trace(write, tmp_path):
+    saved = vl.measure(write(TEXT * 3 + NOISE), processes=1)
+    contents = vl.load_contents(saved.save(tmp_path / "mine.parquet"))
+    trace = vl.zipf(n_pages=64, n_accesses=1000, corpus=contents.corpus)
+    machine = vl.Machine(vl.Dram(16), zswap=vl.Zswap(max_pool_percent=100), swapfiles=[vl.Swapfile(64)])
+    lengths = set(vl.simulate(trace, machine).state().filter(pl.col("backing") == "ZSWAP")["stored_bytes"])
+
+    assert contents.table.equals(saved.table)
+    assert lengths <= set(saved.table["lz4_4k"])
+
+
+def test_with_contents__changes_contents_and_no_access(write):
+    contents = vl.measure(write(TEXT * 3 + NOISE), processes=1)
+    trace = vl.load_trace("sort").head(2000)
+    other = vl.with_contents(trace, contents.corpus)
+
+    assert (other.page == trace.page).all()
+    assert set(other.content) <= set(range(4))
+    with pytest.raises(vl.InputError, match="drifts or collapses already"):
+        vl.with_contents(vl.collapse(trace, at=5), contents.corpus)
+
+
+@pytest.mark.slow
+def test_cli__run_takes_what_measure_wrote(write, tmp_path, capsys):
+    path = vl.measure(write(NOISE * 8), processes=1).save(tmp_path / "noise.parquet")
+    words = ["run", "sort", "--head", "60000", "--machine", "zswap-only", "--no-report", "--out", str(tmp_path / "out")]
+
+    assert main([*words, "--contents", str(path)]) == 0
+    result = vl.load_result(tmp_path / "out")
+    assert result.totals["zswpout_bytes"] == 4096 * result.totals["zswpout"] > 0  # nothing compresses
+    assert f"--contents {path}" in result.provenance["command"]
+
+
+def test_load_contents__refuses_what_is_no_corpus(write, monkeypatch):
+    with pytest.raises(vl.InputError, match="cannot read the corpus"):
+        vl.load_contents(write(b"PAR1 and nothing else"))
+    monkeypatch.setattr("vswaplab.images.measure.MOST_ROWS", 10)
+    with pytest.raises(vl.InputError, match="a corpus has at most 10"):
+        vl.load_contents("redis")
+    assert MOST_ROWS > 10
+
+
+@pytest.mark.slow
+def test_cli__writes_corpus_and_figure_and_tells_both_kinds_of_ratio(write, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    core = write(core_bytes([(PAGE, WRITABLE, (TEXT + NOISE) * 4)]), "core.17")
+
+    assert main(["measure", "--core", str(core)]) == 0
+    told = capsys.readouterr().out
+    folder = tmp_path / "vswaplab-results" / "measure-core.17"
+    assert "Measured the core dump core.17: 8 pages (32.0 KiB), all of it" in told
+    assert "Total" in told
+    assert "Page p50" in told
+    assert vl.load_contents(folder / "corpus.parquet").table.height == 8
+    assert "What the pages of the core dump core.17 hold" in (folder / "contents.svg").read_text()
+
+
+@pytest.mark.slow
+def test_cli__json_holds_the_same_numbers(write, tmp_path, capsys):
+    assert main(["measure", str(write(TEXT + NOISE)), "--json", "--out", str(tmp_path / "out")]) == 0
+    document = json.loads(capsys.readouterr().out)
+
+    lz4 = next(row for row in document["codecs"] if row["column"] == "lz4_4k")
+    size = vl.load_contents(tmp_path / "out" / "corpus.parquet").table["lz4_4k"].sum()
+    assert lz4["total_ratio"] == pytest.approx(8192 / size)
+    assert document["about"]["pages_measured"] == 2
+
+
+def test_cli__refuses_in_one_line(capsys):
+    assert main(["measure", "--core", "/bin/true"]) == 2
+    assert main(["measure", "--pid", "none"]) == 2
+    assert main(["measure"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3
+    assert "no core dump" in said[0]
+    assert "--pid must be a whole number" in said[1]

@@ -1,0 +1,112 @@
+"""Plug-ins registered in a notebook, and the files that need none."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+import vswaplab as vl
+from tests.plugins.test_installed import PROFILE
+from vswaplab.base.plugins import source_of, unregister
+from vswaplab.cli import main
+from vswaplab.contents.sizes import measures
+from vswaplab.engine.reference.policies import Lru
+
+OWN = PROFILE.partition('[[profile]]\nname = "rle"\n')[0]
+
+
+def halves(pages):
+    return np.full(len(pages), 2048)
+
+
+def test_codec__is_a_column_that_measure_makes_and_a_profile_stores_by(tmp_path):
+    pytest.importorskip("lz4")
+    (tmp_path / "image").write_bytes(bytes(range(256)) * 64)
+    (tmp_path / "mine.toml").write_text(OWN.replace("runs_4k", "halves_4k"))
+    vl.register("codec", "halves_4k", halves)
+    vl.register("profiles", "mine", tmp_path / "mine.toml")
+    try:
+        contents = vl.measure(tmp_path / "image", processes=1)
+        assert contents.table["halves_4k"].to_list() == [2048] * 4
+        trace = vl.zipf(n_pages=64, n_accesses=500, corpus=contents.corpus)
+        machine = vl.Machine(vl.Dram(20, high=1), vl.Cram(1 << 20, "rle-device"), layer="vswap")
+        totals = vl.simulate(trace, machine).totals
+        assert totals["cram_in_bytes"] == 2048 * totals["cram_in"] > 0
+    finally:
+        unregister("codec", "halves_4k")
+        unregister("profiles", "mine")
+    with pytest.raises(vl.InputError, match="no cram profile 'rle-device'"):
+        vl.Cram(1 << 20, "rle-device")
+
+
+@pytest.mark.parametrize(
+    "gives", [lambda pages: np.full(len(pages), 4097), lambda pages: np.full(3, 5), lambda pages: 1.5]
+)
+def test_codec__that_gives_no_sizes_is_refused(gives):
+    pytest.importorskip("lz4")
+    vl.register("codec", "odd_4k", gives)
+    try:
+        with pytest.raises(vl.InputError, match="the codec 'odd_4k' gave"):
+            measures()["odd_4k"](np.zeros((2, 4096), np.uint8))
+    finally:
+        unregister("codec", "odd_4k")
+
+
+def test_profile__may_store_by_a_column_of_the_user_s_own_corpus(tmp_path):
+    (tmp_path / "mine.toml").write_text(OWN.replace("runs_4k", "own_device"))
+    corpus = vl.Corpus(pl.DataFrame({"own_device": [1000, 3000]}))
+    machine = vl.Machine(vl.Dram(8, high=1), swapfiles=[vl.Swapfile(99)])
+    from vswaplab.machine.presets import with_settings
+
+    settings = ["cram.media_bytes=1MiB", "cram.profile=rle-device"]
+    machine = with_settings(machine, settings, tmp_path / "mine.toml")
+    trace = vl.loop(n_pages=20, n_accesses=100, corpus=corpus)
+    assert vl.simulate(trace, machine).totals["cram_in"] > 0
+    with pytest.raises(vl.InputError, match="the corpus has no size column 'own_device'"):
+        vl.simulate(vl.loop(n_pages=20, n_accesses=100), machine)
+
+
+def test_costs__from_a_file_change_times_and_nothing_else(tmp_path, capsys):
+    (tmp_path / "costs.toml").write_text("[costs]\nfault_ns = 5000\ndram_ns = 90\n")
+    (tmp_path / "bad.toml").write_text("fualt_ns = 5000\n")
+    costs = vl.load_costs(tmp_path / "costs.toml")
+
+    assert (costs.fault_ns, costs.dram_ns, costs.victim_ns) == (5000, 90, vl.Costs().victim_ns)
+    words = ["run", "sort", "--head", "20000", "--no-report", "--out", str(tmp_path / "out"), "--costs"]
+    assert main([*words, str(tmp_path / "costs.toml")]) == 0
+    assert vl.load_result(tmp_path / "out").provenance["machine"]["costs"]["fault_ns"] == 5000
+    assert main([*words, str(tmp_path / "bad.toml")]) == 2
+    assert "costs.fualt_ns is not a setting: choose from dram_ns, fault_ns" in capsys.readouterr().err.splitlines()[-1]
+
+
+class Young(Lru):
+    """The page that came last leaves."""
+
+    def next_victim(self):
+        return self.pages.popitem(last=True)[0]
+
+
+class Old(Young):
+    """The page that came first leaves."""
+
+    def next_victim(self):
+        return self.pages.popitem(last=False)[0]
+
+
+def test_sweep__knows_a_changed_plug_in_from_the_one_before(tmp_path, monkeypatch):
+    # Two classes under one name stand for a plug-in before and after a change; each its own source.
+    monkeypatch.setattr("vswaplab.sweeps.run.source_of", lambda plugin: plugin.__doc__)
+    trace = vl.loop(n_pages=20, n_accesses=200)
+    machine = vl.Machine(vl.Dram(10, high=1), swapfiles=[vl.Swapfile(99)])
+    found = []
+    for policy in (Young, Old, Young):
+        vl.register("policy", "mine", policy)
+        table = vl.sweep(trace, machine, {"dram.policy": ["mine"]}, store=tmp_path / "store")
+        found.append(table["dram_hit"].item())
+    unregister("policy", "mine")
+    assert found[0] == found[2] > found[1] == 0
+
+
+def test_source_of__is_the_module_s():
+    assert "def test_source_of__is_the_module_s" in source_of(Young)

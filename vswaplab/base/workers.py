@@ -1,0 +1,47 @@
+"""A pool of processes that is deaf to Ctrl-C, ends with its parent, and is not forked (polars may hang then)."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for_end
+
+
+def new_pool(n: int) -> ProcessPoolExecutor:
+    """Make a pool of n processes; they start with the first task, which is handed over in ``deaf_children()``."""
+    return ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_parent)
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Let processes started in here have Ctrl-C blocked from their first moment on: it is the parent's to hear."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_pool(pool: ProcessPoolExecutor) -> None:
+    """End a pool of which nothing that still runs is wanted."""
+    for process in list((pool._processes or {}).values()):
+        process.terminate()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _follow_parent() -> None:
+    # If the parent is killed, its workers must not stay.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        wait_for_end([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

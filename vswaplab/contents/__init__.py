@@ -1,0 +1,1 @@
+"""How well pages compress: sizes under every codec and granule; only sizes leave this package."""
