@@ -18,6 +18,7 @@ from vswaplab.cli.data import add_export_arguments, add_import_arguments
 from vswaplab.cli.lab import open_lab
 from vswaplab.cli.lists import list_profiles, list_traces
 from vswaplab.cli.measure import add_arguments as add_measure_arguments
+from vswaplab.cli.record import add_arguments as add_record_arguments
 from vswaplab.cli.reproduce import add_arguments as add_reproduce_arguments
 from vswaplab.cli.run import add_arguments
 from vswaplab.cli.sweep import add_arguments as add_sweep_arguments
@@ -100,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     add_validate_arguments(verbs.add_parser("validate", help="hold the model against what real kernels did"))
     add_classroom_arguments(verbs.add_parser("classroom", help="write one page with sliders for a class"))
     add_reproduce_arguments(verbs.add_parser("reproduce", help="make every figure and table again, for a paper"))
+    add_record_arguments(
+        verbs.add_parser("record", help="record a program of yours: trace, and how its pages compress")
+    )
     add_import_arguments(verbs.add_parser("import", help="turn a file of another program into a trace"))
     add_export_arguments(verbs.add_parser("export", help="write a trace's accesses for another program"))
     lister = verbs.add_parser("profiles", help="list the devices and compressors")

@@ -308,19 +308,22 @@ def write_numbered(
     *,
     name: str,
     title: str = "",
+    has_mapper: bool = False,
 ) -> Path:
     """Write pieces that number their pages as they come, so that nobody knows how many there are until the end.
 
     Parameters
     ----------
     pieces
-        As those of ``write_trace``, with every column but mapper, and all their values in range.
+        As those of ``write_trace``, with every column but mapper unless it is asked for, and all values in range.
     path
     facts
         What to keep in the file, ``n_pages`` among it; asked after the last piece.
     name, title
+    has_mapper
+        The pieces have the column, and ``facts`` give ``mappers``.
     """
-    columns = [column for column in _COLUMNS if column != "mapper"]
+    columns = [column for column in _COLUMNS if has_mapper or column != "mapper"]
     return _write(pieces, columns, path, lambda: _about(1, name, title, 0.0, 0) | dict(facts()))
 
 
