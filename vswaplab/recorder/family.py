@@ -187,7 +187,9 @@ def read(path: Path, *, whole: bool = False) -> list[Records]:
         Refuse a process that was stopped or killed; else it ends where its records end.
     """
     numbers = [0, *(n for n in range(1, MAX_CHILDREN + 1) if path.with_name(f"{path.name}.{n}").exists())]
-    processes = [_joined([np.fromfile(file, RECORD) for file in programs(path, number)]) for number in numbers]
+    found = [[np.fromfile(file, RECORD) for file in programs(path, number)] for number in numbers]
+    base = max(n_pages(records) for process in found for records in process)
+    processes = [_joined(process, base) for process in found]
     for number, records in zip(numbers, processes, strict=True):
         if whole and (not len(records) or records["op"][-1] != END):
             raise InputError(f"process {number} was killed or still ran: its last records are missing")
@@ -209,14 +211,15 @@ def programs(path: Path, process: int = 0) -> list[Path]:
     return [first, *sorted(later, key=lambda file: int(file.suffix[1:]))]
 
 
-def _joined(programs: Sequence[Records]) -> Records:
-    # One after the other, each with page numbers beyond those of the one before, with EXEC in between.
-    offset = 0
-    for before, after in pairwise(programs):
+def _joined(programs: Sequence[Records], base: int) -> Records:
+    # One after the other with EXEC in between, each with page numbers beyond all that the ones before touched or got
+    # from a parent.
+    if base * len(programs) > np.iinfo(np.uint32).max:
+        raise InputError(f"a process became another program {len(programs) - 1} times: record a part of it")
+    for generation, (before, after) in enumerate(pairwise(programs), 1):
         if len(before) and before["op"][-1] == END:
             before["op"][-1] = EXEC
-        offset += n_pages(before)
-        after["page"][after["op"] <= FREE] += np.uint32(offset)
+        after["page"][after["op"] <= FREE] += np.uint32(generation * base)
     return np.concatenate(programs)
 
 
