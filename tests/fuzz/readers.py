@@ -27,6 +27,7 @@ from vswaplab.machine.presets import load_machine
 from vswaplab.machine.profiles import load_profiles
 
 DATA = Path(__file__).resolve().parents[2] / "data"
+SAMPLES = DATA.parent / "tests" / "trace" / "samples"
 TRACE = vl.zipf(n_pages=60, n_accesses=400, seed=1, corpus=vl.synthetic_corpus(seed=1), redraw_probability=0.5)
 MACHINE = """[dram]
 capacity_pages = 64
@@ -172,6 +173,26 @@ def _calibrate(folder: Path) -> None:
 _BOX_FILES = ("proc/meminfo", "proc/zoneinfo", "proc/swaps", "proc/vmstat", "proc/pressure/memory",
               "sys/block/zram0/mm_stat", "sys/module/zswap/parameters/max_pool_percent")  # fmt: skip
 
+
+def _import(sample: str) -> Reader:
+    """Import a sample of another program; compressed ones are damaged as they are."""
+
+    def read(folder: Path) -> object:
+        return vl.import_trace(folder / sample, folder / "imported.parquet", max_accesses=1 << 18)
+
+    return Reader(lambda f: shutil.copyfile(SAMPLES / sample, f / sample), sample, read)
+
+
+def _table(name: str, write: Callable[[Path], object]) -> Reader:
+    return Reader(lambda f: write(f / name), name, lambda f: vl.import_trace(f / name, f / "imported.parquet"))
+
+
+def _oracle(path: Path) -> object:
+    return vl.export_trace(TRACE, path, "oracle-general")
+
+
+_IMPORTS = ("lackey.txt.gz", "damon-tracepoint.txt", "blkparse.txt.gz", "trace-cmd.txt", "perf.txt", "vscsi.csv")
+
 READERS: dict[str, Reader] = {
     "trace": Reader(_trace, "traces/one.parquet", lambda f: vl.load_trace(f / "traces" / "one.parquet")),
     "trace streamed": Reader(_trace, "traces/one.parquet", _stream),
@@ -197,6 +218,9 @@ READERS: dict[str, Reader] = {
     "truth: outcomes": Reader(_truth, "outcomes.npz", vl.read_truth),
     "truth: noise": Reader(_truth, "noise.csv", vl.read_truth),
     "truth: calibration": Reader(_truth, "calibration.csv", vl.read_truth),
+    **{f"import: {sample}": _import(sample) for sample in _IMPORTS},
+    "import: oracleGeneral": _table("in.bin", _oracle),
+    "import: parquet": _table("in.parquet", lambda path: vl.save_trace(TRACE, path)),
 }
 
 _WORDS = (

@@ -19,14 +19,13 @@ from vswaplab.trace.importers.formats import FORMATS
 from vswaplab.trace.importers.importer import (
     MAX_ACCESSES,
     MAX_BYTES,
-    MAX_PAGES,
     Imported,
     Limits,
     import_file,
     op_of,
 )
 from vswaplab.trace.importers.streams import STDIN
-from vswaplab.trace.importers.touches import Asked
+from vswaplab.trace.importers.touches import MAX_PAGES, Asked
 
 _SUFFIXES = {".gz", ".zst", ".txt", ".csv", ".tsv", ".bin", ".log", ".out", ".oraclegeneral", ".parquet"}
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}

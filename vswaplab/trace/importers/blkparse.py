@@ -53,10 +53,10 @@ def read(stream: BinaryIO, asked: Asked, tally: Tally) -> Iterator[Touches]:
         is_counted = rows["action"] == action
         if others := rows.height - int(is_counted.sum()):
             tally[f"actions other than {action}"] += others
-        yield from requests(rows.filter(is_counted), spaces, tally)
+        yield from requests(rows.filter(is_counted), spaces, tally, asked.max_pages)
 
 
-def requests(rows: pl.DataFrame, spaces: Spaces, tally: Tally) -> Iterator[Touches]:
+def requests(rows: pl.DataFrame, spaces: Spaces, tally: Tally, max_pages: int) -> Iterator[Touches]:
     """Make touches of requests to block devices.
 
     Parameters
@@ -66,13 +66,15 @@ def requests(rows: pl.DataFrame, spaces: Spaces, tally: Tally) -> Iterator[Touch
     spaces
     tally
         Counts requests that move nothing.
+    max_pages
+        Most that one may cover.
     """
     moves = rows["rwbs"].str.contains("[RWD]") & rows["sectors"].is_not_null() & (rows["sectors"] != "0")
     if still := rows.height - int(moves.sum()):
         tally["requests that move nothing"] += still
     rows = rows.filter(moves)
     first = whole(rows, "sector", most=_MAX_SECTOR)
-    last = first + whole(rows, "sectors", most=_MAX_SECTOR) - np.uint64(1)
+    last = first + whole(rows, "sectors", most=max_pages * int(_SECTORS)) - np.uint64(1)
     slot = first // _SECTORS
     count = (last // _SECTORS - slot).astype(np.int64) + 1
     yield from spread(spaces.keys(rows["device"].to_list(), slot), count, _op(rows))

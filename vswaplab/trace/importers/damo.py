@@ -17,10 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vswaplab.base.backing import Op
 from vswaplab.base.errors import InputError
 from vswaplab.trace.importers.lines import Block, blocks, sift, whole
-from vswaplab.trace.importers.touches import MAX_SPAN, Asked, Tally, Touches, spread
+from vswaplab.trace.importers.touches import Asked, Tally, Touches, spread
 
 # damo 3: number, address, size, accesses a second, age. Tracepoint: damon:damon_aggregated. damo before 2.3:
 # `damo report raw`, addresses in hexadecimal.
@@ -68,7 +67,7 @@ def read(stream: BinaryIO, asked: Asked, tally: Tally) -> Iterator[Touches]:
         rows = sift(block, PATTERN, ASIDE, EXPECTED, asked, tally)
         rows, aggregation = _with_intervals(rows, block, aggregation)
         for kind in _kinds(rows):
-            yield from _regions(kind, asked.default_op, tally)
+            yield from _regions(kind, asked, tally)
 
 
 def _refuse_rounded(block: Block) -> None:
@@ -106,7 +105,7 @@ def _kinds(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
             yield rows[start:stop]
 
 
-def _regions(rows: pl.DataFrame, op: Op, tally: Tally) -> Iterator[Touches]:
+def _regions(rows: pl.DataFrame, asked: Asked, tally: Tally) -> Iterator[Touches]:
     start, end, samples = _columns(rows)
     backwards = np.flatnonzero(end < start)
     if backwards.size:
@@ -116,10 +115,14 @@ def _regions(rows: pl.DataFrame, op: Op, tally: Tally) -> Iterator[Touches]:
         tally["regions seen idle"] += idle
     first = start[is_hot] >> _PAGE_SHIFT
     count = ((end[is_hot] - np.uint64(1)) >> _PAGE_SHIFT) - first + np.uint64(1)
-    if (count > MAX_SPAN).any():
-        raise InputError(f"line {rows['line'][int(np.argmax(count))]}: a region of more than {MAX_SPAN} pages")
+    if (count > asked.max_pages).any():
+        at = int(np.argmax(count > asked.max_pages))
+        line = rows["line"].to_numpy()[is_hot][at]
+        raise InputError(
+            f"line {line}: a region of {count[at]:,} pages: raise the limit of {asked.max_pages:,} (--max-pages)"
+        )
     repeats = (samples[is_hot] - 1).astype(np.uint32)
-    yield from spread(first, count.astype(np.int64), np.full(first.size, op, np.uint8), repeats)
+    yield from spread(first, count.astype(np.int64), np.full(first.size, asked.default_op, np.uint8), repeats)
 
 
 def _columns(rows: pl.DataFrame) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]:

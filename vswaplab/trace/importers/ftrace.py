@@ -80,7 +80,7 @@ def read(stream: BinaryIO, asked: Asked, tally: Tally) -> Iterator[Touches]:
         is_counted = rows["event"].is_in(names)
         for event, count in rows["event"].filter(~is_counted).value_counts().iter_rows():
             tally[f"events {event}"] += count
-        yield from _touches(rows.filter(is_counted), names, spaces, tally)
+        yield from _touches(rows.filter(is_counted), names, spaces, tally, asked.max_pages)
 
 
 def _told_best(rows: pl.DataFrame) -> tuple[str, ...]:
@@ -94,11 +94,13 @@ def _one_of(rows: pl.DataFrame, names: tuple[str, ...]) -> tuple[str, ...]:
     return (str(found[0]),) if found.len() else names
 
 
-def _touches(rows: pl.DataFrame, names: tuple[str, ...], spaces: Spaces, tally: Tally) -> Iterator[Touches]:
+def _touches(
+    rows: pl.DataFrame, names: tuple[str, ...], spaces: Spaces, tally: Tally, max_pages: int
+) -> Iterator[Touches]:
     if not rows.height:
         return
     if names[0].startswith("block"):
-        yield from _block(rows, spaces, tally)
+        yield from _block(rows, spaces, tally, max_pages)
     elif names == KINDS["fault"]:
         yield _faults(rows, spaces, tally)
     elif names == KINDS["swap"]:
@@ -126,11 +128,11 @@ def _field(rows: pl.DataFrame, name: str) -> NDArray[np.uint64]:
     return whole(table, name, base=16) if is_hex.all() else whole(table, name)
 
 
-def _block(rows: pl.DataFrame, spaces: Spaces, tally: Tally) -> Iterator[Touches]:
+def _block(rows: pl.DataFrame, spaces: Spaces, tally: Tally, max_pages: int) -> Iterator[Touches]:
     # block_rq_issue: 254,0 W 4096 () 8 + 8 none,0,0 [w]; block_bio_queue: 254,0 W 8 + 8 [w]
     pattern = r"^(?P<device>\d+,\d+) (?P<rwbs>[A-Z]+) (?:\d+ \(.*?\) )?(?P<sector>\d+) \+ (?P<sectors>\d+) "
     table = rows.with_columns(pl.col("fields").str.extract_groups(pattern).alias("found")).unnest("found")
     other = table.filter(pl.col("device").is_null())
     if other.height:
         raise InputError(f"line {other['line'][0]}: expected 'MAJOR,MINOR RWBS ... SECTOR + SECTORS' after the event")
-    yield from requests(table, spaces, tally)
+    yield from requests(table, spaces, tally, max_pages)

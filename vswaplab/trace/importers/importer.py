@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,9 @@ from vswaplab.trace.importers.formats import FORMATS, detect
 from vswaplab.trace.importers.numbers import Numbers
 from vswaplab.trace.importers.streams import STDIN, opened
 from vswaplab.trace.importers.table import read_parquet
-from vswaplab.trace.importers.touches import Asked, Tally, Touches
+from vswaplab.trace.importers.touches import MAX_PAGES, Asked, Tally, Touches
 from vswaplab.trace.trace import Trace
 
-MAX_PAGES = 1 << 25
-"""Distinct pages an import takes unless it is told otherwise: 128 GiB of memory, 0.8 GB while it runs."""
 MAX_ACCESSES = 1 << 30
 """Accesses an import writes unless it is told otherwise: some 4 GB of Parquet."""
 MAX_BYTES = 1 << 38
@@ -202,7 +200,7 @@ def _import(
         if not head:
             raise InputError("the file is empty")
         made = Imported(out, format or detect(head))
-        tally = Tally()
+        tally, asked = Tally(), replace(asked, max_pages=limits.max_pages)
         reader = FORMATS[made.format].read
         touches = _parquet(source, asked, tally) if reader is None else reader(stream, asked, tally)
         size = Path(source).stat().st_size if source != STDIN else 0

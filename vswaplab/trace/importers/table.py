@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op
 from vswaplab.base.errors import InputError
+from vswaplab.base.parquet import no_panic
+from vswaplab.base.units import PAGE_SIZE
 from vswaplab.trace.importers.footer import check_row_groups
 from vswaplab.trace.importers.lines import Block, blocks, shown
-from vswaplab.trace.importers.touches import MAX_SPAN, PIECE, Asked, Keys, Tally, Touches, spread
+from vswaplab.trace.importers.touches import PIECE, Asked, Keys, Tally, Touches, spread
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "page": ("page", "page_number", "vpn", "pfn", "obj_id", "object_id", "object", "obj", "key", "id", "block"),
@@ -162,10 +164,12 @@ def read_parquet(path: Path, asked: Asked, tally: Tally) -> Iterator[Touches]:
     check_row_groups(path)
     try:
         scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        schema, n_rows = scan.collect_schema(), scan.select(pl.len()).collect().item()
+        with no_panic():
+            schema, n_rows = scan.collect_schema(), scan.select(pl.len()).collect().item()
         roles = roles_of(list(schema), asked.columns)
         for start in range(0, n_rows, PIECE):
-            rows = scan.select(sorted(set(roles.values()))).slice(start, PIECE).collect()
+            with no_panic():
+                rows = scan.select(sorted(set(roles.values()))).slice(start, PIECE).collect()
             numbered = rows.with_columns(pl.Series(_LINE, np.arange(start, start + rows.height)))
             yield from _touches(numbered, roles, asked)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -238,15 +242,15 @@ def _touches(rows: pl.DataFrame, roles: Mapping[str, str], asked: Asked) -> Iter
     role = "address" if "address" in roles else "sector"
     if repeats:
         raise InputError(f"columns: repeats belong to a page, and {role} with a size may be several: give page")
-    yield from spread(*_spans(rows, role, roles), op)
+    yield from spread(*_spans(rows, role, roles, asked.max_pages * PAGE_SIZE), op)
 
 
-def _spans(rows: pl.DataFrame, role: str, roles: Mapping[str, str]) -> tuple[Keys, NDArray[np.int64]]:
+def _spans(rows: pl.DataFrame, role: str, roles: Mapping[str, str], max_bytes: int) -> tuple[Keys, NDArray[np.int64]]:
     unit = 1 if role == "address" else _SECTOR_BYTES
     start = _numbers(rows, roles[role], ((1 << 63) - 1) // unit) * np.uint64(unit)
     size = np.ones(start.size, np.uint64)
     if "size" in roles:
-        size = np.maximum(_numbers(rows, roles["size"], MAX_SPAN), size)
+        size = np.maximum(_numbers(rows, roles["size"], max_bytes), size)
     first = start >> np.uint64(12)
     return first, ((start + size - np.uint64(1) >> np.uint64(12)) - first).astype(np.int64) + 1
 
