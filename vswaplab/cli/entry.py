@@ -118,5 +118,6 @@ def _parser() -> argparse.ArgumentParser:
         help="open the notebooks, or the explorer; further options go to JupyterLab or Voila, such as --no-browser",
     )
     lab.add_argument("--app", action="store_true", help="the explorer alone, as a page that Voila serves (extra demo)")
+    lab.add_argument("--trace", metavar="TRACE", help="what the explorer begins with, default redis")
     lab.set_defaults(verb=open_lab)
     return parser

@@ -136,6 +136,8 @@ def _tell(made: Recording, *, children: bool) -> None:
         live = facts["n_pages_live_peak"]
         print(f"  at most {live:,} pages ({format_bytes(live * PAGE_SIZE)}) live at one time")
     print(f"  exact for LRU memories of {ran.k:,} pages ({format_bytes(ran.k * PAGE_SIZE)}) and more")
+    if facts.get("n_pages_live_peak", ran.k) < ran.k:
+        print(f"  which is more than it ever had: record it with a smaller --k, such as {max(1, live // 16)}")
     if "n_processes" in facts:
         print(f"  {facts['n_processes']} processes, {facts['n_copies']:,} pages copied on write")
     if children and ran.n_children > MAX_CHILDREN:
