@@ -725,9 +725,9 @@ static void on_exit_of_guest(plugin_id id, void *unused)
     (void)id, (void)unused;
     if (silent)
         return;
-    bool locked = enter();
+    take_lock(); /* always: the watch may be at the file */
     close_records(MARK_END);
-    leave(locked);
+    drop_lock();
 }
 
 static void read_moments(const char *text)

@@ -165,6 +165,26 @@ def test_damo_raw__of_older_releases(tmp_path: Path) -> None:
     assert "order" in damo.LOST
 
 
+def test_blkparse__a_discard_is_a_free_and_a_flush_is_nothing(tmp_path: Path) -> None:
+    lines = [
+        "  8,16   1        1     0.000000000   161  Q  WS 2048 + 16 [w]",
+        "  8,16   1        2     0.000000001   161  Q  FN [w]",
+        "  8,16   1        3     0.000000002   161  P   N [w]",
+        "  8,16   1        4     0.000000003   161  Q   D 2056 + 8 [w]",
+        "  8,32   1        5     0.000000004   161  Q  RA 2048 + 8 [w]",
+        "CPU1 (8,16):",
+        " Reads Queued:          58,      232KiB\t Writes Queued:         239,      956KiB",
+    ]
+    (tmp_path / "blk.txt").write_text("\n".join(lines))
+
+    made = import_file(str(tmp_path / "blk.txt"), tmp_path / "a.parquet")
+
+    trace = vl.load_trace(tmp_path / "a.parquet")
+    assert trace.page.tolist() == [0, 1, 1, 2]  # the other device has pages of its own
+    assert trace.op.tolist() == [WRITE, WRITE, FREE, READ]
+    assert made.passed_over == {"requests that move nothing": 1, "actions other than Q": 1}
+
+
 def test_perf_memory_samples__say_loads_and_stores(tmp_path: Path) -> None:
     lines = [
         "gzip 7/8 1.5: cpu/mem-loads,ldlat=30/P:   7f0000001008",

@@ -113,6 +113,8 @@ def record(
     limits = limits or Limits(max_records=FAMILY_RECORDS if children else Limits.max_records)
     with tempfile.TemporaryDirectory(prefix="vswaplab-") as place:
         work = Path(place)
+        if "," in place:
+            raise InputError(f"the folder for temporary files, {place}, has a comma in its name: set TMPDIR to another")
         plugin = emulator.build_plugin(work)
         ran = run_guest(
             guest, plugin, work, limits=limits, k=_block(k), children=children, contents=contents, report=report
