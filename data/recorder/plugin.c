@@ -578,9 +578,11 @@ static void stop_recording(void)
     _exit(0);
 }
 
-/* A thread that waits for the order to stop, and lets no record lie in the buffer for long. */
+/* A thread that waits for the order to stop, and lets no record lie in the buffer for long. If the recorder is
+ * gone, nobody else will give the order. */
 static void *watch(void *unused)
 {
+    pid_t recorder = me ? 0 : getppid();
     (void)unused;
     while (!__atomic_load_n(&shared->stop, __ATOMIC_ACQUIRE)) {
         usleep(TICK_US);
@@ -588,6 +590,8 @@ static void *watch(void *unused)
         if (out)
             fflush(out);
         drop_lock();
+        if (recorder && getppid() != recorder)
+            shared->stop = 1;
     }
     stop_recording();
     return NULL;

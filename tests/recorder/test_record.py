@@ -152,6 +152,19 @@ def test_a_child_that_becomes_another_program_frees_what_it_shared(tmp_path: Pat
     assert found.facts["mappers"] == [3, 2]
 
 
+def test_dumps_of_a_program_that_was_another__have_the_trace_s_numbers(tmp_path: Path) -> None:
+    first = [(1, 0, WRITE, 0, 0), (2, 1, WRITE, 0, 0), (3, 0, MOMENT, 0, 0), (4, 0, END, 0, 0)]
+    second = [(5, 0, WRITE, 0, 0), (6, 1, MOMENT, 0, 0), (7, 0, WRITE, 0, 0), (8, 0, END, 0, 0)]
+    np.array(first, family.RECORD).tofile(tmp_path / "records")
+    np.array(second, family.RECORD).tofile(tmp_path / "records.0.1")
+
+    found = family.recorded(tmp_path / "records")
+
+    assert found.table["page"].to_list() == [0, 1, 0, 1, 2, 2]
+    assert found.moments == [2, 5]
+    assert found.dumps == [(0, 0), (1, 2)]  # the second program's page 0 is page 2 of the trace
+
+
 # Under the emulator --------------------------------------------------------------------------------
 
 
@@ -216,6 +229,22 @@ def test_record__follows_exec_and_children(program: str, tmp_path: Path) -> None
     child = family_trace.page[family_trace.mapper == 1]
     assert np.unique(child).size >= 700
     assert both.facts["n_copies"] >= 1
+
+
+@needs_recorder
+@pytest.mark.slow
+def test_record__contents_of_a_program_that_was_another_are_those_of_its_pages(program: str, tmp_path: Path) -> None:
+    pytest.importorskip("lz4", reason="lz4 is not installed (extra 'record')")
+
+    made = record(["sh", "-c", f"exec {program} 300 done"], tmp_path, contents=True)
+
+    trace, corpus = vl.load_trace(made.trace), pl.read_parquet(made.corpus)
+    writes = trace.page[trace.op == WRITE]
+    last = int(np.flatnonzero(np.diff(writes, prepend=-9) == 1)[-1])
+    mine = set(writes[last - 290 : last + 1].tolist())  # of 300 pages in a row
+    assert len(mine) > 280
+    one_byte = corpus.filter(pl.col("lz4_4k") == 27)["page"].unique().to_list()
+    assert len(mine.intersection(one_byte)) > 280
 
 
 @needs_recorder

@@ -40,12 +40,13 @@ Records = NDArray[np.void]
 class Recorded:
     """One trace as a table, and what the rest of a recording needs to know of it.
 
-    `moments` are the rows before each dump; `numbers` give, for each dump, the trace's number of each
-    of the parent's own page numbers (None: they are the same).
+    `moments` are the rows before each dump; `dumps` are the number of each dump, and what to add to its page
+    numbers; `numbers` give, for each dump, the trace's number of each of the numbers so made (None: they are the same).
     """
 
     table: pl.DataFrame
     moments: list[int]
+    dumps: list[tuple[int, int]]
     numbers: list[dict[int, int]] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -220,6 +221,7 @@ def _joined(programs: Sequence[Records], base: int) -> Records:
         if len(before) and before["op"][-1] == END:
             before["op"][-1] = EXEC
         after["page"][after["op"] <= FREE] += np.uint32(generation * base)
+        after["repeat_reads"][after["op"] == MOMENT] = generation * base
     return np.concatenate(programs)
 
 
@@ -242,9 +244,14 @@ def recorded(path: Path, *, whole: bool = False) -> Recorded:
     if (processes[0]["op"] == FORK).any():
         return merged(processes)
     records = np.concatenate(list(alone(path)))
-    is_row = records["op"] <= FREE
+    is_row, marks = records["op"] <= FREE, records[records["op"] == MOMENT]
     moments = is_row.cumsum()[records["op"] == MOMENT].tolist()
-    return Recorded(table_of(records[is_row]), moments)
+    return Recorded(table_of(records[is_row]), moments, dumps_of(marks))
+
+
+def dumps_of(marks: Records) -> list[tuple[int, int]]:
+    """Read MOMENT marks: the number of each dump, and what to add to its page numbers."""
+    return list(zip(marks["page"].tolist(), marks["repeat_reads"].tolist(), strict=True))
 
 
 def alone(path: Path) -> Iterator[Records]:
@@ -264,6 +271,7 @@ def alone(path: Path) -> Iterator[Records]:
                 last = np.append(last, np.full(n_pages - last.size, FREE, np.uint8))
                 last[page] = records["op"][is_row]  # of a page's ops the last one stays
             records["page"][is_row] += np.uint32(offset)
+            records["repeat_reads"][~is_row] = offset
             yield records
         if file != files[-1]:
             yield _frees(np.flatnonzero(last != FREE) + offset)
@@ -311,7 +319,7 @@ def merged(processes: list[Records]) -> Recorded:
     family = Family()
     family.start(live_at_the_end(before[before["op"] <= FREE]))
     n_start = len(family.rows)
-    moments, numbers = follow(family, processes)
+    moments, dumps, numbers = follow(family, processes)
     rows = pl.DataFrame(
         family.rows,
         schema={
@@ -332,16 +340,17 @@ def merged(processes: list[Records]) -> Recorded:
         "n_renewed": family.n_renewed,
         "mappers": family.sets,
     }
-    return Recorded(rows, moments, numbers, facts)
+    return Recorded(rows, moments, dumps, numbers, facts)
 
 
-def follow(family: Family, processes: list[Records]) -> tuple[list[int], list[dict[int, int]]]:
+def follow(family: Family, processes: list[Records]) -> tuple[list[int], list[tuple[int, int]], list[dict[int, int]]]:
     """Hand the family all records in order of time; say at which rows the dumps lie, with what numbers."""
     ends = [int(records["time"][-1]) for records in processes]
     mapper = np.repeat(np.arange(len(processes)), [len(records) for records in processes])
     records = np.concatenate(processes)
     order = np.argsort(records["time"], kind="stable")
     moments: list[int] = []
+    dumps: list[tuple[int, int]] = []
     numbers: list[dict[int, int]] = []
     for process, row in zip(mapper[order].tolist(), records[order].tolist(), strict=True):
         time, page, op, repeat_reads, repeat_writes = row
@@ -355,8 +364,9 @@ def follow(family: Family, processes: list[Records]) -> tuple[list[int], list[di
             family.end(process)
         elif op == MOMENT:
             moments.append(len(family.rows))
+            dumps.append((page, repeat_reads))
             numbers.append(family.numbers())
         elif op == END and time == ends[process] and time != max(ends):
             # Not an exec that failed, and not the last process: a trace ends with its pages live.
             family.end(process)
-    return moments, numbers
+    return moments, dumps, numbers

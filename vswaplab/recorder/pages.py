@@ -46,7 +46,10 @@ def measure_dump(path: Path, moment: int, measures: Mapping[str, Measure]) -> pl
 
 
 def make_corpus(
-    dumps: Sequence[Path], numbers: Sequence[Mapping[int, int]] | None, measures: Mapping[str, Measure]
+    dumps: Sequence[Path],
+    numbers: Sequence[Mapping[int, int]] | None,
+    measures: Mapping[str, Measure],
+    offsets: Sequence[int] | None = None,
 ) -> pl.DataFrame:
     """Measure every dump; a page belongs to the region where it was first sampled.
 
@@ -56,6 +59,8 @@ def make_corpus(
         One for each moment, in order.
     numbers
         For each, the trace's number of each page; None: they are the same.
+    offsets
+        What to add to the page numbers of each dump before.
     measures
         What ``measures()`` of ``vswaplab.contents.sizes`` gives.
 
@@ -65,6 +70,8 @@ def make_corpus(
         There is no page in any of them.
     """
     parts = [measure_dump(path, moment, measures) for moment, path in enumerate(dumps)]
+    if offsets is not None:
+        parts = [_shifted(part, offset) for part, offset in zip(parts, offsets, strict=True)]
     if numbers is not None:
         parts = [_renumbered(part, number) for part, number in zip(parts, numbers, strict=True)]
     parts = [part for part in parts if part.height]
@@ -76,6 +83,10 @@ def make_corpus(
     region = number_regions((rows["address"] // REGION_PAGES).to_numpy())
     rows = rows.with_columns(region=pl.Series(region)).sort("region", "page", "moment")
     return rows.select(*_WHERE, "is_zero", "same_filled", *measures)
+
+
+def _shifted(part: pl.DataFrame, offset: int) -> pl.DataFrame:
+    return part.with_columns(pl.col("page") + pl.lit(offset, pl.UInt32)) if part.height else part
 
 
 def _renumbered(part: pl.DataFrame, number: Mapping[int, int]) -> pl.DataFrame:

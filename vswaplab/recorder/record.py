@@ -184,10 +184,13 @@ class _Made:
         } | _totals(self.ran.records)
 
     def _write_corpus(self, path: Path, merged: family.Recorded | None) -> dict[str, Any]:
-        page, op, moments, numbers = _for_contents(self.ran.records, merged)
-        dumps, n = self.ran.dumps[-DUMPS_KEPT:], len(self.ran.dumps[-DUMPS_KEPT:])
-        moments, numbers = moments[-n:], numbers and numbers[-n:]
-        corpus = make_corpus(dumps, numbers, self.codecs)
+        page, op, found = _for_contents(self.ran.records, merged)
+        there = {int(dump.suffix[1:]): dump for dump in self.ran.dumps}
+        kept = [at for at, (dump, _) in enumerate(found.dumps) if dump in there][-DUMPS_KEPT:]
+        moments = [found.moments[at] for at in kept]
+        dumps, offsets = [there[found.dumps[at][0]] for at in kept], [found.dumps[at][1] for at in kept]
+        numbers = None if found.numbers is None else [found.numbers[at] for at in kept]
+        corpus = make_corpus(dumps, numbers, self.codecs, offsets)
         writes, changed = redraw_points(page, op, corpus, moments)
         about = {
             "format": _FORMAT, "kind": "corpus", "name": self.name, "title": self.title, "n_rows": corpus.height,
@@ -244,17 +247,20 @@ _REPEATS = ("repeat_reads", "repeat_writes")
 
 def _for_contents(
     records: Path, merged: family.Recorded | None
-) -> tuple[NDArray[np.uint32], NDArray[np.uint8], list[int], list[dict[int, int]] | None]:
+) -> tuple[NDArray[np.uint32], NDArray[np.uint8], family.Recorded]:
+    # Pages and ops of the trace, 5 bytes a row, and where the dumps lie in it.
     if merged is not None:
-        return merged.table["page"].to_numpy(), parents_ops(merged.table), merged.moments, merged.numbers
-    page, op, moments, n_rows = [], [], list[int](), 0
+        return merged.table["page"].to_numpy(), parents_ops(merged.table), merged
+    page, op, n_rows = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint8)], 0
+    found = family.Recorded(pl.DataFrame(), [], [])
     for chunk in family.alone(records):
-        is_row = chunk["op"] <= FREE
-        moments += (n_rows + is_row.cumsum()[chunk["op"] == MOMENT]).tolist()
+        is_row, is_mark = chunk["op"] <= FREE, chunk["op"] == MOMENT
+        found.moments += (n_rows + is_row.cumsum()[is_mark]).tolist()
+        found.dumps += family.dumps_of(chunk[is_mark])
         n_rows += int(is_row.sum())
         page.append(chunk["page"][is_row])
         op.append(chunk["op"][is_row].astype(np.uint8))
-    return np.concatenate(page), np.concatenate(op), moments, None
+    return np.concatenate(page), np.concatenate(op), found
 
 
 def _write_whole(table: pl.DataFrame, path: Path, about: dict[str, Any]) -> None:
