@@ -300,4 +300,5 @@ def _whole(column: pl.Series) -> pl.Series:
 def _bad(rows: pl.DataFrame, name: str, at: int, expected: str) -> InputError:
     value = rows[name][at]
     got = "nothing" if value is None else shown(str(value))
-    return InputError(f"line {rows[_LINE][at]}: {name} is {got}: expected {expected}")
+    column = f"column {name}" if name.isdecimal() else name
+    return InputError(f"line {rows[_LINE][at]}: {column} is {got}: expected {expected}")
