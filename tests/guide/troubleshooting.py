@@ -76,7 +76,7 @@ CASES = {
              (("damon.txt", "0   addr 85.582 TiB   size 19.754 MiB  access 0 hz   age 4.600 s\n"),)),
         Case("import trace.csv", "Other names, or no heading at all: then columns have numbers.",
              (("trace.csv", "1,7,4096\n2,8,4096\n"),)),
-        Case("import trace.csv --columns page=2,op=3", "What it does is a word or number of [a list](import.md#tables).",
+        Case("import trace.csv --columns page=2,op=3", "A word or number of [a list](import.md#tables).",
              (("trace.csv", "1,7,fetch\n"),)),
         Case("import trace.csv --max-pages 1", "Or the file is not what it says.", (("trace.csv", "page\n1\n2\n"),)),
         Case("import cut.bin --format oracle-general", "Copy it again.", (("cut.bin", "0" * 23),)),
