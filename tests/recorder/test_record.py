@@ -190,6 +190,7 @@ def test_record__writes_a_trace_and_a_corpus_that_belong_together(
     assert last["lz4_4k"].median() == 27  # type: ignore[comparison-overlap] # one byte is not zero: 26 + 1
     assert trace.corpus.table.height == corpus.height
     about = json.loads(pl.read_parquet_metadata("recorded/traces/mine.parquet")["vswaplab"])
+    assert main(["run", "recorded/traces/mine.parquet", "--no-report"]) == 0
     assert about["n_accesses"] == about["n_records"] + repeats(trace) - int((trace.op == FREE).sum())
 
 
