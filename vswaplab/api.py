@@ -22,6 +22,7 @@ from vswaplab.machine.profiles import Profile, profiles
 from vswaplab.machine.stores import Store
 from vswaplab.machine.swapoff import swapoff, swapoff_work
 from vswaplab.machine.transitions import backend_work, transitions
+from vswaplab.recorder.record import record
 from vswaplab.results.result import Result, load_result
 from vswaplab.results.statistics import runs_needed, wilson_interval
 from vswaplab.sweeps import Design, grid, latin_hypercube, random_design, sweep
@@ -31,7 +32,9 @@ from vswaplab.trace import (
     TraceFile,
     collapse,
     drift,
+    export_trace,
     fork,
+    import_trace,
     load_trace,
     loop,
     mixture,
@@ -80,9 +83,11 @@ __all__ = [
     "collapse",
     "compare_policies",
     "drift",
+    "export_trace",
     "follow",
     "fork",
     "grid",
+    "import_trace",
     "latin_hypercube",
     "layer_designs",
     "linux",
@@ -105,6 +110,7 @@ __all__ = [
     "profiles",
     "random_design",
     "read_truth",
+    "record",
     "register",
     "replay",
     "risk",

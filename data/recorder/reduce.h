@@ -18,6 +18,9 @@
  * last touch, which is kept. So victims, misses and dirty bits are the same in both streams while
  * capacity - high >= k. (data/README.md has the argument in full; tests/data has the test.)
  *
+ * `k` may change between two blocks, up to what red_init was given: what is exact then is a memory of more
+ * pages than the largest k.
+ *
  * Used by plugin.c and by the test harness reduce_main.c. Plain C11, no dependency.
  */
 #ifndef VSWAPLAB_REDUCE_H
@@ -87,7 +90,9 @@ static void red_init(red_state *s, red_family *family, uint32_t k, red_sink sink
     s->sink = sink;
     s->context = context;
     s->family = family;
-    s->block = family->block = 1;
+    if (!family->block)
+        family->block = 1;
+    s->block = family->block;
     s->in_block = red_need(calloc(k, sizeof *s->in_block));
     s->events = red_need(calloc(2 * (size_t)k, sizeof *s->events));
     s->lasts = red_need(calloc(k, sizeof *s->lasts));
@@ -159,7 +164,7 @@ static void red_keep(red_state *s, red_page *p, uint32_t page, int op)
 
 static void red_first_touch(red_state *s, uint32_t page, int op)
 {
-    if (s->family->n_in_block == s->k)
+    if (s->family->n_in_block >= s->k)
         red_end_block(s);
     s->family->n_in_block++;
     red_page *p = &s->pages[page];

@@ -628,6 +628,21 @@ def test_lab__app_is_voila_on_loopback_with_a_token(monkeypatch: pytest.MonkeyPa
     assert os.environ["JUPYTER_PATH"].split(os.pathsep) == [str(Path(notebook).parent), "there"]
 
 
+def test_lab__app_begins_with_a_trace_of_the_user_s(
+    monkeypatch: pytest.MonkeyPatch, become: list[list[str]], capsys: Captured
+) -> None:
+    monkeypatch.setenv("VSWAPLAB_TRACE", "")
+    monkeypatch.setattr(lab_module.importlib.util, "find_spec", lambda name: name)
+    vl.save_trace(vl.Trace([0, 1]), "mine.parquet")
+
+    assert cli.main(["lab", "--app", "--trace", "mine.parquet"]) == 0
+    notebook = json.loads(Path(become[0][3]).read_text(encoding="utf-8"))
+    assert os.environ["VSWAPLAB_TRACE"] == str(Path("mine.parquet").resolve())
+    assert "VSWAPLAB_TRACE" in "".join(notebook["cells"][0]["source"])
+    assert "no trace 'other.parquet'" in refusal(capsys, "lab", "--app", "--trace", "other.parquet")
+    assert "--trace is for the explorer" in refusal(capsys, "lab", "--trace", "mine.parquet")
+
+
 def test_lab__app_without_voila_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setattr(lab_module.importlib.util, "find_spec", lambda name: None)
 

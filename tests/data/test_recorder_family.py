@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import vswaplab as vl
+from vswaplab.recorder import family
 
 RECORDER = Path(__file__).parents[2] / "data" / "recorder"
-SPEC = importlib.util.spec_from_file_location("recorder_family", RECORDER / "family.py")
-family = importlib.util.module_from_spec(SPEC)
-sys.modules[SPEC.name] = family  # dataclasses look their module up
-SPEC.loader.exec_module(family)
-
-READ, WRITE, FREE, FORK, END, MOMENT = range(6)
+READ, WRITE, FREE, FORK, END, MOMENT, CUT = range(7)
 DUMP = np.dtype([("page", "<u8"), ("address", "<u8"), ("bytes", "u1", 4096)])
 
 
@@ -282,8 +276,23 @@ def test_a_lone_process_is_recorded_as_it_is(tmp_path):
 def test_a_process_without_an_end_is_refused(tmp_path):
     np.array([(1, 1, FORK, 0, 0), (3, 0, END, 0, 0)], family.RECORD).tofile(tmp_path / "records")
     np.array([(2, 0, WRITE, 0, 0)], family.RECORD).tofile(tmp_path / "records.1")
-    with pytest.raises(SystemExit, match="process 1"):
-        family.recorded(tmp_path / "records")
+    with pytest.raises(vl.InputError, match="process 1"):
+        family.recorded(tmp_path / "records", whole=True)
+
+
+def test_a_process_that_was_cut_off_keeps_what_it_has(tmp_path):
+    np.array([(1, 0, WRITE, 0, 0), (2, 1, FORK, 0, 0), (4, 0, CUT, 0, 0)], family.RECORD).tofile(tmp_path / "records")
+    whole = np.array([(3, 0, READ, 0, 0), (5, 0, READ, 0, 0)], family.RECORD).tobytes()
+    (tmp_path / "records.1").write_bytes(whole[:-1])  # killed while it wrote
+    rows = family.recorded(tmp_path / "records").table.select("page", "op", "mapper").rows()
+    assert rows == [(0, READ, 0), (0, READ, 1)]  # nobody frees at the end: nobody ended
+
+
+def test_a_child_beyond_the_seventh_is_left_out():
+    parent = [(1, 0, WRITE, 0, 0), *((1 + n, n, FORK, 0, 0) for n in range(1, 9)), (20, 0, END, 0, 0)]
+    streams = [parent, *([(10 + n, n, END, 0, 0)] for n in range(1, 8))]
+    merged = family.merged([np.array(stream, family.RECORD) for stream in streams])
+    assert merged.facts["mappers"] == [255]
 
 
 def test_a_page_without_a_touch_since_the_fork_stays_as_it_was():

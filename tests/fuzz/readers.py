@@ -5,6 +5,7 @@ A reader may answer, or refuse with ``InputError``; anything else is a hole.
 
 from __future__ import annotations
 
+import gzip
 import random
 import shutil
 import tempfile
@@ -27,6 +28,7 @@ from vswaplab.machine.presets import load_machine
 from vswaplab.machine.profiles import load_profiles
 
 DATA = Path(__file__).resolve().parents[2] / "data"
+SAMPLES = DATA.parent / "tests" / "trace" / "samples"
 TRACE = vl.zipf(n_pages=60, n_accesses=400, seed=1, corpus=vl.synthetic_corpus(seed=1), redraw_probability=0.5)
 MACHINE = """[dram]
 capacity_pages = 64
@@ -172,6 +174,30 @@ def _calibrate(folder: Path) -> None:
 _BOX_FILES = ("proc/meminfo", "proc/zoneinfo", "proc/swaps", "proc/vmstat", "proc/pressure/memory",
               "sys/block/zram0/mm_stat", "sys/module/zswap/parameters/max_pool_percent")  # fmt: skip
 
+
+def _import(sample: str, *, unpacked: bool = False) -> Reader:
+    """Import a sample of another program; a compressed one is damaged as it is, or the text in it."""
+
+    def make(folder: Path) -> None:
+        data = (SAMPLES / sample).read_bytes()
+        (folder / sample).write_bytes(gzip.decompress(data)[:20_000].rpartition(b"\n")[0] if unpacked else data)
+
+    def read(folder: Path) -> object:
+        return vl.import_trace(folder / sample, folder / "imported.parquet", max_accesses=1 << 18)
+
+    return Reader(make, sample, read)
+
+
+def _table(name: str, write: Callable[[Path], object]) -> Reader:
+    return Reader(lambda f: write(f / name), name, lambda f: vl.import_trace(f / name, f / "imported.parquet"))
+
+
+def _oracle(path: Path) -> object:
+    return vl.export_trace(TRACE, path, "oracle-general")
+
+
+_IMPORTS = ("bpftrace.txt.gz", "damon-tracepoint.txt", "trace-cmd.txt", "perf.txt", "vscsi.csv")
+
 READERS: dict[str, Reader] = {
     "trace": Reader(_trace, "traces/one.parquet", lambda f: vl.load_trace(f / "traces" / "one.parquet")),
     "trace streamed": Reader(_trace, "traces/one.parquet", _stream),
@@ -197,6 +223,11 @@ READERS: dict[str, Reader] = {
     "truth: outcomes": Reader(_truth, "outcomes.npz", vl.read_truth),
     "truth: noise": Reader(_truth, "noise.csv", vl.read_truth),
     "truth: calibration": Reader(_truth, "calibration.csv", vl.read_truth),
+    **{f"import: {sample}": _import(sample) for sample in _IMPORTS},
+    "import: lackey": _import("lackey.txt.gz", unpacked=True),
+    "import: blkparse": _import("blkparse.txt.gz", unpacked=True),
+    "import: oracleGeneral": _table("in.bin", _oracle),
+    "import: parquet": _table("in.parquet", lambda path: vl.save_trace(TRACE, path)),
 }
 
 _WORDS = (

@@ -23,6 +23,7 @@ PACKAGES = {
     "engine": "Runs",
     "results": "Results",
     "sweeps": "Many runs",
+    "recorder": "Your own data",
     "images": "Your own data",
     "boxes": "Your own data",
     "truth": "Real kernels",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +22,7 @@ def write_frames(
     frames: Iterable[pl.DataFrame],
     path: Path,
     schema: Mapping[str, pl.DataType | type[pl.DataType]],
-    metadata: Mapping[str, str] | None = None,
+    metadata: Callable[[], Mapping[str, str]] | None = None,
 ) -> None:
     """Write frames one after the other, a few of them in memory at a time.
 
@@ -35,7 +35,7 @@ def write_frames(
     schema
         Column name to dtype.
     metadata
-        Key to text, kept in the file.
+        Gives key to text, kept in the file; called after the last frame.
     """
 
     def source(*_: object) -> Iterator[pl.DataFrame]:
@@ -46,7 +46,9 @@ def write_frames(
 
     def write() -> None:
         table = register_io_source(source, schema=dict(schema))
-        table.sink_parquet(path, row_group_size=ROW_GROUP, metadata=None if metadata is None else dict(metadata))
+        table.sink_parquet(
+            path, row_group_size=ROW_GROUP, metadata=None if metadata is None else lambda _: dict(metadata())
+        )
 
     # In a thread of its own, because polars is deaf to Ctrl-C while it writes: this one stays free to hear it.
     with Interrupts() as interrupts, ThreadPoolExecutor(1) as pool:

@@ -14,9 +14,11 @@ from typing import NoReturn
 from vswaplab.base.errors import InputError
 from vswaplab.cli.calibrate import add_arguments as add_calibrate_arguments
 from vswaplab.cli.classroom import add_arguments as add_classroom_arguments
+from vswaplab.cli.data import add_export_arguments, add_import_arguments
 from vswaplab.cli.lab import open_lab
 from vswaplab.cli.lists import list_profiles, list_traces
 from vswaplab.cli.measure import add_arguments as add_measure_arguments
+from vswaplab.cli.record import add_arguments as add_record_arguments
 from vswaplab.cli.reproduce import add_arguments as add_reproduce_arguments
 from vswaplab.cli.run import add_arguments
 from vswaplab.cli.sweep import add_arguments as add_sweep_arguments
@@ -99,6 +101,11 @@ def _parser() -> argparse.ArgumentParser:
     add_validate_arguments(verbs.add_parser("validate", help="hold the model against what real kernels did"))
     add_classroom_arguments(verbs.add_parser("classroom", help="write one page with sliders for a class"))
     add_reproduce_arguments(verbs.add_parser("reproduce", help="make every figure and table again, for a paper"))
+    add_record_arguments(
+        verbs.add_parser("record", help="record a program of yours: trace, and how its pages compress")
+    )
+    add_import_arguments(verbs.add_parser("import", help="turn a file of another program into a trace"))
+    add_export_arguments(verbs.add_parser("export", help="write a trace's accesses for another program"))
     lister = verbs.add_parser("profiles", help="list the devices and compressors")
     lister.add_argument("--profiles", metavar="FILE.toml", help="add the profiles of this file")
     lister.add_argument("--json", action="store_true", help="print JSON")
@@ -111,5 +118,6 @@ def _parser() -> argparse.ArgumentParser:
         help="open the notebooks, or the explorer; further options go to JupyterLab or Voila, such as --no-browser",
     )
     lab.add_argument("--app", action="store_true", help="the explorer alone, as a page that Voila serves (extra demo)")
+    lab.add_argument("--trace", metavar="TRACE", help="what the explorer begins with, default redis")
     lab.set_defaults(verb=open_lab)
     return parser

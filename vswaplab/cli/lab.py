@@ -11,17 +11,21 @@ from pathlib import Path
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import app_dir, notebooks_dir
+from vswaplab.trace.files import find_trace, load_trace
 
 NOTEBOOKS = Path("vswaplab-notebooks")
 """Where a wheel's notebooks are copied to."""
 
 _LOOPBACK = "127.0.0.1"
+_TRACE = "VSWAPLAB_TRACE"  # what widgets/app/explorer.ipynb reads
 
 
 def open_lab(arguments: argparse.Namespace) -> int:
     """Become JupyterLab, or Voila if the app is asked for; both on loopback, with a token that they make and print."""
+    if arguments.trace is not None and not arguments.app:
+        raise InputError("--trace is for the explorer: lab --app --trace FILE")
     if arguments.app:
-        return _open_app(arguments.rest)
+        return _open_app(arguments.rest, arguments.trace)
     try:
         shipped = notebooks_dir()
     except FileNotFoundError as error:
@@ -31,9 +35,12 @@ def open_lab(arguments: argparse.Namespace) -> int:
     return _become("jupyterlab", *_unless("ip", arguments.rest, f"--ip={_LOOPBACK}"), *arguments.rest, str(folder))
 
 
-def _open_app(rest: list[str]) -> int:
+def _open_app(rest: list[str], trace: str | None) -> int:
     if importlib.util.find_spec("voila") is None:
         raise InputError("the app needs Voila, which is not installed: pip install 'vswaplab[demo]'")
+    if trace is not None:
+        load_trace(trace)  # what is wrong with it is said here, not in the page
+        os.environ[_TRACE] = str(find_trace(trace).resolve())
     folder = app_dir()
     os.environ["JUPYTER_PATH"] = os.pathsep.join([str(folder), *filter(None, [os.environ.get("JUPYTER_PATH")])])
     options = ["--Voila.auto_token=True", "--template=vswaplab", *_unless("ip", rest, f"--Voila.ip={_LOOPBACK}")]

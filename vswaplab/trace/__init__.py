@@ -1,7 +1,9 @@
 """What the workload asks for: accesses in time order and what pages contain."""
 
 from vswaplab.trace.corpus import Corpus, synthetic_corpus
+from vswaplab.trace.export import export_trace
 from vswaplab.trace.files import TraceFile, load_trace, open_trace, save_trace, shipped_traces, write_trace
+from vswaplab.trace.importers.importer import import_trace
 from vswaplab.trace.synthetic import (
     collapse,
     drift,
@@ -23,7 +25,9 @@ __all__ = [
     "TraceFile",
     "collapse",
     "drift",
+    "export_trace",
     "fork",
+    "import_trace",
     "load_trace",
     "loop",
     "mixture",

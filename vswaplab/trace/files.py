@@ -247,7 +247,7 @@ def save_trace(trace: Trace | TraceFile, path: str | Path) -> Path:
     if trace.mappers is not None:
         about["mappers"] = trace.mappers.tolist()
     pieces = ({name: getattr(piece, name) for name in trace.columns} for piece in trace.pieces())
-    return _write(pieces, trace.columns, Path(path), about)
+    return _write(pieces, trace.columns, Path(path), lambda: about)
 
 
 def write_trace(
@@ -298,7 +298,33 @@ def write_trace(
     if first is None:
         raise InputError(EMPTY)
     columns = [column for column in _COLUMNS if column in first and column != "mapper"]
-    return _write(_checked_pieces(chain([first], rest), columns, n_pages), columns, target, about)
+    return _write(_checked_pieces(chain([first], rest), columns, n_pages), columns, target, lambda: about)
+
+
+def write_numbered(
+    pieces: Iterable[Mapping[str, NDArray[np.integer]]],
+    path: Path,
+    facts: Callable[[], Mapping[str, object]],
+    *,
+    name: str,
+    title: str = "",
+    has_mapper: bool = False,
+) -> Path:
+    """Write pieces that number their pages as they come, so that nobody knows how many there are until the end.
+
+    Parameters
+    ----------
+    pieces
+        As those of ``write_trace``, with every column but mapper unless it is asked for, and all values in range.
+    path
+    facts
+        What to keep in the file, ``n_pages`` among it; asked after the last piece.
+    name, title
+    has_mapper
+        The pieces have the column, and ``facts`` give ``mappers``.
+    """
+    columns = [column for column in _COLUMNS if has_mapper or column != "mapper"]
+    return _write(pieces, columns, path, lambda: _about(1, name, title, 0.0, 0) | dict(facts()))
 
 
 def _checked_pieces(
@@ -332,7 +358,10 @@ def _about(n_pages: int, name: str, title: str, redraw_probability: float, recor
 
 
 def _write(
-    pieces: Iterable[Mapping[str, NDArray[np.generic]]], columns: Sequence[str], target: Path, about: dict[str, object]
+    pieces: Iterable[Mapping[str, NDArray[np.generic]]],
+    columns: Sequence[str],
+    target: Path,
+    about: Callable[[], dict[str, object]],
 ) -> Path:
     schema = {name: _COLUMNS[name] for name in columns}
     frames = (
@@ -340,7 +369,7 @@ def _write(
     )
     partial = target.with_name(f".{target.name}.part")
     try:
-        write_frames(frames, partial, schema, {_KEY: json.dumps(about)})
+        write_frames(frames, partial, schema, lambda: {_KEY: json.dumps(about())})
         partial.replace(target)
     except (OSError, pl.exceptions.PolarsError) as error:  # polars has its own error for a full disk
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]

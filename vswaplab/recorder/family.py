@@ -13,8 +13,9 @@ the owner frees the old number and the page goes on under a new one, whose set i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base.errors import InputError
+
 RECORD = np.dtype([("time", "<u8"), ("page", "<u4"), ("op", "<u4"), ("repeat_reads", "<u4"), ("repeat_writes", "<u4")])
-READ, WRITE, FREE, FORK, END, MOMENT = range(6)
-"""Ops of the plugin's records; the last three are marks, of which a trace has none."""
+READ, WRITE, FREE, FORK, END, MOMENT, CUT, EXEC = range(8)
+"""Ops of the plugin's records; from FORK on they are marks, of which a trace has none. EXEC is made here, of an END."""
 MAX_CHILDREN = 7
+PIECE = 1 << 18
+"""Records in memory at once where a trace is streamed."""
 
 Records = NDArray[np.void]
 """Records and marks of one process, in time order; dtype RECORD."""
@@ -35,12 +40,13 @@ Records = NDArray[np.void]
 class Recorded:
     """One trace as a table, and what the rest of a recording needs to know of it.
 
-    `moments` are the rows before each dump; `numbers` give, for each dump, the trace's number of each
-    of the parent's own page numbers (None: they are the same).
+    `moments` are the rows before each dump; `dumps` are the number of each dump, and what to add to its page
+    numbers; `numbers` give, for each dump, the trace's number of each of the numbers so made (None: they are the same).
     """
 
     table: pl.DataFrame
     moments: list[int]
+    dumps: list[tuple[int, int]]
     numbers: list[dict[int, int]] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -171,25 +177,117 @@ class Family:
         return len(self.shares) - 1
 
 
-def read(path: Path) -> list[Records]:
-    """Read the records of every process, the parent first."""
-    children = sorted(path.parent.glob(f"{path.name}.[1-{MAX_CHILDREN}]"))
-    processes = [np.fromfile(file, RECORD) for file in (path, *children)]
-    for number, records in enumerate(processes):
-        if not len(records) or records["op"][-1] != END:
-            raise SystemExit(f"recorder: process {number} was killed or still ran: its last records are missing")
-    return processes
+def read(path: Path, *, whole: bool = False) -> list[Records]:
+    """Read the records of every process, the parent first.
+
+    Parameters
+    ----------
+    path
+        The parent's records; those of the children lie beside it.
+    whole
+        Refuse a process that was stopped or killed; else it ends where its records end.
+    """
+    numbers = [0, *(n for n in range(1, MAX_CHILDREN + 1) if path.with_name(f"{path.name}.{n}").exists())]
+    found = [[np.fromfile(file, RECORD) for file in programs(path, number)] for number in numbers]
+    base = max(n_pages(records) for process in found for records in process)
+    processes = [_joined(process, base) for process in found]
+    for number, records in zip(numbers, processes, strict=True):
+        if whole and (not len(records) or records["op"][-1] != END):
+            raise InputError(f"process {number} was killed or still ran: its last records are missing")
+    return [_closed(records) for records in processes]
 
 
-def recorded(path: Path) -> Recorded:
-    """Make the trace of a recording, whether it forked or not."""
-    processes = read(path)
+def programs(path: Path, process: int = 0) -> list[Path]:
+    """List the records of the programs that a process was, one after the other.
+
+    Parameters
+    ----------
+    path
+        The parent's records.
+    process
+        0, or the number of the child.
+    """
+    later = path.parent.glob(f"{path.name}.{process}.*")
+    first = path if process == 0 else path.with_name(f"{path.name}.{process}")
+    return [first, *sorted(later, key=lambda file: int(file.suffix[1:]))]
+
+
+def _joined(programs: Sequence[Records], base: int) -> Records:
+    # One after the other with EXEC in between, each with page numbers beyond all that the ones before touched or got
+    # from a parent.
+    if base * len(programs) > np.iinfo(np.uint32).max:
+        raise InputError(f"a process became another program {len(programs) - 1} times: record a part of it")
+    for generation, (before, after) in enumerate(pairwise(programs), 1):
+        if len(before) and before["op"][-1] == END:
+            before["op"][-1] = EXEC
+        after["page"][after["op"] <= FREE] += np.uint32(generation * base)
+        after["repeat_reads"][after["op"] == MOMENT] = generation * base
+    return np.concatenate(programs)
+
+
+def n_pages(records: Records) -> int:
+    """Count the pages of one program: they are numbered from 0."""
+    page = records["page"][records["op"] <= FREE]
+    return int(page.max()) + 1 if len(page) else 0
+
+
+def _closed(records: Records) -> Records:
+    if len(records) and records["op"][-1] in (END, CUT):
+        return records
+    last = int(records["time"][-1]) if len(records) else 0
+    return np.append(records, np.array([(last, 0, CUT, 0, 0)], RECORD))
+
+
+def recorded(path: Path, *, whole: bool = False) -> Recorded:
+    """Make the trace of a recording, whether it forked or not; ``whole`` as in ``read``."""
+    processes = read(path, whole=whole)
     if (processes[0]["op"] == FORK).any():
         return merged(processes)
-    records = processes[0]
-    is_row = records["op"] <= FREE
+    records = np.concatenate(list(alone(path)))
+    is_row, marks = records["op"] <= FREE, records[records["op"] == MOMENT]
     moments = is_row.cumsum()[records["op"] == MOMENT].tolist()
-    return Recorded(table_of(records[is_row]), moments)
+    return Recorded(table_of(records[is_row]), moments, dumps_of(marks))
+
+
+def dumps_of(marks: Records) -> list[tuple[int, int]]:
+    """Read MOMENT marks: the number of each dump, and what to add to its page numbers."""
+    return list(zip(marks["page"].tolist(), marks["repeat_reads"].tolist(), strict=True))
+
+
+def alone(path: Path) -> Iterator[Records]:
+    """Read a process that did not fork, a piece at a time: its records and MOMENT marks.
+
+    Where it became another program it frees what it had.
+    """
+    files, offset = programs(path), 0
+    for file in files:
+        last, n_pages = np.zeros(0, np.uint8), 0
+        for records in _pieces(file):
+            records = records[(records["op"] <= FREE) | (records["op"] == MOMENT)]
+            is_row = records["op"] <= FREE
+            if is_row.any():
+                page = records["page"][is_row]
+                n_pages = max(n_pages, int(page.max()) + 1)
+                last = np.append(last, np.full(n_pages - last.size, FREE, np.uint8))
+                last[page] = records["op"][is_row]  # of a page's ops the last one stays
+            records["page"][is_row] += np.uint32(offset)
+            records["repeat_reads"][~is_row] = offset
+            yield records
+        if file != files[-1]:
+            yield _frees(np.flatnonzero(last != FREE) + offset)
+        offset += n_pages
+
+
+def _frees(page: NDArray[np.int64]) -> Records:
+    frees = np.zeros(page.size, RECORD)
+    frees["page"], frees["op"] = page, FREE
+    return frees
+
+
+def _pieces(file: Path) -> Iterator[Records]:
+    n_records = file.stat().st_size // RECORD.itemsize
+    for start in range(0, n_records, PIECE):
+        yield np.fromfile(file, RECORD, min(PIECE, n_records - start), offset=start * RECORD.itemsize)
 
 
 def table_of(records: Records) -> pl.DataFrame:
@@ -205,7 +303,7 @@ def table_of(records: Records) -> pl.DataFrame:
 
 
 def live_at_the_end(records: Records) -> list[int]:
-    """Pages live after these records of one process, least recently touched first."""
+    """List the pages live after these records of one process, least recently touched first."""
     page = records["page"]
     last = np.sort(len(page) - 1 - np.unique(page[::-1], return_index=True)[1])
     kept: list[int] = page[last][records["op"][last] != FREE].tolist()
@@ -216,10 +314,12 @@ def merged(processes: list[Records]) -> Recorded:
     """Make one trace of a family that forked."""
     first_fork = int(np.flatnonzero(processes[0]["op"] == FORK)[0])
     before, processes = processes[0][:first_fork], [processes[0][first_fork:], *processes[1:]]
+    if (before["op"] == EXEC).any():
+        before = before[np.flatnonzero(before["op"] == EXEC)[-1] + 1 :]
     family = Family()
     family.start(live_at_the_end(before[before["op"] <= FREE]))
     n_start = len(family.rows)
-    moments, numbers = follow(family, processes)
+    moments, dumps, numbers = follow(family, processes)
     rows = pl.DataFrame(
         family.rows,
         schema={
@@ -240,16 +340,17 @@ def merged(processes: list[Records]) -> Recorded:
         "n_renewed": family.n_renewed,
         "mappers": family.sets,
     }
-    return Recorded(rows, moments, numbers, facts)
+    return Recorded(rows, moments, dumps, numbers, facts)
 
 
-def follow(family: Family, processes: list[Records]) -> tuple[list[int], list[dict[int, int]]]:
+def follow(family: Family, processes: list[Records]) -> tuple[list[int], list[tuple[int, int]], list[dict[int, int]]]:
     """Hand the family all records in order of time; say at which rows the dumps lie, with what numbers."""
     ends = [int(records["time"][-1]) for records in processes]
     mapper = np.repeat(np.arange(len(processes)), [len(records) for records in processes])
     records = np.concatenate(processes)
-    order = np.argsort(records["time"])
+    order = np.argsort(records["time"], kind="stable")
     moments: list[int] = []
+    dumps: list[tuple[int, int]] = []
     numbers: list[dict[int, int]] = []
     for process, row in zip(mapper[order].tolist(), records[order].tolist(), strict=True):
         time, page, op, repeat_reads, repeat_writes = row
@@ -257,12 +358,15 @@ def follow(family: Family, processes: list[Records]) -> tuple[list[int], list[di
             family.touch(process, page, op, repeat_reads, repeat_writes)
         elif op == FREE:
             family.free(process, page)
-        elif op == FORK:
+        elif op == FORK and page <= MAX_CHILDREN:  # one beyond them has no number and recorded nothing
             family.fork(process, page)
+        elif op == EXEC:
+            family.end(process)
         elif op == MOMENT:
             moments.append(len(family.rows))
+            dumps.append((page, repeat_reads))
             numbers.append(family.numbers())
-        elif time == ends[process] and time != max(ends):
+        elif op == END and time == ends[process] and time != max(ends):
             # Not an exec that failed, and not the last process: a trace ends with its pages live.
             family.end(process)
-    return moments, numbers
+    return moments, dumps, numbers

@@ -1,0 +1,114 @@
+"""Write a trace's accesses in the formats of other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vswaplab.base.backing import Op
+from vswaplab.base.errors import InputError
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.trace.files import TraceFile
+from vswaplab.trace.importers.oracle import RECORD
+from vswaplab.trace.trace import Piece, Trace
+
+FORMATS = ("oracle-general", "csv")
+
+
+def export_trace(trace: Trace | TraceFile, path: str | Path, format: str | None = None) -> Path:
+    """Write a trace's accesses as libCacheSim's oracleGeneral, or as CSV.
+
+    ``csv`` keeps all of a record: ``page,op,repeat_reads,repeat_writes``, and
+    ``mapper`` if there are several; the ops are read, write and free.
+    ``oracle-general`` keeps pages only: a record of the trace is a request for
+    an object of 4096 bytes at a time that counts records, with the request that
+    comes next for it (counted from 0, -1: none). It has no frees and no repeats: they are
+    left out, so that of a reduced trace the miss counts of caches of at
+    least ``recorder_k`` pages are kept, the miss ratios not.
+
+    Parameters
+    ----------
+    trace
+    path
+        Replaced when all is written.
+    format
+        ``"oracle-general"`` or ``"csv"``; default: csv if the name ends so.
+
+    Returns
+    -------
+    path : Path
+
+    Raises
+    ------
+    InputError
+        An unknown format, a trace of frees only, a file that cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     print(export_trace(Trace([3, 0, 3], [0, 1, 2]), f"{folder}/a.csv").read_text())
+    page,op
+    3,read
+    0,write
+    3,free
+    """
+    target = Path(path)
+    name = format or ("csv" if target.suffix == ".csv" else "oracle-general")
+    if name not in FORMATS:
+        raise InputError(f"no format {name!r} to export to: choose from {', '.join(FORMATS)}")
+    write: Callable[[Trace | TraceFile, Path], None] = _write_csv if name == "csv" else _write_oracle
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        write(trace, partial)
+        partial.replace(target)
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror or error}; choose another place") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def _write_csv(trace: Trace | TraceFile, path: Path) -> None:
+    words = {int(op): op.name.lower() for op in Op}
+    with path.open("wb") as file:
+        for piece in trace.pieces():
+            table = pl.DataFrame({name: getattr(piece, name) for name in trace.columns})
+            table = table.with_columns(pl.col("op").cast(pl.UInt8).replace_strict(words, return_dtype=pl.String))
+            table.write_csv(file, include_header=piece.start == 0)
+
+
+def _write_oracle(trace: Trace | TraceFile, path: Path) -> None:
+    # Each request is written without knowing what comes next; when it comes, it is filled in.
+    n_requests = sum(int((piece.op != Op.FREE).sum()) for piece in trace.pieces())
+    if not n_requests:
+        raise InputError("the trace has frees only: oracleGeneral has no record for them")
+    with path.open("wb") as file:
+        file.truncate(n_requests * RECORD.itemsize)
+    records = np.memmap(path, RECORD, "r+", shape=(n_requests,))
+    latest = np.full(trace.n_pages, -1, np.int64)
+    for start, page in _requests(trace.pieces()):
+        stop = start + page.size
+        records["time"][start:stop] = np.minimum(np.arange(start, stop), np.iinfo(np.uint32).max)
+        records["object"][start:stop], records["size"][start:stop] = page, PAGE_SIZE
+        records["next"][start:stop] = -1
+        order = np.argsort(page, kind="stable")
+        is_first = np.r_[True, page[order][1:] != page[order][:-1]]
+        before = np.where(is_first, latest[page[order]], np.r_[0, order[:-1] + start])
+        has_before = before >= 0
+        records["next"][before[has_before]] = order[has_before] + start
+        latest[page] = np.arange(start, stop)  # of equal pages the last one stays
+    records.flush()
+
+
+def _requests(pieces: Iterator[Piece]) -> Iterator[tuple[int, NDArray[np.int32]]]:
+    start = 0
+    for piece in pieces:
+        page = piece.page[piece.op != Op.FREE]
+        if page.size:
+            yield start, page
+        start += page.size

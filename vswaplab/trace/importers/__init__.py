@@ -1,0 +1,1 @@
+"""Files of other programs, read as traces: each format is a function from a stream of bytes to touches of pages."""

@@ -1,0 +1,264 @@
+"""Turn a file of another program into a trace: a piece at a time, whatever its length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vswaplab.base.backing import Op
+from vswaplab.base.errors import InputError
+from vswaplab.trace.checks import count
+from vswaplab.trace.files import TraceFile, load_or_open, write_numbered
+from vswaplab.trace.importers.formats import FORMATS, detect
+from vswaplab.trace.importers.numbers import Numbers
+from vswaplab.trace.importers.streams import STDIN, opened
+from vswaplab.trace.importers.table import read_parquet
+from vswaplab.trace.importers.touches import MAX_PAGES, Asked, Tally, Touches
+from vswaplab.trace.trace import Trace
+
+MAX_ACCESSES = 1 << 30
+"""Accesses an import writes unless it is told otherwise: some 4 GB of Parquet."""
+MAX_BYTES = 1 << 38
+"""Plain bytes an import reads unless it is told otherwise: 256 GiB."""
+
+_HEAD = 1 << 18
+
+Report = Callable[[int, int], None]
+
+
+@dataclass
+class Imported:
+    """What an import made, and what it left out."""
+
+    path: Path
+    format: str
+    n_accesses: int = 0
+    n_writes: int = 0
+    n_frees: int = 0
+    n_pages: int = 0
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> str:
+        """What the format cannot tell."""
+        return FORMATS[self.format].lost
+
+
+def import_trace(
+    source: str | Path,
+    out: str | Path,
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str | int] | None = None,
+    separator: str = "",
+    default_op: str = "read",
+    events: str = "",
+    skip_unknown: bool = False,
+    max_pages: int = MAX_PAGES,
+    max_accesses: int = MAX_ACCESSES,
+    max_bytes: int = MAX_BYTES,
+    name: str | None = None,
+    title: str = "",
+) -> Trace | TraceFile:
+    r"""Turn a file of another program into a trace, in bounded memory.
+
+    Pages are numbered in order of first touch; the formats, what becomes of
+    each, and what is lost are in ``notebooks/guide/import.md``.
+
+    Parameters
+    ----------
+    source
+        The file; gzip and zstd (extra ``zstd``) are undone. ``"-"`` is
+        standard input.
+    out
+        The trace to write; what is there is replaced when all is well.
+    format
+        ``"oracle-general"``, ``"lackey"``, ``"damo"``, ``"blkparse"``,
+        ``"ftrace"``, ``"perf"``, ``"csv"`` or ``"parquet"``; default: found out.
+    columns
+        Of a table: role to column name, or number from 1. Roles: ``page``
+        (a number or a word), ``address`` (in bytes) or ``sector`` (512
+        bytes), one of the three; ``op``, ``size``, ``repeat_reads``,
+        ``repeat_writes``. Default: by the names of the columns.
+    separator
+        Of a CSV file; default: found out.
+    default_op
+        ``"read"`` or ``"write"``: what an access is where the file does not say.
+    events
+        Of tracepoints: ``"fault"``, ``"swap"``, ``"block"`` or ``"reclaim"``;
+        default: what the file has, in this order. Of blkparse: the action,
+        default ``"Q"``.
+    skip_unknown
+        Pass over lines that are not understood.
+    max_pages, max_accesses, max_bytes
+        An import that would exceed one of them is refused: distinct pages
+        (24 bytes of memory each), accesses (disk), bytes after decompression.
+    name, title
+        Of the trace; default: the name of ``out``.
+
+    Returns
+    -------
+    trace
+        As ``load_trace`` or, of more than 16 million accesses, ``open_trace`` gives it.
+
+    Raises
+    ------
+    InputError
+        Names the file and the line, record or row, and what was expected.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(f"{folder}/mem.txt").write_text(" S 5000,8\n L 1000,4\n L 5ffc,8\n")
+    ...     trace = import_trace(f"{folder}/mem.txt", f"{folder}/mem.parquet")
+    >>> trace.page.tolist(), trace.op.tolist()
+    ([0, 1, 0, 2], [1, 0, 0, 0])
+    """
+    asked = Asked(
+        {role: str(column) for role, column in (columns or {}).items()},
+        separator,
+        op_of(default_op),
+        events,
+        skip_unknown,
+    )
+    limits = Limits(max_pages, max_accesses, max_bytes)
+    import_file(str(source), Path(out), format, asked, limits, name=name, title=title)
+    return load_or_open(out)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much an import may take."""
+
+    max_pages: int = MAX_PAGES
+    max_accesses: int = MAX_ACCESSES
+    max_bytes: int = MAX_BYTES
+
+    def __post_init__(self) -> None:
+        count("max_pages", self.max_pages)
+        for name in ("max_accesses", "max_bytes"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+def op_of(word: str) -> Op:
+    """Read ``default_op``."""
+    words = {"read": Op.READ, "write": Op.WRITE}
+    if word not in words:
+        raise InputError(f"the default op must be read or write, got {word!r}")
+    return words[word]
+
+
+def import_file(
+    source: str,
+    out: Path,
+    format: str | None = None,
+    asked: Asked = Asked(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),
+    *,
+    name: str | None = None,
+    title: str = "",
+    progress: Report | None = None,
+) -> Imported:
+    """Do what ``import_trace`` says and tell of it; ``progress`` takes bytes read and bytes there are."""
+    if format is not None and format not in FORMATS:
+        raise InputError(f"no format {format!r}: choose from {', '.join(FORMATS)}")
+    _check_place(source, out)
+    shown = "standard input" if source == STDIN else source
+    try:
+        return _import(source, out, format, asked, limits, name, title, progress)
+    except InputError as error:
+        raise InputError(f"{shown}: {error}") from None
+
+
+def _check_place(source: str, out: Path) -> None:
+    if out.is_dir():
+        raise InputError(
+            f"cannot write the trace to {out}: it is a folder; name a file, such as {out / 'trace.parquet'}"
+        )
+    if out.exists() and source != STDIN and Path(source).exists() and out.samefile(source):
+        raise InputError(f"{out} is the file to import: write the trace somewhere else (--out)")
+
+
+def _import(
+    source: str,
+    out: Path,
+    format: str | None,
+    asked: Asked,
+    limits: Limits,
+    name: str | None,
+    title: str,
+    progress: Report | None,
+) -> Imported:
+    with opened(source, limits.max_bytes) as (stream, position):
+        head = stream.peek(_HEAD)[:_HEAD]
+        if not head:
+            raise InputError("the file is empty")
+        made = Imported(out, format or detect(head))
+        tally, asked = Tally(), replace(asked, max_pages=limits.max_pages)
+        reader = FORMATS[made.format].read
+        touches = _parquet(source, asked, tally) if reader is None else reader(stream, asked, tally)
+        size = Path(source).stat().st_size if source != STDIN else 0
+        told = _told(touches, progress, position, size)
+        _write(told, made, tally, limits, out.stem if name is None else name, title)
+    return made
+
+
+def _parquet(source: str, asked: Asked, tally: Tally) -> Iterator[Touches]:
+    if source == STDIN or not Path(source).is_file():
+        raise InputError("Parquet is read from a file, not from a pipe: save it first")
+    return read_parquet(Path(source), asked, tally)
+
+
+def _told(
+    touches: Iterator[Touches], progress: Report | None, position: Callable[[], int], size: int
+) -> Iterator[Touches]:
+    for some in touches:
+        yield some
+        if progress is not None and size:
+            progress(min(position(), size), size)
+
+
+def _write(touches: Iterator[Touches], made: Imported, tally: Tally, limits: Limits, name: str, title: str) -> None:
+    numbers = Numbers(limits.max_pages)
+
+    def pieces() -> Iterator[dict[str, NDArray[np.integer]]]:
+        for some in touches:
+            if some.key.size:
+                yield _piece(some, numbers, made, limits)
+        if not made.n_accesses:
+            raise InputError(f"no access in it{_instead(tally)}: is it {FORMATS[made.format].title}? say --format")
+        made.n_pages, made.passed_over = numbers.n_pages, dict(tally)
+
+    def facts() -> dict[str, object]:
+        imported = {"format": made.format, "passed_over": dict(made.passed_over), "lost": made.lost}
+        return {"n_pages": made.n_pages, "n_records": made.n_accesses, "imported": imported}
+
+    write_numbered(pieces(), made.path, facts, name=name, title=title)
+
+
+def _instead(tally: Tally) -> str:
+    told = ", ".join(f"{number:,} {what}" for what, number in tally.most_common(3))
+    return f" ({told})" if told else ""
+
+
+def _piece(some: Touches, numbers: Numbers, made: Imported, limits: Limits) -> dict[str, NDArray[np.integer]]:
+    made.n_accesses += some.key.size
+    if made.n_accesses > limits.max_accesses:
+        raise InputError(
+            f"more than {limits.max_accesses:,} accesses: raise the limit (--max-accesses), or cut the file"
+        )
+    made.n_writes += int((some.op == Op.WRITE).sum())
+    made.n_frees += int((some.op == Op.FREE).sum())
+    none = np.zeros(some.key.size, np.uint32)
+    return {
+        "page": numbers(some.key),
+        "op": some.op,
+        "repeat_reads": none if some.repeat_reads is None else some.repeat_reads,
+        "repeat_writes": none if some.repeat_writes is None else some.repeat_writes,
+    }
