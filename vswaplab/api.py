@@ -9,6 +9,7 @@ from vswaplab.engine.bounds import compare_policies, unlimited
 from vswaplab.engine.follow import follow
 from vswaplab.engine.metadata import metadata_along
 from vswaplab.engine.risk import poison_probability, risk
+from vswaplab.engine.sampled import Sampled
 from vswaplab.machine.code import machine_code
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
 from vswaplab.machine.kernel import Kernel
@@ -16,6 +17,7 @@ from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, la
 from vswaplab.machine.linux import linux
 from vswaplab.machine.presets import preset
 from vswaplab.machine.profiles import Profile, profiles
+from vswaplab.machine.scale import scaled
 from vswaplab.machine.swapoff import swapoff, swapoff_work
 from vswaplab.machine.transitions import backend_work, transitions
 from vswaplab.results.result import Result, load_result
@@ -34,6 +36,7 @@ from vswaplab.trace import (
     open_trace,
     phases,
     prefork,
+    sample,
     save_trace,
     scan,
     shipped_traces,
@@ -59,6 +62,7 @@ __all__ = [
     "Op",
     "Profile",
     "Result",
+    "Sampled",
     "Swapfile",
     "Trace",
     "TraceFile",
@@ -96,7 +100,9 @@ __all__ = [
     "replay",
     "risk",
     "runs_needed",
+    "sample",
     "save_trace",
+    "scaled",
     "scan",
     "shipped_traces",
     "simulate",

@@ -1,7 +1,7 @@
 """Figures: each function takes a table of a result and returns an altair chart."""
 
 from vswaplab.charts.compare import comparison_chart, folio_chart
-from vswaplab.charts.curves import bars_chart, curves_chart
+from vswaplab.charts.curves import bars_chart, curves_chart, intervals_chart
 from vswaplab.charts.display import setup_display
 from vswaplab.charts.history import faults_chart, media_chart, residency_chart, stall_chart
 from vswaplab.charts.layers import backend_chart
@@ -19,6 +19,7 @@ __all__ = [
     "curves_chart",
     "faults_chart",
     "folio_chart",
+    "intervals_chart",
     "media_chart",
     "policies_chart",
     "residency_chart",

@@ -2,6 +2,7 @@
 
 from vswaplab.trace.corpus import Corpus, synthetic_corpus
 from vswaplab.trace.files import TraceFile, load_trace, open_trace, save_trace, shipped_traces, write_trace
+from vswaplab.trace.sample import sample
 from vswaplab.trace.synthetic import collapse, drift, fork, loop, mixture, phases, prefork, scan, uniform, zipf
 from vswaplab.trace.trace import Trace
 
@@ -18,6 +19,7 @@ __all__ = [
     "open_trace",
     "phases",
     "prefork",
+    "sample",
     "save_trace",
     "scan",
     "shipped_traces",
