@@ -12,6 +12,7 @@ from vswaplab.engine.risk import poison_probability, risk
 from vswaplab.engine.sampled import Sampled
 from vswaplab.machine.code import machine_code
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
+from vswaplab.machine.dollars import cost_usd, prices
 from vswaplab.machine.kernel import Kernel
 from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
 from vswaplab.machine.linux import linux
@@ -20,9 +21,10 @@ from vswaplab.machine.profiles import Profile, profiles
 from vswaplab.machine.scale import scaled
 from vswaplab.machine.swapoff import swapoff, swapoff_work
 from vswaplab.machine.transitions import backend_work, transitions
+from vswaplab.results.pareto import pareto
 from vswaplab.results.result import Result, load_result
 from vswaplab.results.statistics import runs_needed, wilson_interval
-from vswaplab.sweeps import Design, grid, latin_hypercube, random_design, sweep
+from vswaplab.sweeps import Design, frontier, grid, latin_hypercube, next_dollar, optimise, random_design, sweep
 from vswaplab.trace import (
     Corpus,
     Trace,
@@ -74,9 +76,11 @@ __all__ = [
     "cluster_metadata_bytes",
     "collapse",
     "compare_policies",
+    "cost_usd",
     "drift",
     "follow",
     "fork",
+    "frontier",
     "grid",
     "latin_hypercube",
     "layer_designs",
@@ -89,11 +93,15 @@ __all__ = [
     "metadata_along",
     "metadata_bytes",
     "mixture",
+    "next_dollar",
     "open_trace",
+    "optimise",
+    "pareto",
     "phases",
     "poison_probability",
     "prefork",
     "preset",
+    "prices",
     "profiles",
     "random_design",
     "read_truth",

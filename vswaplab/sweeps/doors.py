@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import wait as wait_for_end
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,8 @@ def open_door(executor: object, trace: AnyTrace) -> Iterator[Door]:
 
     Parameters
     ----------
-    executor : None, int, concurrent.futures.Executor or dask.distributed.Client
-        As ``vl.sweep`` takes it.
+    executor : None, int, concurrent.futures.Executor, dask.distributed.Client or Door
+        As ``vl.sweep`` takes it; a door is handed on.
     trace
 
     Raises
@@ -92,6 +92,8 @@ def open_door(executor: object, trace: AnyTrace) -> Iterator[Door]:
 
 
 def _opened(executor: object, trace: AnyTrace) -> Any:  # noqa: ANN401 - a context manager of a Door
+    if isinstance(executor, Door):  # somebody keeps it open for several sweeps of the trace
+        return nullcontext(executor)
     if executor is None:
         return _here(trace)
     if isinstance(executor, int) and not isinstance(executor, bool) and executor >= 1:
