@@ -11,21 +11,25 @@ from vswaplab.engine.bounds import compare_policies, unlimited
 from vswaplab.engine.follow import follow
 from vswaplab.engine.metadata import metadata_along
 from vswaplab.engine.risk import poison_probability, risk
+from vswaplab.engine.sampled import Sampled
 from vswaplab.images.measure import Contents, load_contents, measure
 from vswaplab.machine.code import machine_code
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
+from vswaplab.machine.dollars import cost_usd, prices
 from vswaplab.machine.kernel import Kernel
 from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
 from vswaplab.machine.linux import linux
 from vswaplab.machine.presets import load_costs, preset
 from vswaplab.machine.profiles import Profile, profiles
+from vswaplab.machine.scale import scaled
 from vswaplab.machine.stores import Store
 from vswaplab.machine.swapoff import swapoff, swapoff_work
 from vswaplab.machine.transitions import backend_work, transitions
 from vswaplab.recorder.record import record
+from vswaplab.results.pareto import pareto
 from vswaplab.results.result import Result, load_result
 from vswaplab.results.statistics import runs_needed, wilson_interval
-from vswaplab.sweeps import Design, grid, latin_hypercube, random_design, sweep
+from vswaplab.sweeps import Design, frontier, grid, latin_hypercube, next_dollar, optimise, random_design, sweep
 from vswaplab.trace import (
     Corpus,
     Trace,
@@ -41,6 +45,7 @@ from vswaplab.trace import (
     open_trace,
     phases,
     prefork,
+    sample,
     save_trace,
     scan,
     shipped_traces,
@@ -69,6 +74,7 @@ __all__ = [
     "Op",
     "Profile",
     "Result",
+    "Sampled",
     "Store",
     "Swapfile",
     "Trace",
@@ -82,10 +88,12 @@ __all__ = [
     "cluster_metadata_bytes",
     "collapse",
     "compare_policies",
+    "cost_usd",
     "drift",
     "export_trace",
     "follow",
     "fork",
+    "frontier",
     "grid",
     "import_trace",
     "latin_hypercube",
@@ -102,11 +110,15 @@ __all__ = [
     "metadata_along",
     "metadata_bytes",
     "mixture",
+    "next_dollar",
     "open_trace",
+    "optimise",
+    "pareto",
     "phases",
     "poison_probability",
     "prefork",
     "preset",
+    "prices",
     "profiles",
     "random_design",
     "read_truth",
@@ -115,7 +127,9 @@ __all__ = [
     "replay",
     "risk",
     "runs_needed",
+    "sample",
     "save_trace",
+    "scaled",
     "scan",
     "shipped_traces",
     "simulate",

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import vswaplab as vl
-from vswaplab.charts import bars_chart, curves_chart
+from vswaplab.charts import bars_chart, curves_chart, intervals_chart
 
 TABLE = pl.DataFrame({"pool": [0, 50, 0, 50], "ms": [9.0, 4.0, 7.0, 8.0], "program": ["b", "b", "a", "a"]})
 X, Y, LINE = ("pool", "Pool (% of RAM)"), ("ms", "Time below DRAM (ms)"), ("program", "Program")
@@ -50,3 +50,15 @@ def test_bars_chart__keeps_the_tables_order_and_tells_every_bar() -> None:
     assert spec["encoding"]["y"]["sort"] == ["b", "a"]
     assert spec["encoding"]["color"]["scale"]["range"][0] == "#D55E00"
     assert spec["encoding"]["x"]["title"] == "Time below DRAM (ms)"
+
+
+def test_intervals_chart__shows_and_tells_each_number_with_its_interval() -> None:
+    table = pl.DataFrame({"machine": ["b", "a"], "hours": [2.0, 1000.0], "low": [1.5, 990.0], "high": [2.5, 1010.0]})
+
+    spec = intervals_chart(table, ("hours", "Wait (hours)"), "machine", title="A waits longer").to_dict()
+
+    assert spec["description"] == "Wait (hours), with 95 % intervals: b 2 \u00b1 25.0 %; a 1e+03 \u00b1 1.0 %."
+    assert spec["layer"][0]["encoding"]["y"]["sort"] == ["b", "a"]
+    assert (spec["layer"][0]["encoding"]["x"]["field"], spec["layer"][0]["encoding"]["x2"]["field"]) == ("low", "high")
+    with pytest.raises(vl.InputError, match="no column 'high'"):
+        intervals_chart(table.drop("high"), ("hours", "Wait (hours)"), "machine", title="Nothing")

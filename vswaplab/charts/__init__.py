@@ -2,8 +2,9 @@
 
 from vswaplab.charts.compare import comparison_chart, folio_chart
 from vswaplab.charts.contents import contents_chart
-from vswaplab.charts.curves import bars_chart, curves_chart
+from vswaplab.charts.curves import bars_chart, curves_chart, intervals_chart
 from vswaplab.charts.display import setup_display
+from vswaplab.charts.frontier import frontier_chart
 from vswaplab.charts.history import faults_chart, media_chart, residency_chart, stall_chart
 from vswaplab.charts.layers import backend_chart
 from vswaplab.charts.policies import policies_chart
@@ -21,6 +22,8 @@ __all__ = [
     "curves_chart",
     "faults_chart",
     "folio_chart",
+    "frontier_chart",
+    "intervals_chart",
     "media_chart",
     "policies_chart",
     "residency_chart",

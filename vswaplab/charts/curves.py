@@ -128,6 +128,54 @@ def bars_chart(
     return chart
 
 
+def intervals_chart(
+    table: pl.DataFrame,
+    x: tuple[str, str],
+    name: str,
+    *,
+    title: str,
+    note: str | None = None,
+) -> alt.LayerChart:
+    """Show one number by name, each with its interval, in the order of the table.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        One row a name, with the columns ``low`` and ``high`` beside the number.
+    x : (column, title)
+        The number and its unit.
+    name : column
+        What it is of.
+    title, note
+        As in ``curves_chart``.
+
+    Returns
+    -------
+    chart
+        A point and a bar each, and the number with half its interval.
+
+    Raises
+    ------
+    InputError
+        A column is missing.
+    """
+    shown = _columns(table, x, (name, ""), ("low", ""), ("high", "")).rename({x[0]: "value"})
+    half = (50 * (pl.col("high") - pl.col("low")) / pl.col("value")).round(1)
+    number = pl.col("value").map_elements(lambda value: f"{value:,.3g}", pl.String)
+    shown = shown.with_columns(said=pl.format("{} \u00b1 {} %", number, half))
+    room = alt.Scale(domain=[0, 1.3 * float(str(shown["high"].max()))], nice=False)  # for the words
+    low, high, value = (alt.X(f"{end}:Q", title=x[1], scale=room) for end in ("low", "high", "value"))
+    axis = alt.Axis(grid=True, labelLimit=320)  # no title: names stand for themselves
+    base = alt.Chart(shown).encode(alt.Y(f"{name}:N", title=None, sort=shown[name].to_list(), axis=axis))
+    bars = base.mark_rule(strokeWidth=3, color=PALETTE[1]).encode(low, alt.X2("high:Q"))
+    ends = [base.mark_tick(thickness=2, size=14, color=PALETTE[1]).encode(end) for end in (low, high)]
+    points = base.mark_point(filled=True, size=60, color=PALETTE[0], opacity=1).encode(value)
+    words = base.mark_text(align="left", dx=14).encode(high, text="said:N")
+    told = "; ".join(f"{row[name]} {row['said']}" for row in shown.to_dicts())
+    properties = {"title": titled(title, note), "description": f"{x[1]}, with 95 % intervals: {told}."}
+    return layered(bars, *ends, points, words, width=_WIDTH, height=36 * shown.height, **properties)
+
+
 def _columns(table: pl.DataFrame, *parts: tuple[str, str] | None) -> pl.DataFrame:
     needed = [part[0] for part in parts if part is not None]
     missing = [name for name in needed if name not in table.columns]

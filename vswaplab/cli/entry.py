@@ -15,8 +15,9 @@ from vswaplab.base.errors import InputError
 from vswaplab.cli.calibrate import add_arguments as add_calibrate_arguments
 from vswaplab.cli.classroom import add_arguments as add_classroom_arguments
 from vswaplab.cli.data import add_export_arguments, add_import_arguments
+from vswaplab.cli.frontier import add_arguments as add_frontier_arguments
 from vswaplab.cli.lab import open_lab
-from vswaplab.cli.lists import list_profiles, list_traces
+from vswaplab.cli.lists import list_prices, list_profiles, list_traces
 from vswaplab.cli.measure import add_arguments as add_measure_arguments
 from vswaplab.cli.record import add_arguments as add_record_arguments
 from vswaplab.cli.reproduce import add_arguments as add_reproduce_arguments
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     add_sweep_arguments(verbs.add_parser("sweep", help="run a trace on many machines; goes on where it was stopped"))
     add_measure_arguments(verbs.add_parser("measure", help="say how well pages of a file, core or process compress"))
     add_calibrate_arguments(verbs.add_parser("calibrate", help="write a machine file that starts from a Linux box"))
+    add_frontier_arguments(verbs.add_parser("frontier", help="set the cost of many machines against stall and risk"))
     add_validate_arguments(verbs.add_parser("validate", help="hold the model against what real kernels did"))
     add_classroom_arguments(verbs.add_parser("classroom", help="write one page with sliders for a class"))
     add_reproduce_arguments(verbs.add_parser("reproduce", help="make every figure and table again, for a paper"))
@@ -110,6 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     lister.add_argument("--profiles", metavar="FILE.toml", help="add the profiles of this file")
     lister.add_argument("--json", action="store_true", help="print JSON")
     lister.set_defaults(verb=list_profiles)
+    lister = verbs.add_parser("prices", help="list what memory and swap devices cost")
+    lister.add_argument("--prices", metavar="FILE.toml", help="the prices of this file")
+    lister.add_argument("--at", metavar="DAY", help="the newest of each item up to that day, YYYY-MM-DD")
+    lister.add_argument("--json", action="store_true", help="print JSON")
+    lister.set_defaults(verb=list_prices)
     lister = verbs.add_parser("traces", help="list the traces that come with the package")
     lister.add_argument("--json", action="store_true", help="print JSON")
     lister.set_defaults(verb=list_traces)

@@ -1,12 +1,15 @@
-"""``vswaplab profiles`` and ``vswaplab traces``."""
+"""``vswaplab profiles``, ``vswaplab prices`` and ``vswaplab traces``."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
+import polars as pl
+
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.cli.text import OK, aligned_table
+from vswaplab.machine.dollars import ITEMS, prices
 from vswaplab.machine.profiles import profiles
 from vswaplab.trace.files import shipped_traces
 
@@ -33,6 +36,24 @@ def list_profiles(arguments: argparse.Namespace) -> int:
     print("\ncram: a device that is read in place; compressor: behind zswap, whole page-in and page-out.")
     print("Ratio as published (sizes come from a trace's contents). Evidence: P primary text, A abstract or vendor,")
     print("S third party, R recalled, D derived, M measured here, guess. Sources: vswaplab profiles --json")
+    return OK
+
+
+def list_prices(arguments: argparse.Namespace) -> int:
+    """Print a table of prices."""
+    table = prices(arguments.prices, at=arguments.at).with_columns(pl.col("date").cast(pl.String))
+    if arguments.json:
+        print(json.dumps(table.to_dicts(), indent=2))
+        return OK
+    rows = [
+        [row["item"], row["title"], row["tag"], row["date"], f"{row['usd_per_gib']:,.3f}"]
+        for row in table.iter_rows(named=True)
+    ]
+    print(aligned_table([["Item", "What", "Evidence", "Date", "Price, $/GiB"], *rows], left=4))
+    print()
+    for item in table["item"].unique(maintain_order=True):
+        print(f"{item}: {ITEMS[item]}")
+    print("Evidence as in `vswaplab profiles`. Sources and notes: vswaplab prices --json")
     return OK
 
 

@@ -44,22 +44,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what ``sweep`` understands."""
     add = parser.add_argument
     add("grid", metavar="GRID.toml", help=f"the keys {', '.join(_KEYS)}; the README has an example")
+    add_workers(parser)
+    add("--out", metavar="DIR", help=f"where runs and table go, default {RESULTS}/sweep-GRID")
+    parser.set_defaults(verb=run_sweep)
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Say where runs may go."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workers", metavar="N", help="processes on this machine; default: this one alone")
     where.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://10.0.0.1:8786")
-    add("--out", metavar="DIR", help=f"where runs and table go, default {RESULTS}/sweep-GRID")
-    parser.set_defaults(verb=run_sweep)
 
 
 def run_sweep(arguments: argparse.Namespace) -> int:
     """Run what is missing, write the table, tell; return the exit status."""
     source = Path(arguments.grid)
-    asked = _read(source)
+    asked = read_grid(source)
     folder = Path(arguments.out) if arguments.out is not None else RESULTS / f"sweep-{source.stem}"
-    _check_folder(folder)
+    check_sweep_folder(folder)
     print(f"Sweep of {len(asked.design):,} machines, {len(asked.seeds)} seed(s) each, on trace {asked.trace.name}")
     print(f"  {len(asked.trace):,} accesses to {asked.trace.n_pages:,} pages; machine {asked.machine_name}", flush=True)
-    with _executor(arguments) as executor, Progress(sys.stderr, "runs") as bar:
+    with open_executor(arguments) as executor, Progress(sys.stderr, "runs") as bar:
         counts = _Counts(bar)
         runs = sweep(
             asked.trace,
@@ -77,11 +82,14 @@ def run_sweep(arguments: argparse.Namespace) -> int:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
+    """What a GRID.toml asks for."""
+
     trace: AnyTrace
     machine_name: str
     machine: Machine
     design: Design
+    settings: dict[str, object]
     seeds: list[int]
 
 
@@ -99,7 +107,14 @@ class _Counts:
 # GRID.toml -------------------------------------------------------------------------------------
 
 
-def _read(source: Path) -> _Asked:
+def read_grid(source: Path) -> Asked:
+    """Read a sweep's file.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or a key or a value in it is wrong; one line that names the file.
+    """
     try:
         tables = read_toml(source)
     except OSError as error:
@@ -112,11 +127,12 @@ def _read(source: Path) -> _Asked:
         raise InputError(f"{source}: {error}") from None
 
 
-def _understood(tables: Mapping[str, Any], folder: Path) -> _Asked:
+def _understood(tables: Mapping[str, Any], folder: Path) -> Asked:
     for key in tables:
         if key not in _KEYS:
             raise InputError(f"{key!r} is not a key of a sweep: {_nearest(key, _KEYS)}")
-    design = _design(tables)  # before the trace is read, which may take long
+    settings = _settings(tables)
+    design = _design(tables, settings)  # before the trace is read, which may take long
     head = None if "head" not in tables else _whole(tables, "head", 1)
     trace = load_or_open(_beside(folder, _text(tables, "trace", default_trace())))
     name = _text(tables, "machine", DEFAULT_PRESET)
@@ -126,25 +142,28 @@ def _understood(tables: Mapping[str, Any], folder: Path) -> _Asked:
     seeds = tables.get("seeds", [0])
     if not isinstance(seeds, list):
         raise InputError(f"seeds must be a list, such as [0, 1, 2], got {seeds!r}")
-    return _Asked(trace if head is None else trace.head(head), name, machine, design, seeds)
+    return Asked(trace if head is None else trace.head(head), name, machine, design, settings, seeds)
 
 
-def _design(tables: Mapping[str, Any]) -> Design:
-    kind = _text(tables, "design", "grid")
-    if kind not in _DESIGNS:
-        raise InputError(f"design {kind!r}: {_nearest(kind, _DESIGNS)}")
+def _settings(tables: Mapping[str, Any]) -> dict[str, object]:
     settings = tables.get("settings")
     if not isinstance(settings, Mapping) or not settings:
         raise InputError('a sweep needs a table [settings], such as "dram.capacity_pages" = ["32MiB", "64MiB"]')
-    flat = dict(_flat(settings))
+    return dict(_flat(settings))
+
+
+def _design(tables: Mapping[str, Any], settings: Mapping[str, object]) -> Design:
+    kind = _text(tables, "design", "grid")
+    if kind not in _DESIGNS:
+        raise InputError(f"design {kind!r}: {_nearest(kind, _DESIGNS)}")
     if kind == "grid":
         for key in ("n", "design_seed"):
             if key in tables:
                 raise InputError(f"{key} is for random and latin-hypercube designs: leave it out, or set design")
-        return grid(flat)
+        return grid(settings)
     if "n" not in tables:
         raise InputError(f"design {kind!r} needs n, the number of machines")
-    return _DESIGNS[kind](flat, _whole(tables, "n", 1), seed=_whole(tables, "design_seed", 0, 0))
+    return _DESIGNS[kind](settings, _whole(tables, "n", 1), seed=_whole(tables, "design_seed", 0, 0))
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -184,7 +203,8 @@ def _beside(folder: Path, name: str) -> str:
 
 
 @contextmanager
-def _executor(arguments: argparse.Namespace) -> Iterator[object]:
+def open_executor(arguments: argparse.Namespace) -> Iterator[object]:
+    """Give what ``--workers`` or ``--scheduler`` name, as ``vl.sweep`` takes it."""
     if arguments.scheduler is None:
         yield None if arguments.workers is None else _n_workers(arguments.workers)
         return
@@ -217,7 +237,8 @@ def _client(address: str) -> Any:  # noqa: ANN401 - dask is an extra
 # The folder ------------------------------------------------------------------------------------
 
 
-def _check_folder(folder: Path) -> None:
+def check_sweep_folder(folder: Path) -> None:
+    """Refuse a folder that holds something else."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"cannot write a sweep to {folder}: it is a file; choose a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "store").is_dir():
@@ -236,7 +257,7 @@ def _save(folder: Path, runs: pl.DataFrame, provenance: Mapping[str, object]) ->
         ) from None
 
 
-def _provenance(asked: _Asked, source: Path, *, is_partial: bool) -> dict[str, object]:
+def _provenance(asked: Asked, source: Path, *, is_partial: bool) -> dict[str, object]:
     return {
         "model": model_version(),
         "trace": asked.trace.name,

@@ -82,6 +82,24 @@ def _row(result: Result, cram: Cram, seed: int) -> dict[str, object]:
     }  # fmt: skip
 
 
+def can_lose(machine: Machine) -> bool:
+    """Say whether a machine can lose data at all: only a write in place to a page of CRAM can overrun the media.
+
+    Without a writable budget there is no such write, and a device that owns the
+    budget grants only writes for which it keeps room (model.md rule 4;
+    ``tests/engine/test_invariants.py`` looks for a counter-example). That is a
+    statement on the rules; counting runs never gives a chance of 0.
+
+    Examples
+    --------
+    >>> from vswaplab.machine.presets import preset
+    >>> can_lose(preset("four-tiers", 1000)), can_lose(preset("cram-writable", 1000))
+    (False, True)
+    """
+    cram = machine.cram
+    return cram is not None and cram.writable_budget_pages > 0 and cram.budget_owner == "host"
+
+
 def poison_probability(runs: pl.DataFrame) -> pl.DataFrame:
     """Say how likely a run loses memory, with the interval that so many runs allow.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TypeVar
 
+from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import Cram, Dram, Machine, Zram
 
@@ -14,13 +15,12 @@ _SIZES = (
 )  # fmt: skip
 _PERIODS = ("report_lag", "flush_period", "reaper_period")  # 0: at once
 
-_STEP = 0.04
 _SHORTEST = 64  # accesses: a report every few of them would take longer than the run that it previews
 
 _Part = TypeVar("_Part")
 
 
-def scaled(machine: Machine, share: float) -> Machine:
+def scaled(machine: Machine, share: float, *, least_step: float = 0.0) -> Machine:
     """Make the machine that a sample of a workload's pages deserves.
 
     Sizes (pages, bytes, slots) and periods (accesses) are multiplied; prices,
@@ -31,20 +31,33 @@ def scaled(machine: Machine, share: float) -> Machine:
     ----------
     machine
         Without ``kernel``: batches of 32 pages do not scale.
-    share : 0..1
-        Of the pages that the sample holds.
+    share : above 0, up to 1
+        Of the pages that the sample holds (``sample.n_pages / trace.n_pages``).
+    least_step : share of DRAM
+        A reclaim takes at least so much, and DRAM is larger by what that
+        leaves free on average: quicker, and less exact (with 0.04 up to a
+        quarter fewer zswap stores, ``tests/benchmarks/sampling.py``).
+
+    Raises
+    ------
+    InputError
+        A share out of range; a machine with ``kernel``.
 
     Examples
     --------
     >>> from vswaplab.machine.presets import preset
     >>> small = scaled(preset("four-tiers", 10_000), 0.1)
     >>> small.dram.capacity_pages, small.dram.high, small.cram.device_pages, small.swapfiles[0].capacity_slots
-    (406, 16, 300, 2000)
+    (400, 3, 300, 2000)
     """
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise InputError(f"share must be a number above 0 and up to 1, got {share!r}")
+    if machine.kernel is not None:
+        raise InputError("a machine with kernel cannot be scaled: its batches of 32 pages are what they are")
     limit = machine.swap_max_slots
     return replace(
         machine,
-        dram=_dram(machine.dram, share),
+        dram=_dram(machine.dram, share, least_step),
         cram=None if machine.cram is None else _cram(machine.cram, share),
         zram=None if machine.zram is None else _zram(machine.zram, share),
         swapfiles=[_part(device, share) for device in machine.swapfiles],
@@ -66,12 +79,10 @@ def _part(part: _Part, share: float) -> _Part:
     return replace(part, **{n: _times(size, share) for n, size in sizes.items() if size is not None})  # type: ignore[type-var]
 
 
-def _dram(dram: Dram, share: float) -> Dram:
-    # Reclaim in steps of a page or two would take longer than the run that it previews, so a step is _STEP of DRAM at
-    # least; DRAM is larger by what that leaves free on average.
+def _dram(dram: Dram, share: float, least_step: float) -> Dram:
     low, wanted = round(dram.low * share), dram.high_pages * share
     pages = dram.capacity_pages * share
-    high = max(low + 1, round(max(wanted, _STEP * pages)))
+    high = max(low + 1, round(max(wanted, least_step * pages)))
     capacity = max(high, 2, round(pages + (high - wanted) / 2))
     return replace(dram, capacity_pages=capacity, total_pages=_times(dram.host_pages, share), low=low, high=high)
 

@@ -7,6 +7,7 @@ and writeback between tiers run in the background: they cost CPU time only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import polars as pl
@@ -133,6 +134,12 @@ def add_times(epochs: pl.DataFrame, machine: Machine) -> pl.DataFrame:
     cpu = pl.sum_horizontal(pl.lit(0, pl.Int64), *(pl.col(p.event) * p.cpu_ns for p in table)).alias("cpu_ns")
     stall = pl.sum_horizontal(pl.col(f"stall_{tier.lower()}_ns") for tier in tiers).alias("stall_ns")
     return epochs.with_columns(*by_tier, cpu).with_columns(stall)
+
+
+def repeat_wait_ns(machine: Machine, totals: Mapping[str, int]) -> int:
+    """Add up what the repeats of records would wait at CRAM if no cache of the CPU served them, ns."""
+    table = {price.event: price.stall_ns for price in prices(machine)}
+    return sum(table.get(event, 0) * totals[event] for event in ("repeat_cram_read", "repeat_cram_write"))
 
 
 def price_table(machine: Machine) -> pl.DataFrame:

@@ -136,6 +136,28 @@ def latin_hypercube(settings: Mapping[str, object], n: int, *, seed: int = 0) ->
     return Design(names, tuple(zip(*columns, strict=True)))
 
 
+@dataclass(frozen=True)
+class Axis:
+    """Values of one setting: so many choices, or a range with both its ends."""
+
+    choices: tuple[object, ...] | None
+    ends: tuple[int | float, int | float] = (0, 0)
+    log: bool = False
+
+
+def axes(settings: Mapping[str, object]) -> dict[str, Axis]:
+    """Read settings and their values or ranges, for whoever picks points by itself; errors as for ``random_design``."""
+    found = {}
+    for name in _names(settings):
+        values = settings[name]
+        if isinstance(values, Mapping):
+            low, high, log = _range(name, values)
+            found[name] = Axis(None, (low, high), log)
+        else:
+            found[name] = Axis(tuple(_choices(name, values)))
+    return found
+
+
 def spelled(value: object) -> str:
     """Write a value as ``--set`` spells it.
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +74,8 @@ def open_door(executor: object, trace: AnyTrace) -> Iterator[Door]:
 
     Parameters
     ----------
-    executor : None, int, concurrent.futures.Executor or dask.distributed.Client
-        As ``vl.sweep`` takes it.
+    executor : None, int, concurrent.futures.Executor, dask.distributed.Client or Door
+        As ``vl.sweep`` takes it; a door is handed on.
     trace
 
     Raises
@@ -88,6 +88,8 @@ def open_door(executor: object, trace: AnyTrace) -> Iterator[Door]:
 
 
 def _opened(executor: object, trace: AnyTrace) -> Any:  # noqa: ANN401 - a context manager of a Door
+    if isinstance(executor, Door):  # somebody keeps it open for several sweeps of the trace
+        return nullcontext(executor)
     if executor is None:
         return _here(trace)
     if isinstance(executor, int) and not isinstance(executor, bool) and executor >= 1:

@@ -4,6 +4,7 @@ from vswaplab.trace.corpus import Corpus, synthetic_corpus
 from vswaplab.trace.export import export_trace
 from vswaplab.trace.files import TraceFile, load_trace, open_trace, save_trace, shipped_traces, write_trace
 from vswaplab.trace.importers.importer import import_trace
+from vswaplab.trace.sample import sample
 from vswaplab.trace.synthetic import (
     collapse,
     drift,
@@ -34,6 +35,7 @@ __all__ = [
     "open_trace",
     "phases",
     "prefork",
+    "sample",
     "save_trace",
     "scan",
     "shipped_traces",

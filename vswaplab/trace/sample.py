@@ -8,53 +8,124 @@ common, so that they can be set against each other to say how far off each is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.base.draws import SAMPLE, draws
+from vswaplab.base.draws import SAMPLE, draws, threshold
 from vswaplab.base.errors import InputError
 from vswaplab.trace.trace import Piece, Trace, Workload
 
+_BLOCK = 1 << 20  # pages whose hashes are looked at at once
 
-def sample_pages(trace: Workload, one_in: int, n_groups: int) -> list[Trace]:
-    """Split some of a trace's pages into groups, each one of ``one_in`` pages with all their accesses.
+_Part = tuple[NDArray[np.int64], Piece]
+
+
+def sample(trace: Workload, rate: float, *, group: int = 0) -> Trace:
+    """Take a share of a trace's pages, with all their accesses.
+
+    A run on the machine that ``vl.scaled`` makes for the same share counts, in
+    proportion, what the whole would; ``vl.Sampled`` does that and says how far
+    off it may be.
 
     Parameters
     ----------
     trace : Trace or TraceFile
-        Read once, a piece at a time.
-    one_in : int
-        Each group has about one of so many pages; at least ``n_groups``.
-    n_groups : int
+        Read once, a piece at a time: one of ``vl.open_trace`` may be larger than memory.
+    rate : above 0, up to 1
+        Share of the pages. A smaller sample of the same group is a part of a larger one.
+    group : int
+        Samples of different groups have no page in common; there are ``1 / rate`` of them.
 
     Returns
     -------
-    samples : list of Trace
-        Groups that an access falls in; pages are numbered anew in their order.
+    sample : Trace
+        Its pages are numbered anew, in their order.
 
     Raises
     ------
     InputError
-        More groups than ``one_in``, or none.
+        A rate out of range, a group that is not there, a sample without any access.
 
     Examples
     --------
     >>> from vswaplab.trace.synthetic import scan
-    >>> [sample.n_pages for sample in sample_pages(scan(n_pages=4000, n_accesses=8000), 8, 2)]
-    [494, 489]
+    >>> trace = scan(n_pages=4000, n_accesses=8000)
+    >>> [sample(trace, 0.25, group=g).n_pages for g in range(4)]
+    [949, 994, 1053, 1004]
     """
-    if not 1 <= n_groups <= one_in:
-        raise InputError(f"n_groups must be from 1 to one_in ({one_in}), got {n_groups}")
-    group = (draws(0, np.arange(trace.n_pages, dtype=np.int64), SAMPLE) % np.uint64(one_in)).astype(np.int32)
-    parts: list[list[tuple[NDArray[np.int64], Piece]]] = [[] for _ in range(n_groups)]
+    share = checked_rate(rate)
+    if not hasattr(group, "__index__") or not 0 <= group < max(1, int(1 / share)):
+        raise InputError(f"group must be a whole number below 1 / rate ({1 / share:.6g}), got {group!r}")
+    found = _samples(trace, share, range(group, group + 1))
+    if not found:
+        raise InputError(f"no access falls into a sample of {rate} of {trace.n_pages:,} pages: raise the rate")
+    return found[0]
+
+
+def sample_groups(
+    trace: Workload, rate: float, n_groups: int, watch: Callable[[Piece], None] | None = None
+) -> list[Trace]:
+    """Take several samples in one pass.
+
+    Parameters
+    ----------
+    trace, rate
+        As in ``sample``; each group has this share of the pages.
+    n_groups : int
+    watch : callable
+        Is shown every piece on the way.
+
+    Returns
+    -------
+    samples : list of Trace
+        Groups that an access falls in.
+
+    Raises
+    ------
+    InputError
+        More groups than the rate allows, or none.
+    """
+    share = checked_rate(rate)
+    if n_groups < 1 or n_groups * share > 1 + 1e-9:
+        raise InputError(f"n_groups must be from 1 to 1 / rate ({1 / share:.6g}), got {n_groups}")
+    return _samples(trace, share, range(n_groups), watch)
+
+
+def checked_rate(rate: object) -> float:
+    """Give a rate of sampling as a number above 0 and up to 1."""
+    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 < rate <= 1:
+        raise InputError(f"rate must be a number above 0 and up to 1, the share of the pages to keep, got {rate!r}")
+    return float(rate)
+
+
+def _samples(trace: Workload, rate: float, groups: range, watch: Callable[[Piece], None] | None = None) -> list[Trace]:
+    parts: dict[int, list[_Part]] = {g: [] for g in groups}
     for piece in trace.pieces():
-        of = group[piece.page]
-        for g in range(n_groups):
+        of = _groups(piece.page.astype(np.int64), rate)
+        for g in groups:
             at = np.flatnonzero(of == g)
             parts[g].append((at + piece.start, _taken(piece, at)))
-    return [
-        _sample(trace, np.flatnonzero(group == g), part) for g, part in enumerate(parts) if any(a.size for a, _ in part)
-    ]
+        if watch is not None:
+            watch(piece)
+    pages = _pages(trace.n_pages, rate, groups)
+    return [_sample(trace, pages[g], parts[g], rate) for g in groups if any(at.size for at, _ in parts[g])]
+
+
+def _groups(page: NDArray[np.int64], rate: float) -> NDArray[np.int64]:
+    # The hash cut into windows as wide as the rate; what is left over at its end is a group that nobody asks for.
+    return ((draws(0, page, SAMPLE) >> np.uint64(11)) // np.uint64(threshold(rate))).astype(np.int64)
+
+
+def _pages(n_pages: int, rate: float, groups: range) -> dict[int, NDArray[np.int64]]:
+    # In blocks, so that memory follows the sample and not the trace.
+    found: dict[int, list[NDArray[np.int64]]] = {g: [] for g in groups}
+    for start in range(0, n_pages, _BLOCK):
+        of = _groups(np.arange(start, min(start + _BLOCK, n_pages), dtype=np.int64), rate)
+        for g in groups:
+            found[g].append(np.flatnonzero(of == g) + start)
+    return {g: np.concatenate(blocks) for g, blocks in found.items()}
 
 
 def _taken(piece: Piece, at: NDArray[np.int64]) -> Piece:
@@ -62,7 +133,7 @@ def _taken(piece: Piece, at: NDArray[np.int64]) -> Piece:
     return Piece(piece.start, **{n: getattr(piece, n)[at] for n in columns if getattr(piece, n) is not None})
 
 
-def _sample(trace: Workload, pages: NDArray[np.int64], parts: list[tuple[NDArray[np.int64], Piece]]) -> Trace:
+def _sample(trace: Workload, pages: NDArray[np.int64], parts: list[_Part], rate: float) -> Trace:
     # A repeat column that some pieces lack is 0 there.
     at = np.concatenate([where for where, _ in parts])
 
@@ -88,6 +159,7 @@ def _sample(trace: Workload, pages: NDArray[np.int64], parts: list[tuple[NDArray
         corpus=trace.corpus,
         redraw_probability=trace.redraw_probability,
         content_shifts=[(int(np.searchsorted(at, access)), rows) for access, rows in trace.content_shifts],
+        recorder_k=round(trace.recorder_k * rate),
         name=trace.name,
         title=trace.title,
     )

@@ -20,8 +20,8 @@ from typing import Any, cast
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE, format_ns
 from vswaplab.charts.panels import Panel, panels
-from vswaplab.engine.preview import Preview
 from vswaplab.engine.run import Progress, simulate
+from vswaplab.engine.sampled import Sampled
 from vswaplab.machine.code import machine_code
 from vswaplab.machine.config import Machine
 from vswaplab.machine.presets import DEFAULT_PRESET, preset, preset_names, with_settings
@@ -116,7 +116,7 @@ class Explorer:
         self._titles = {trace.name: trace.title} | titles
         self._is_shipped = trace.name in titles
         self._traces: dict[str, Trace | TraceFile] = {trace.name: trace}
-        self._previews: dict[str, Preview] = {}
+        self._previews: dict[str, Sampled | None] = {}
         self._pace: dict[str, float] = {}
         self._preview_took: dict[str, float] = {}
         self._preview_after = preview_after
@@ -387,11 +387,11 @@ class Explorer:
         seconds = self._pace.get(setup.trace, _FIRST_GUESS_NS * 1e-9) * len(trace) * len(unknown)
         if seconds > (self._preview_after and max(self._preview_after, 2 * self._preview_took.get(setup.trace, 0.0))):
             found = self._preview_of(setup.trace)
-            if all(found.can(machine) for machine in setup.machines):
+            if found is not None and all(machine.kernel is None for machine in setup.machines):
                 return self._estimate(found, setup)
         return self._exact(setup)
 
-    def _estimate(self, preview: Preview, setup: Setup) -> _Answer:
+    def _estimate(self, preview: Sampled, setup: Setup) -> _Answer:
         began = time.perf_counter()
         estimates = [preview.run(machine, seed=setup.seed) for machine in setup.machines]
         self._preview_took[setup.trace] = time.perf_counter() - began
@@ -441,9 +441,9 @@ class Explorer:
             self._traces[name] = load_or_open(name)
         return self._traces[name]
 
-    def _preview_of(self, name: str) -> Preview:
+    def _preview_of(self, name: str) -> Sampled | None:
         if name not in self._previews:
-            self._previews[name] = Preview(self._trace(name), _PREVIEW_ACCESSES)
+            self._previews[name] = Sampled.of_accesses(self._trace(name), _PREVIEW_ACCESSES)
         return self._previews[name]
 
     # Words ------------------------------------------------------------------------------------

@@ -1,0 +1,261 @@
+"""What a run will say, from a sample of its pages: soon, and with how far off it may be.
+
+Groups of pages, with no page in common, run on a machine that is smaller in
+proportion. Their sum, scaled up, is the estimate; how they differ from each
+other gives its standard error (Student's t, 95 %). What a sample cannot show:
+a single page that has much of the time to itself, and effects that need all
+pages at once, such as a device that holds a handful of pages.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vswaplab.base.errors import InputError
+from vswaplab.engine.run import simulate
+from vswaplab.machine.config import Machine
+from vswaplab.machine.scale import scaled
+from vswaplab.results.changes import below_dram_ns, record_wait_ns
+from vswaplab.results.counters import COUNTER_NAMES, TIMES
+from vswaplab.results.prices import add_times
+from vswaplab.results.result import Result
+from vswaplab.trace.sample import checked_rate, sample_groups
+from vswaplab.trace.trace import Piece, Trace, Workload
+
+LEAST_PAGES = 64
+"""Pages of a group below which a sample says nothing."""
+
+_GROUPS = 4
+# Student's t for 95 % by the number of groups, from 2
+_T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+_WINDOWS = 25
+_COARSE_STEP = 0.04  # of DRAM, a reclaim's: with steps of a page or two a preview takes twice as long
+_TOUCHES = ("reads", "writes", "frees", "accesses")
+_KNOWN = (*_TOUCHES, "dram_hit", "repeat_dram", "oom")  # of the whole trace, or what is left over
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A result that was scaled up from a sample.
+
+    Parameters
+    ----------
+    result : Result
+        Counters and sizes of the whole trace, estimated; ``state()`` is empty.
+    table : polars.DataFrame
+        One row a quantity that is not 0: ``quantity``, ``estimate``, ``low``
+        and ``high`` (95 %), ``error`` (half the width over the estimate). The
+        quantities are ``misses`` (accesses that did not find their page in
+        DRAM), ``record_wait_ns`` and ``below_dram_ns`` (time that accesses waited
+        below DRAM, without and with the repeats that a record stands for) and
+        every counter that a sample must guess.
+    share : float
+        Of the pages, in the sample.
+    """
+
+    result: Result
+    table: pl.DataFrame
+    share: float
+
+    @property
+    def stall_error(self) -> float:
+        """Half the width of the interval of the time below DRAM, as a share of it; 0 if there is none."""
+        found = self.table.filter(pl.col("quantity") == "below_dram_ns")["error"]
+        return float(found[0]) if found.len() else 0.0
+
+
+class Sampled:
+    """Samples of a trace, made once; each machine asked for then takes a moment.
+
+    Parameters
+    ----------
+    trace : Trace or TraceFile
+        Read once here; afterwards only the samples are kept.
+    rate : above 0, up to 1
+        Share of the pages that the samples have together.
+    groups : 2 to 16
+        Into which they are split, to say how far off they are.
+
+    Raises
+    ------
+    InputError
+        A rate or a number of groups out of range; fewer than 64 pages a group.
+
+    Examples
+    --------
+    >>> import vswaplab as vl
+    >>> trace = vl.zipf(n_pages=20_000, n_accesses=100_000, alpha=0.7, seed=1)
+    >>> machine = vl.preset("four-tiers", trace.n_pages)
+    >>> found = Sampled(trace, 0.25).run(machine).table.filter(pl.col("quantity") == "misses")
+    >>> low, high = found["low"].item(), found["high"].item()
+    >>> totals = vl.simulate(trace, machine).totals
+    >>> low < totals["accesses"] - totals["frees"] - totals["dram_hit"] < high
+    True
+    """
+
+    def __init__(self, trace: Workload, rate: float, groups: int = _GROUPS) -> None:
+        if not hasattr(groups, "__index__") or not 2 <= groups <= len(_T_95) + 1:
+            raise InputError(f"groups must be a whole number from 2 to {len(_T_95) + 1}, got {groups!r}")
+        if trace.n_pages * checked_rate(rate) < LEAST_PAGES * groups:
+            raise InputError(
+                f"rate {rate} of {trace.n_pages:,} pages in {groups} groups leaves fewer than {LEAST_PAGES} pages "
+                f"a group, which say nothing: raise the rate, or take fewer groups"
+            )
+        touches = _Touches(len(trace))
+        self.samples: list[Trace] = sample_groups(trace, rate / groups, groups, touches.add)
+        if len(self.samples) < 2:
+            raise InputError(f"all accesses fall into {len(self.samples)} of {groups} groups of pages: raise the rate")
+        self.n_accesses, self.n_pages = len(trace), trace.n_pages
+        self._least_step = 0.0
+        self._counts = touches.running()
+
+    @classmethod
+    def of_accesses(cls, trace: Workload, n_accesses: int) -> Sampled | None:
+        """Take small samples for quick, coarse runs, so many accesses together; None if too small to say anything."""
+        one_in = max(_GROUPS, round(_GROUPS * len(trace) / n_accesses))
+        one_in = min(one_in, trace.n_pages // LEAST_PAGES)
+        try:
+            found = cls(trace, _GROUPS / one_in) if one_in >= _GROUPS else None
+        except InputError:  # one page has all accesses
+            return None
+        if found is not None:
+            found._least_step = _COARSE_STEP
+        return found
+
+    @property
+    def shares(self) -> list[float]:
+        """Of all pages, by group."""
+        return [each.n_pages / self.n_pages for each in self.samples]
+
+    def run(self, machine: Machine, *, seed: int = 0) -> Estimate:
+        """Estimate what a run would say.
+
+        Raises
+        ------
+        InputError
+            A machine with ``kernel``: its batches of 32 pages do not scale.
+        """
+        shares = self.shares
+        runs = [self._one(each, machine, share, seed) for each, share in zip(self.samples, shares, strict=True)]
+        return Estimate(self._scaled_up(runs, sum(shares), machine), _table(runs, shares), sum(shares))
+
+    def _one(self, sample: Trace, machine: Machine, share: float, seed: int) -> Result:
+        small = scaled(machine, share, least_step=self._least_step)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return simulate(sample, small, seed=seed, epoch_accesses=-(-len(sample) // _WINDOWS))
+
+    def _scaled_up(self, runs: list[Result], share: float, machine: Machine) -> Result:
+        n_windows = max(run.epochs.height for run in runs)
+        stops = np.linspace(0, self.n_accesses, n_windows + 1).round().astype(np.int64)
+        epochs = add_times(self._epochs(runs, share, stops), machine)
+        tiers = _tiers(runs, share, stops)
+        totals = {name: int(epochs[name].sum()) for name in (*COUNTER_NAMES, *TIMES)}
+        totals["oom"] = max(run.totals["oom"] for run in runs)
+        first = runs[0]
+        provenance = first.provenance | {
+            "trace_digest": None,
+            "n_accesses": self.n_accesses,
+            "n_pages": self.n_pages,
+            "machine": machine.to_dict(),
+            "sampled_share": share,
+            "notes": [],
+        }
+        return Result(totals, epochs, tiers, first.state().clear(), first.events, provenance)
+
+    def _epochs(self, runs: list[Result], share: float, stops: NDArray[np.int64]) -> pl.DataFrame:
+        counters = [name for name in runs[0].epochs.columns if name not in ("epoch", "start", "stop")]
+        counters = [name for name in counters if not name.startswith("stall_") and name not in TIMES]
+        total = np.sum([_padded(run.epochs.select(counters), stops.size - 1) for run in runs], axis=0)
+        columns: dict[str, NDArray[np.int64]] = {
+            name: np.round(total[:, i] / share).astype(np.int64) for i, name in enumerate(counters)
+        }
+        self._correct(columns, stops)
+        times = {"epoch": np.arange(stops.size - 1), "start": stops[:-1], "stop": stops[1:]}
+        return pl.DataFrame(times | columns)
+
+    def _correct(self, columns: dict[str, NDArray[np.int64]], stops: NDArray[np.int64]) -> None:
+        # The trace's own touches are known. A few hot pages have most of them and may be missing from the sample; they
+        # lie in DRAM, so what they lack or have too much is added to its hits (SHARDS-adj).
+        known = {name: np.diff(count[stops]) for name, count in self._counts.items()}
+        repeats = known.pop("repeats")
+        known["accesses"] = np.diff(stops)
+        served = known["accesses"] - known["frees"] - (columns["accesses"] - columns["frees"])
+        columns["dram_hit"] = np.maximum(columns["dram_hit"] + served, 0)
+        columns |= {name: known[name] for name in _TOUCHES}
+        others = sum(columns[f"repeat_{name}"] for name in ("cram_read", "cram_write", "unserved"))
+        columns["repeat_dram"] = np.maximum(repeats - others, 0)
+
+
+class _Touches:
+    # Running sums over the accesses at 10,001 points at most: at every access they would take 32 bytes each.
+
+    def __init__(self, n_accesses: int) -> None:
+        self.points = np.linspace(0, n_accesses, min(n_accesses, 10_000) + 1).astype(np.int64)
+        self.sums = {name: np.zeros(self.points.size - 1, np.int64) for name in ("reads", "writes", "frees", "repeats")}
+
+    def add(self, piece: Piece) -> None:
+        bin_of = np.searchsorted(self.points, np.arange(piece.start, piece.start + len(piece)), "right") - 1
+        n_bins = self.points.size - 1
+        for op, name in enumerate(("reads", "writes", "frees")):
+            self.sums[name] += np.bincount(bin_of[piece.op == op], minlength=n_bins)
+        for repeats in (piece.repeat_reads, piece.repeat_writes):
+            if repeats is not None:
+                self.sums["repeats"] += np.bincount(bin_of, repeats, n_bins).astype(np.int64)
+
+    def running(self) -> dict[str, _Running]:
+        return {name: _Running(self.points, np.r_[0, np.cumsum(values)]) for name, values in self.sums.items()}
+
+
+class _Running:
+    # A running sum at some points, read anywhere by linear interpolation.
+
+    def __init__(self, points: NDArray[np.int64], sums: NDArray[np.int64]) -> None:
+        self.points, self.sums = points, sums
+
+    def __getitem__(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.round(np.interp(at, self.points, self.sums)).astype(np.int64)
+
+
+def _padded(table: pl.DataFrame, n_rows: int) -> NDArray[np.int64]:
+    rows = table.to_numpy()
+    return np.pad(rows, ((0, n_rows - rows.shape[0]), (0, 0)))
+
+
+def _tiers(runs: list[Result], share: float, stops: NDArray[np.int64]) -> pl.DataFrame:
+    sizes = [name for name in runs[0].tiers.columns if name not in ("epoch", "access", "tier")]
+    scaled_up = (pl.col(sizes).sum() / share).round().cast(pl.Int64)
+    tiers = pl.concat([run.tiers for run in runs]).group_by("epoch", "tier", maintain_order=True).agg(scaled_up)
+    access = pl.Series("access", stops[1:])[tiers["epoch"]]
+    return tiers.select("epoch", access, "tier", *sizes)
+
+
+def _table(runs: list[Result], shares: list[float]) -> pl.DataFrame:
+    names = [name for name in COUNTER_NAMES if name not in _KNOWN]
+    measures = {"misses": _misses, "record_wait_ns": record_wait_ns, "below_dram_ns": below_dram_ns}
+    by_group = {name: [measure(run) for run in runs] for name, measure in measures.items()}
+    by_group |= {name: [run.totals[name] for run in runs] for name in names}
+    rows = [_interval(name, np.array(found), np.array(shares)) for name, found in by_group.items() if any(found)]
+    schema = {"quantity": pl.String} | dict.fromkeys(("estimate", "low", "high", "error"), pl.Float64)
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _misses(run: Result) -> int:
+    return run.totals["accesses"] - run.totals["frees"] - run.totals["dram_hit"]
+
+
+def _interval(
+    name: str, found: NDArray[np.int64], shares: NDArray[np.float64]
+) -> tuple[str, float, float, float, float]:
+    # A ratio estimate: groups of more pages count for more, and what a group deviates is counted against its pages.
+    estimate = float(found.sum() / shares.sum())
+    n = found.size
+    deviation = math.sqrt(float(((found - estimate * shares) ** 2).sum()) / (n - 1))
+    half = _T_95[n - 2] * deviation * math.sqrt(n) / float(shares.sum())
+    return name, estimate, max(0.0, estimate - half), estimate + half, half / estimate
