@@ -21,7 +21,7 @@ from tests.boxes.test_calibrate import BOX as _BOX
 from tests.boxes.test_calibrate import FILLED
 from tests.images.conftest import core_bytes
 from vswaplab.base.errors import InputError
-from vswaplab.cli.sweep import _read as read_sweep
+from vswaplab.cli.sweep import read_grid
 from vswaplab.images.sources import open_core
 from vswaplab.images.stretches import chunks
 from vswaplab.machine.presets import load_machine
@@ -120,7 +120,7 @@ def _stream(folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> object:
-    return read_sweep(folder / "grid.toml")
+    return read_grid(folder / "grid.toml")
 
 
 def _make_sweep(folder: Path) -> None:
