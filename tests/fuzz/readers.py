@@ -212,6 +212,11 @@ READERS: dict[str, Reader] = {
         "costs.toml",
         lambda f: vl.load_costs(f / "costs.toml"),
     ),
+    "prices": Reader(
+        lambda f: shutil.copyfile(DATA / "prices.toml", f / "prices.toml"),
+        "prices.toml",
+        lambda f: vl.cost_usd(vl.preset("four-tiers", 100), vl.prices(f / "prices.toml")),
+    ),
     "contents": Reader(_trace, "corpus/one.parquet", lambda f: vl.load_contents(f / "corpus" / "one.parquet").corpus),
     "core": Reader(_core, "core", _read_core),
     **{f"box: {file}": _box(file) for file in _BOX_FILES},

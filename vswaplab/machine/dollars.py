@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import difflib
 import math
-import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
+from vswaplab.base.documents import read_toml
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import data_dir
 from vswaplab.base.units import PAGE_SIZE
@@ -151,7 +151,7 @@ def _newest(table: pl.DataFrame, day: date) -> pl.DataFrame:
 
 def _tables(source: Path) -> list[Mapping[str, object]]:
     try:
-        document = tomllib.loads(source.read_text(encoding="utf-8"))
+        document = read_toml(source)
     except OSError as error:
         raise InputError(f"cannot read the prices {source}: {error.strerror or error}; give a .toml file") from None
     except ValueError as error:  # broken TOML, or not UTF-8
