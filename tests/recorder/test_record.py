@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -277,6 +278,18 @@ def test_command__ctrl_c_keeps_what_was_seen(mode: str, program: str, tmp_path: 
     assert "Traceback" not in err
     assert big_stretch(vl.load_trace(tmp_path / "r" / "traces" / "guest.parquet"), 3000)
     assert not emulators(program)
+
+
+@needs_recorder
+@pytest.mark.slow
+def test_record__ctrl_c_while_it_is_written_costs_nothing(program: str, tmp_path: Path) -> None:
+    def press(text: str) -> None:
+        assert text == "writing the trace"
+        os.kill(os.getpid(), signal.SIGINT)
+
+    made = record([program, "500", "done"], tmp_path, told=press)
+
+    assert big_stretch(vl.load_trace(made.trace), 500)
 
 
 def emulators(program: str) -> list[str]:

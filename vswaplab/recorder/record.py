@@ -8,8 +8,10 @@ import re
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
+from vswaplab.contents.schemes import Pages, Sizes
 from vswaplab.contents.sizes import Measure, measures
 from vswaplab.contents.sizes import versions as codec_versions
 from vswaplab.recorder import emulator, family
@@ -119,9 +122,15 @@ def record(
         ran = run_guest(
             guest, plugin, work, limits=limits, k=_block(k), children=children, contents=contents, report=report
         )
-        with Interrupts():  # the program is over: what it left is written down whole
+        # The program is over: what it left is written down whole, in a thread, where Ctrl-C does not come. A second
+        # one gives it up.
+        with Interrupts(), ThreadPoolExecutor(1) as pool:
             made = _Made(label, title or label, shlex.join(command), ran, codecs)
-            return made.write(trace, corpus, told or (lambda _: None))
+            try:
+                return pool.submit(made.write, trace, corpus, told or (lambda _: None)).result()
+            except KeyboardInterrupt:
+                made.given_up.set()
+                raise
 
 
 def _block(k: int | None) -> tuple[int, int]:
@@ -155,6 +164,7 @@ class _Made:
     command: str
     ran: Ran
     codecs: dict[str, Measure]
+    given_up: Event = field(default_factory=Event)
 
     def write(self, trace: Path, corpus: Path | None, told: Callable[[str], None]) -> Recording:
         told("writing the trace")
@@ -164,12 +174,23 @@ class _Made:
             told("measuring its pages")
             facts |= self._write_corpus(corpus, merged)
         if merged is None:
-            facts = _write_alone(self.ran.records, trace, facts)
+            facts = _write_alone(self.ran.records, trace, facts, self._go_on)
         else:
             facts |= merged.facts | {"n_records": merged.table.height}
             piece = {column: merged.table[column].to_numpy() for column in merged.table.columns}
             write_numbered(iter([piece]), trace, lambda: facts, name=self.name, title=self.title, has_mapper=True)
         return Recording(trace, corpus, self.ran, facts)
+
+    def _go_on(self) -> None:
+        if self.given_up.is_set():
+            raise KeyboardInterrupt
+
+    def _heard(self, codec: Measure) -> Measure:
+        def measure(pages: Pages) -> Sizes:
+            self._go_on()
+            return codec(pages)
+
+        return measure
 
     def _facts(self, *, is_family: bool) -> dict[str, Any]:
         return {
@@ -190,7 +211,7 @@ class _Made:
         moments = [found.moments[at] for at in kept]
         dumps, offsets = [there[found.dumps[at][0]] for at in kept], [found.dumps[at][1] for at in kept]
         numbers = None if found.numbers is None else [found.numbers[at] for at in kept]
-        corpus = make_corpus(dumps, numbers, self.codecs, offsets)
+        corpus = make_corpus(dumps, numbers, {name: self._heard(codec) for name, codec in self.codecs.items()}, offsets)
         writes, changed = redraw_points(page, op, corpus, moments)
         about = {
             "format": _FORMAT, "kind": "corpus", "name": self.name, "title": self.title, "n_rows": corpus.height,
@@ -217,13 +238,14 @@ def _totals(records: Path) -> dict[str, Any]:
     return {"n_pages_live_peak": totals["n_peak"], "n_accesses": totals["n_accesses"]}
 
 
-def _write_alone(records: Path, trace: Path, facts: dict[str, Any]) -> dict[str, Any]:
+def _write_alone(records: Path, trace: Path, facts: dict[str, Any], go_on: Callable[[], None]) -> dict[str, Any]:
     n_records = n_accesses = 0
     largest = -1
 
     def pieces() -> Iterator[dict[str, NDArray[np.integer]]]:
         nonlocal n_records, n_accesses, largest
         for chunk in family.alone(records):
+            go_on()
             rows = chunk[chunk["op"] <= FREE]
             if not len(rows):
                 continue
