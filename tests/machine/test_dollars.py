@@ -117,8 +117,11 @@ def test_cost_usd__refuses_what_has_no_price(tmp_path: Path) -> None:
     [
         (("item", "itme"), "unknown field 'itme': did you mean item"),
         (('"dram"', '"HBM 3"'), "a price of 'HBM 3': item must be one of dram, cram, ssd, or the name of a tier"),
-        (("= 4", "= -1"), "usd_per_gib must be a number of at least 0, got -1"),
-        (("= 4", "= nan"), "usd_per_gib must be a number of at least 0, got nan"),
+        (("= 4", "= -1"), "usd_per_gib must be a number from 0 to 1,000,000,000, got -1"),
+        (("= 4", "= nan"), "usd_per_gib must be a number from 0 to 1,000,000,000, got nan"),
+        (("= 4", f"= 1{'0' * 400}"), "usd_per_gib must be a number from 0 to"),
+        (("= 4", "= 4\nnote = 7"), "note must be a text, got 7"),
+        (('"2026-01-31"', "2026-01-31T10:00:00"), "date must be a day, YYYY-MM-DD, got datetime"),
         (("2026-01-31", "January"), "date must be a day, YYYY-MM-DD, got 'January'"),
         (('"guess"', '"X"'), "tag 'X' must be letters out of P, A, S"),
         (('"none"', '""'), "source must be a text; say where the figure is from"),

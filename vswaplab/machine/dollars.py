@@ -8,10 +8,9 @@ file of their own. (What an access costs, in nanoseconds, is another matter:
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -31,6 +30,8 @@ ITEMS = {
 """What has a price; a tier of one's own (``vl.Store``) has one under its name."""
 
 GIB = 1 << 30
+
+_MOST_USD = 1_000_000_000
 
 _SCHEMA = {
     "item": pl.String,
@@ -179,8 +180,10 @@ def _row(source: Path, row: Mapping[str, object]) -> dict[str, object]:
     if not re.fullmatch("[a-z][a-z0-9_]*", str(row.get("item"))):
         raise InputError(f"{who}: item must be one of {', '.join(ITEMS)}, or the name of a tier of your own")
     usd = row.get("usd_per_gib")
-    if isinstance(usd, bool) or not isinstance(usd, int | float) or not (math.isfinite(usd) and usd >= 0):
-        raise InputError(f"{who}: usd_per_gib must be a number of at least 0, got {usd!r}")
+    if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 <= usd <= _MOST_USD:
+        raise InputError(f"{who}: usd_per_gib must be a number from 0 to {_MOST_USD:,}, got {usd!r}")
+    if not isinstance(row.get("note", ""), str):
+        raise InputError(f"{who}: note must be a text, got {row['note']!r}")
     for field in ("title", "tag", "source"):
         text = row.get(field)
         if not isinstance(text, str) or not text.strip():
@@ -192,7 +195,7 @@ def _row(source: Path, row: Mapping[str, object]) -> dict[str, object]:
 
 
 def _day(name: str, value: object) -> date:
-    if isinstance(value, date):
+    if isinstance(value, date) and not isinstance(value, datetime):
         return value
     try:
         return date.fromisoformat(str(value))
