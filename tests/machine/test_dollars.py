@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 import vswaplab as vl
 from vswaplab.machine.dollars import ITEMS
+from vswaplab.machine.stores import PageContents
 
 ROW = """
 [[price]]
@@ -75,6 +79,29 @@ def test_cost_usd__counts_the_backing_device_of_zram_and_not_its_pool(tmp_path: 
     assert vl.cost_usd(machine, vl.prices(file(tmp_path, ROW + ssd)))["total"] == 4.25
 
 
+@dataclass(frozen=True)
+class Shelf(vl.Store):
+    """A tier of one's own, with a price of its own."""
+
+    store_ns: int = 1
+    load_ns: int = 1
+    name = "shelf"
+
+    def stored_bytes(self, contents: PageContents) -> NDArray[np.integer]:
+        return np.full(len(contents), 4096)
+
+
+def test_cost_usd__takes_a_tier_of_ones_own_by_its_name(tmp_path: Path) -> None:
+    machine = vl.Machine(vl.Dram(GIB), stores=[Shelf(2 << 30)])
+    own = ROW.replace('"dram"', '"shelf"').replace("= 4", "= 0.5")
+
+    assert vl.cost_usd(machine, vl.prices(file(tmp_path, ROW + own))) == {
+        "dram": 4.0, "cram": 0.0, "ssd": 0.0, "shelf": 1.0, "total": 5.0,
+    }  # fmt: skip
+    with pytest.raises(vl.InputError, match=r"none of shelf \(a tier of your own\)"):
+        vl.cost_usd(machine, vl.prices(file(tmp_path, ROW)))
+
+
 def test_cost_usd__refuses_what_has_no_price(tmp_path: Path) -> None:
     prices = vl.prices(file(tmp_path, ROW))
 
@@ -89,9 +116,12 @@ def test_cost_usd__refuses_what_has_no_price(tmp_path: Path) -> None:
     ("change", "words"),
     [
         (("item", "itme"), "unknown field 'itme': did you mean item"),
-        (('"dram"', '"hbm"'), "a price of 'hbm': item must be one of dram, cram, ssd"),
-        (("= 4", "= -1"), "usd_per_gib must be a number of at least 0, got -1"),
-        (("= 4", "= nan"), "usd_per_gib must be a number of at least 0, got nan"),
+        (('"dram"', '"HBM 3"'), "a price of 'HBM 3': item must be one of dram, cram, ssd, or the name of a tier"),
+        (("= 4", "= -1"), "usd_per_gib must be a number from 0 to 1,000,000,000, got -1"),
+        (("= 4", "= nan"), "usd_per_gib must be a number from 0 to 1,000,000,000, got nan"),
+        (("= 4", f"= 1{'0' * 400}"), "usd_per_gib must be a number from 0 to"),
+        (("= 4", "= 4\nnote = 7"), "note must be a text, got 7"),
+        (('"2026-01-31"', "2026-01-31T10:00:00"), "date must be a day, YYYY-MM-DD, got datetime"),
         (("2026-01-31", "January"), "date must be a day, YYYY-MM-DD, got 'January'"),
         (('"guess"', '"X"'), "tag 'X' must be letters out of P, A, S"),
         (('"none"', '""'), "source must be a text; say where the figure is from"),

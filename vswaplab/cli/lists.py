@@ -52,7 +52,7 @@ def list_prices(arguments: argparse.Namespace) -> int:
     print(aligned_table([["Item", "What", "Evidence", "Date", "Price, $/GiB"], *rows], left=4))
     print()
     for item in table["item"].unique(maintain_order=True):
-        print(f"{item}: {ITEMS[item]}")
+        print(f"{item}: {ITEMS.get(item, 'a tier of your own')}")
     print("Evidence as in `vswaplab profiles`. Sources and notes: vswaplab prices --json")
     return OK
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +22,9 @@ from vswaplab.base.errors import InputError
 from vswaplab.engine.run import simulate
 from vswaplab.machine.config import Machine
 from vswaplab.machine.scale import scaled
-from vswaplab.results.changes import below_dram_ns, record_wait_ns
+from vswaplab.results.changes import below_dram_ns
 from vswaplab.results.counters import COUNTER_NAMES, TIMES
-from vswaplab.results.prices import add_times
+from vswaplab.results.prices import add_times, repeat_wait_ns
 from vswaplab.results.result import Result
 from vswaplab.trace.sample import checked_rate, sample_groups
 from vswaplab.trace.trace import Piece, Trace, Workload
@@ -143,7 +144,7 @@ class Sampled:
         """
         shares = self.shares
         runs = [self._one(each, machine, share, seed) for each, share in zip(self.samples, shares, strict=True)]
-        return Estimate(self._scaled_up(runs, sum(shares), machine), _table(runs, shares), sum(shares))
+        return Estimate(self._scaled_up(runs, sum(shares), machine), _table(runs, shares, machine), sum(shares))
 
     def _one(self, sample: Trace, machine: Machine, share: float, seed: int) -> Result:
         small = scaled(machine, share, least_step=self._least_step)
@@ -236,9 +237,13 @@ def _tiers(runs: list[Result], share: float, stops: NDArray[np.int64]) -> pl.Dat
     return tiers.select("epoch", access, "tier", *sizes)
 
 
-def _table(runs: list[Result], shares: list[float]) -> pl.DataFrame:
+def _table(runs: list[Result], shares: list[float], machine: Machine) -> pl.DataFrame:
     names = [name for name in COUNTER_NAMES if name not in _KNOWN]
-    measures = {"misses": _misses, "record_wait_ns": record_wait_ns, "below_dram_ns": below_dram_ns}
+    measures: dict[str, Callable[[Result], int]] = {
+        "misses": _misses,
+        "record_wait_ns": lambda run: below_dram_ns(run) - repeat_wait_ns(machine, run.totals),
+        "below_dram_ns": below_dram_ns,
+    }
     by_group = {name: [measure(run) for run in runs] for name, measure in measures.items()}
     by_group |= {name: [run.totals[name] for run in runs] for name in names}
     rows = [_interval(name, np.array(found), np.array(shares)) for name, found in by_group.items() if any(found)]

@@ -8,9 +8,9 @@ file of their own. (What an access costs, in nanoseconds, is another matter:
 from __future__ import annotations
 
 import difflib
-import math
+import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -27,9 +27,11 @@ ITEMS = {
     "cram": "media behind a CRAM device, by the byte that is really there",
     "ssd": "what swapfiles, and zram's backing device, lie on",
 }
-"""What has a price."""
+"""What has a price; a tier of one's own (``vl.Store``) has one under its name."""
 
 GIB = 1 << 30
+
+_MOST_USD = 1_000_000_000
 
 _SCHEMA = {
     "item": pl.String,
@@ -85,8 +87,8 @@ def cost_usd(machine: Machine, prices_table: pl.DataFrame | None = None) -> dict
     ----------
     machine
         DRAM by ``capacity_pages``, CRAM by its media, swapfiles and zram's
-        backing device by their slots. zram's and zswap's pools lie in DRAM and
-        have no price of their own. What the rest of a computer costs is left
+        backing device by their slots, a tier of one's own by its capacity under
+        its own name. Pools that lie in DRAM have no price of their own. What the rest of a computer costs is left
         out, a CXL controller too, unless the price of media has it.
     prices_table
         What ``vl.prices`` gives; of several rows of an item the newest counts.
@@ -95,7 +97,7 @@ def cost_usd(machine: Machine, prices_table: pl.DataFrame | None = None) -> dict
     Returns
     -------
     usd : dict
-        ``dram``, ``cram``, ``ssd`` and their sum ``total``, dollars.
+        ``dram``, ``cram``, ``ssd``, names of own tiers, and the sum ``total``, dollars.
 
     Raises
     ------
@@ -122,6 +124,7 @@ def sizes_gib(machine: Machine) -> dict[str, float]:
         "dram": machine.dram.capacity_pages * PAGE_SIZE / GIB,
         "cram": 0.0 if machine.cram is None else machine.cram.media_bytes / GIB,
         "ssd": slots * PAGE_SIZE / GIB,
+        **{store.name: store.capacity_bytes / GIB for store in machine.stores if not store.in_dram},
     }
 
 
@@ -136,8 +139,12 @@ def _price(table: pl.DataFrame, item: str) -> float:
         raise InputError(f"the prices have no column {missing[0]!r}: take the table that vl.prices gives")
     rows = table.filter(pl.col("item") == item).sort("date")
     if not rows.height:
-        raise InputError(f"the prices have none of {item} ({ITEMS[item]}): add a [[price]] with item = {item!r}")
+        raise InputError(f"the prices have none of {item} ({_words(item)}): add a [[price]] with item = {item!r}")
     return float(rows["usd_per_gib"][-1])
+
+
+def _words(item: str) -> str:
+    return ITEMS.get(item, "a tier of your own")
 
 
 def _newest(table: pl.DataFrame, day: date) -> pl.DataFrame:
@@ -170,11 +177,13 @@ def _row(source: Path, row: Mapping[str, object]) -> dict[str, object]:
             raise InputError(
                 f"{who} has the unknown field {field!r}: {f'did you mean {near[0]}?' if near else 'drop it'}"
             )
-    if row.get("item") not in ITEMS:
-        raise InputError(f"{who}: item must be one of {', '.join(ITEMS)}")
+    if not re.fullmatch("[a-z][a-z0-9_]*", str(row.get("item"))):
+        raise InputError(f"{who}: item must be one of {', '.join(ITEMS)}, or the name of a tier of your own")
     usd = row.get("usd_per_gib")
-    if isinstance(usd, bool) or not isinstance(usd, int | float) or not (math.isfinite(usd) and usd >= 0):
-        raise InputError(f"{who}: usd_per_gib must be a number of at least 0, got {usd!r}")
+    if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 <= usd <= _MOST_USD:
+        raise InputError(f"{who}: usd_per_gib must be a number from 0 to {_MOST_USD:,}, got {usd!r}")
+    if not isinstance(row.get("note", ""), str):
+        raise InputError(f"{who}: note must be a text, got {row['note']!r}")
     for field in ("title", "tag", "source"):
         text = row.get(field)
         if not isinstance(text, str) or not text.strip():
@@ -186,7 +195,7 @@ def _row(source: Path, row: Mapping[str, object]) -> dict[str, object]:
 
 
 def _day(name: str, value: object) -> date:
-    if isinstance(value, date):
+    if isinstance(value, date) and not isinstance(value, datetime):
         return value
     try:
         return date.fromisoformat(str(value))

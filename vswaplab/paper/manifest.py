@@ -19,7 +19,7 @@ from vswaplab.charts.digest import short_digest
 
 LIBRARIES = ("vswaplab", "numpy", "polars", "altair", "vl-convert-python")
 _DRAWN_BY = LIBRARIES[1:]
-_INPUTS = ("profiles.toml", "traces/*.parquet", "corpus/*.parquet", "truth/*/*")
+_INPUTS = ("prices.toml", "profiles.toml", "traces/*.parquet", "corpus/*.parquet", "truth/*/*")
 _PROBE = {"data": {"values": [{"x": "MiB"}]}, "mark": "text", "encoding": {"text": {"field": "x"}, "y": {"field": "x"}}}
 
 

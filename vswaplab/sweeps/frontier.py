@@ -12,7 +12,7 @@ from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.risk import can_lose
 from vswaplab.engine.run import simulate
 from vswaplab.machine.config import Machine
-from vswaplab.machine.dollars import GIB, cost_usd, dram_price, sizes_gib
+from vswaplab.machine.dollars import GIB, ITEMS, cost_usd, dram_price, sizes_gib
 from vswaplab.machine.presets import with_settings
 from vswaplab.results.changes import below_dram_ns
 from vswaplab.results.pareto import pareto
@@ -61,7 +61,8 @@ def frontier(
         * ``point`` and the settings; ``reason``: why it has no numbers (the
           machine is refused, or memory ran out).
         * ``dram_gib``, ``cram_gib`` (media), ``ssd_gib``; ``dram_usd``,
-          ``cram_usd``, ``ssd_usd`` and their sum ``cost_usd``;
+          ``cram_usd``, ``ssd_usd``, and ``cost_usd``, the sum of these and of
+          what own tiers cost;
           ``usd_per_gib``: over the memory of the trace's pages;
           ``cost_ratio``: over what DRAM for all of them would cost.
         * ``stall_percent``: time below DRAM over all time of the accesses, by
@@ -246,8 +247,8 @@ def _waits(stall_ns: int, below_ns: int, repeats_ns: int) -> _Waits:
 
 def _money(machine: Machine, n_pages: int, prices: pl.DataFrame | None) -> dict[str, object]:
     usd, gib, of_dram = cost_usd(machine, prices), n_pages * PAGE_SIZE / GIB, dram_price(prices)
-    sizes = {f"{item}_gib": size for item, size in sizes_gib(machine).items()}
-    parts = {f"{item}_usd": usd[item] for item in sizes_gib(machine)}
+    sizes = {f"{item}_gib": size for item, size in sizes_gib(machine).items() if item in ITEMS}
+    parts = {f"{item}_usd": usd[item] for item in ITEMS}
     total, each = usd["total"], usd["total"] / gib
     ratio = each / of_dram if of_dram else None
     return sizes | parts | {"cost_usd": total, "usd_per_gib": each, "cost_ratio": ratio}
