@@ -22,7 +22,7 @@ from vswaplab.engine.run import simulate
 from vswaplab.machine.config import Machine
 from vswaplab.machine.scale import scaled
 from vswaplab.results.changes import below_dram_ns, record_wait_ns
-from vswaplab.results.counters import COUNTER_NAMES, TIMES
+from vswaplab.results.counters import TIMES
 from vswaplab.results.prices import add_times
 from vswaplab.results.result import Result
 from vswaplab.trace.sample import checked_rate, sample_groups
@@ -156,7 +156,7 @@ class Sampled:
         stops = np.linspace(0, self.n_accesses, n_windows + 1).round().astype(np.int64)
         epochs = add_times(self._epochs(runs, share, stops), machine)
         tiers = _tiers(runs, share, stops)
-        totals = {name: int(epochs[name].sum()) for name in (*COUNTER_NAMES, *TIMES)}
+        totals = {name: int(epochs[name].sum()) for name in runs[0].totals}
         totals["oom"] = max(run.totals["oom"] for run in runs)
         first = runs[0]
         provenance = first.provenance | {
@@ -237,7 +237,7 @@ def _tiers(runs: list[Result], share: float, stops: NDArray[np.int64]) -> pl.Dat
 
 
 def _table(runs: list[Result], shares: list[float]) -> pl.DataFrame:
-    names = [name for name in COUNTER_NAMES if name not in _KNOWN]
+    names = [name for name in runs[0].totals if name not in _KNOWN and name not in TIMES]
     measures = {"misses": _misses, "record_wait_ns": record_wait_ns, "below_dram_ns": below_dram_ns}
     by_group = {name: [measure(run) for run in runs] for name, measure in measures.items()}
     by_group |= {name: [run.totals[name] for run in runs] for name in names}
