@@ -124,6 +124,17 @@ def test_tables__have_a_row_for_it(tmp_path):
     assert result.tiers.filter(tier="far")["stored_bytes"].to_list()[-1] == 4096
 
 
+def test_cost__is_that_of_what_it_is_priced_as():
+    lines, far = Lines(1 << 30), Far(1 << 30)
+    machine = vl.Machine(vl.Dram(1 << 18), stores=[lines])
+    priced = type("Priced", (Far,), {"name": "priced", "priced_as": "cram"})(1 << 30)
+
+    assert vl.cost_usd(machine)["total"] == vl.cost_usd(replace(machine, stores=()))["total"]  # in DRAM
+    assert vl.cost_usd(replace(machine, stores=[priced]))["cram"] > 0
+    with pytest.raises(vl.InputError, match="the store 'far' has no price: set its class's priced_as to one of dram"):
+        vl.cost_usd(replace(machine, stores=[far]))
+
+
 def test_sampled__estimates_it():
     trace = vl.uniform(n_pages=4_000, n_accesses=40_000, write_share=0.5, seed=2)
     machine = vl.Machine(vl.Dram(1_500, high=1), swapfiles=[vl.Swapfile(9_000)], stores=[Far(1_000 * 4096)])

@@ -21,6 +21,7 @@ from vswaplab.base.paths import data_dir
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import Machine
 from vswaplab.machine.profiles import TAGS
+from vswaplab.machine.stores import Store
 
 ITEMS = {
     "dram": "memory modules",
@@ -86,7 +87,8 @@ def cost_usd(machine: Machine, prices_table: pl.DataFrame | None = None) -> dict
     machine
         DRAM by ``capacity_pages``, CRAM by its media, swapfiles and zram's
         backing device by their slots. zram's and zswap's pools lie in DRAM and
-        have no price of their own. What the rest of a computer costs is left
+        have no price of their own; a store of a plug-in has that of its
+        ``priced_as``. What the rest of a computer costs is left
         out, a CXL controller too, unless the price of media has it.
     prices_table
         What ``vl.prices`` gives; of several rows of an item the newest counts.
@@ -118,11 +120,24 @@ def sizes_gib(machine: Machine) -> dict[str, float]:
     """Say how much of each item a machine has, GiB."""
     backing = machine.zram.backing_slots if machine.zram is not None else 0
     slots = sum(device.capacity_slots for device in machine.swapfiles) + backing
-    return {
+    sizes = {
         "dram": machine.dram.capacity_pages * PAGE_SIZE / GIB,
         "cram": 0.0 if machine.cram is None else machine.cram.media_bytes / GIB,
         "ssd": slots * PAGE_SIZE / GIB,
     }
+    for store in machine.stores:
+        if not store.in_dram:
+            sizes[_item_of(store)] += store.capacity_bytes / GIB
+    return sizes
+
+
+def _item_of(store: Store) -> str:
+    if store.priced_as not in ITEMS:
+        raise InputError(
+            f"the store {store.name!r} has no price: set its class's priced_as to one of {', '.join(ITEMS)}, "
+            f"got {store.priced_as!r}"
+        )
+    return store.priced_as
 
 
 def dram_price(prices_table: pl.DataFrame | None = None) -> float:

@@ -74,6 +74,8 @@ class Store(ABC):
     """``zswap``: it is offered a page first; ``swapfile``: what zswap did not take."""
     in_dram: ClassVar[bool] = False
     """Its bytes are DRAM that folios cannot have (rule 0)."""
+    priced_as: ClassVar[str | None] = None
+    """Item of ``vl.prices`` that its medium costs as; None: not known. What is in DRAM costs nothing of its own."""
 
     def __post_init__(self) -> None:
         whole(self.name, "capacity_bytes", self.capacity_bytes, 1)
