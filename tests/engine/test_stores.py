@@ -137,7 +137,7 @@ def test_cost__is_that_of_what_it_is_priced_as():
 
 def test_sampled__estimates_it():
     trace = vl.uniform(n_pages=4_000, n_accesses=40_000, write_share=0.5, seed=2)
-    machine = vl.Machine(vl.Dram(1_500, high=1), swapfiles=[vl.Swapfile(9_000)], stores=[Far(1_000 * 4096)])
+    machine = vl.Machine(vl.Dram(1_500), swapfiles=[vl.Swapfile(9_000)], stores=[Far(1_000 * 4096)])
     found = vl.Sampled(trace, 0.5).run(machine)
     exact = vl.simulate(trace, machine).totals["far_in"]
 
