@@ -124,6 +124,21 @@ def test_tables__have_a_row_for_it(tmp_path):
     assert result.tiers.filter(tier="far")["stored_bytes"].to_list()[-1] == 4096
 
 
+def test_cost__of_one_in_dram_is_nothing_of_its_own():
+    machine = vl.Machine(vl.Dram(1 << 18), stores=[Lines(1 << 30)])
+    assert vl.cost_usd(machine)["total"] == vl.cost_usd(replace(machine, stores=()))["total"]
+
+
+def test_sampled__estimates_it():
+    trace = vl.uniform(n_pages=4_000, n_accesses=40_000, write_share=0.5, seed=2)
+    machine = vl.Machine(vl.Dram(1_500), swapfiles=[vl.Swapfile(9_000)], stores=[Far(1_000 * 4096)])
+    found = vl.Sampled(trace, 0.5).run(machine)
+    exact = vl.simulate(trace, machine).totals["far_in"]
+
+    assert found.result.totals["far_in"] == pytest.approx(exact, rel=0.1)
+    assert "far_in" in found.table["quantity"].to_list()
+
+
 def test_follow__names_it():
     machine = vl.Machine(vl.Dram(1, high=1), stores=[Far(2 * 4096)])
     steps = vl.follow(vl.Trace([0, 1, 0], [1, 1, 1]), machine)

@@ -23,7 +23,7 @@ from vswaplab.engine.run import simulate
 from vswaplab.machine.config import Machine
 from vswaplab.machine.scale import scaled
 from vswaplab.results.changes import below_dram_ns
-from vswaplab.results.counters import COUNTER_NAMES, TIMES
+from vswaplab.results.counters import TIMES
 from vswaplab.results.prices import add_times, repeat_wait_ns
 from vswaplab.results.result import Result
 from vswaplab.trace.sample import checked_rate, sample_groups
@@ -157,7 +157,7 @@ class Sampled:
         stops = np.linspace(0, self.n_accesses, n_windows + 1).round().astype(np.int64)
         epochs = add_times(self._epochs(runs, share, stops), machine)
         tiers = _tiers(runs, share, stops)
-        totals = {name: int(epochs[name].sum()) for name in (*COUNTER_NAMES, *TIMES)}
+        totals = {name: int(epochs[name].sum()) for name in runs[0].totals}
         totals["oom"] = max(run.totals["oom"] for run in runs)
         first = runs[0]
         provenance = first.provenance | {
@@ -238,7 +238,7 @@ def _tiers(runs: list[Result], share: float, stops: NDArray[np.int64]) -> pl.Dat
 
 
 def _table(runs: list[Result], shares: list[float], machine: Machine) -> pl.DataFrame:
-    names = [name for name in COUNTER_NAMES if name not in _KNOWN]
+    names = [name for name in runs[0].totals if name not in _KNOWN and name not in TIMES]
     measures: dict[str, Callable[[Result], int]] = {
         "misses": _misses,
         "record_wait_ns": lambda run: below_dram_ns(run) - repeat_wait_ns(machine, run.totals),

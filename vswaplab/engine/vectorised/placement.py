@@ -16,6 +16,7 @@ from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.plan import FOOTPRINT_PAGE, NO_LIMIT, CramPlan, ZswapPlan
 from vswaplab.engine.vectorised.memory import Mask, Memory, Pages, which
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, STAYS, STORE, SWAPFILE, ZERO, ZSWAP
+from vswaplab.engine.vectorised.stores import Stored, commit_stores, offer_stores, stored_charge
 from vswaplab.engine.vectorised.zram import zram_footprints, zram_store
 
 _CRAM_REFUSALS = ("", "cram_refused_gate", "cram_refused_full", "cram_refused")
@@ -43,11 +44,8 @@ class Placement:
     """Swap device of a page that goes to one."""
     zram_refused: Mask
     """A write that zram's memory limit made fail."""
-    store: NDArray[np.int8]
-    """Plug-in's tier of a page that goes to one."""
-    store_bytes: NDArray[np.int64]
-    store_refused: NDArray[np.uint8]
-    """Plug-ins' tiers that were offered the page and did not take it, one bit each."""
+    stored: Stored | None = None
+    """What plug-ins' tiers do; None: there are none."""
 
     def freed_charge(self, mem: Memory, page_charge: int) -> NDArray[np.int64]:
         """DRAM each page frees when it leaves, if staying costs ``page_charge``."""
@@ -57,10 +55,9 @@ class Placement:
             freed[to_zswap] -= mem.plan.zswap.charge_of_length.take(self.length[to_zswap])
         if mem.plan.cram is not None and mem.plan.cram.charge:
             freed[self.target >= CRAM_SOFTLEAF] -= mem.plan.cram.charge
-        if mem.plan.stores:
+        if self.stored is not None:
             to_store = which(self.target == STORE)
-            charge = np.array([store.charge for store in mem.plan.stores], np.int64)
-            freed[to_store] -= charge.take(self.store[to_store]) * self.store_bytes[to_store]
+            freed[to_store] -= stored_charge(mem, self.stored, to_store)
         if mem.plan.zram is not None:
             zram, to_zram = mem.plan.zram, which(self.to_zram(mem))
             length = zram.length_of_row.take(mem.content.take(self.pages[to_zram]))
@@ -74,11 +71,18 @@ class Placement:
 
     def cut(self, n: int) -> Placement:
         """Keep the first n pages."""
-        return Placement(*(getattr(self, field.name)[:n] for field in fields(self)))
+        part = Placement(*(getattr(self, name)[:n] for name in _ARRAYS))
+        if self.stored is not None:
+            part.stored = self.stored.cut(n)
+        return part
 
     def take(self, index: Pages) -> Placement:
         """Keep the pages at these places."""
-        return Placement(*(getattr(self, field.name).take(index) for field in fields(self)))
+        assert self.stored is None  # where there are stores nobody looks ahead
+        return Placement(*(getattr(self, name).take(index) for name in _ARRAYS))
+
+
+_ARRAYS = tuple(field.name for field in fields(Placement) if field.name != "stored")
 
 
 @dataclass
@@ -127,7 +131,7 @@ class Choice:
             device[wants] = np.where(own < 0, np.int8(mem.top_device), own)
         return Placement(
             pages, target, is_clean, np.zeros(n, np.int64), length, np.full(n, _TAKEN, np.uint8), refusal, device,
-            np.zeros(n, np.bool_), np.full(n, -1, np.int8), np.zeros(n, np.int64), np.zeros(n, np.uint8),
+            np.zeros(n, np.bool_),
         )  # fmt: skip
 
 
@@ -237,9 +241,7 @@ def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool, is_limited: bo
         zswap_refusal=np.full(n, _NOT_TRIED, np.uint8),
         device=np.full(n, -1, np.int8),
         zram_refused=np.zeros(n, np.bool_),
-        store=np.full(n, -1, np.int8),
-        store_bytes=np.zeros(n, np.int64),
-        store_refused=np.zeros(n, np.uint8),
+        stored=Stored.nothing(n) if mem.plan.stores else None,
     )
     node = mem.plan.cram if cram and not mem.is_removed else None
     if node is not None and node.is_tier:
@@ -253,14 +255,15 @@ def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool, is_limited: bo
     placed.target[placed.is_clean_drop] = SWAPFILE
     if node is not None and not node.is_tier:
         _offer_cram(mem, node, placed, which(left & (placed.target == STAYS)), rows)
-    if cram:  # they leave DRAM
-        _offer_stores(mem, placed, left, rows, before_zswap=True)
+    stored = placed.stored if cram else None  # only what leaves DRAM is offered to a store
+    if stored is not None:
+        offer_stores(mem, stored, placed.target, left, rows, _fits, before_zswap=True)
     pool = mem.plan.zswap if zswap else None
     if pool is not None:
         _offer_zswap(mem, pool, placed, which(left & (placed.target == STAYS)), rows, is_limited)
     if pool is None or pool.writeback:
-        if cram:
-            _offer_stores(mem, placed, left, rows, before_zswap=False)
+        if stored is not None:
+            offer_stores(mem, stored, placed.target, left, rows, _fits, before_zswap=False)
         _offer_swapfile(mem, placed, which(left & (placed.target == STAYS)))
     return placed
 
@@ -333,6 +336,11 @@ def _fit(size: NDArray[np.int64], device_pages: int, room: int) -> NDArray[np.ui
     return refusal
 
 
+def _fits(size: NDArray[np.int64], room: int) -> Mask:
+    fits: Mask = _fit(size, size.size + 1, room) == _TAKEN
+    return fits
+
+
 def _offer_zswap(
     mem: Memory, zswap: ZswapPlan, placed: Placement, index: Pages, rows: NDArray[np.int32], is_limited: bool
 ) -> None:
@@ -357,22 +365,6 @@ def _offer_zswap(
     taken = index[refusal == _TAKEN]
     placed.target[taken] = ZSWAP
     placed.length[index] = length
-
-
-def _offer_stores(mem: Memory, placed: Placement, left: Mask, rows: NDArray[np.int32], *, before_zswap: bool) -> None:
-    for k, store in enumerate(mem.plan.stores):
-        if store.is_before_zswap != before_zswap:
-            continue
-        index = which(left & (placed.target == STAYS))
-        size = store.bytes_of_row.take(rows[index])
-        is_wanted = size > 0
-        refusal = np.full(index.size, _FULL, np.uint8)
-        refusal[is_wanted] = _fit(size[is_wanted], index.size + 1, store.capacity_bytes - mem.store_bytes[k])
-        taken = refusal == _TAKEN
-        placed.store_refused[index[~taken]] |= np.uint8(1 << k)
-        placed.store[index[taken]] = k
-        placed.store_bytes[index[taken]] = size[taken]
-        placed.target[index[taken]] = STORE
 
 
 def _offer_swapfile(mem: Memory, placed: Placement, index: Pages) -> None:
@@ -462,7 +454,7 @@ def commit(mem: Memory, placed: Placement) -> None:
     else:
         mem.move(pages, target)
     is_zero, is_zswap, is_swap = target == ZERO, target == ZSWAP, target == SWAPFILE
-    is_store = target == STORE
+    is_store = target == STORE if placed.stored is not None else np.False_
     n_zero = int(np.count_nonzero(is_zero))
     mem.zero_pages += n_zero
     mem.swapped_pages += int(np.count_nonzero(is_swap))
@@ -475,20 +467,10 @@ def commit(mem: Memory, placed: Placement) -> None:
         mem.release_slots(pages.take(which(is_zero | is_zswap | is_store)))
     to_zswap = which(is_zswap)
     zswap_store(mem, pages.take(to_zswap), placed.length.take(to_zswap))
-    if mem.plan.stores:
-        _commit_stores(mem, placed, which(is_store))
+    if placed.stored is not None:
+        commit_stores(mem, placed.stored, pages, which(target == STORE))
     to_swap = which(is_swap & ~placed.is_clean_drop)
     swapfile_store(mem, pages.take(to_swap), placed.device.take(to_swap))
-
-
-def _commit_stores(mem: Memory, placed: Placement, index: Pages) -> None:
-    where, size = placed.store.take(index), placed.store_bytes.take(index)
-    for k, store in enumerate(mem.plan.stores):
-        here = where == k
-        mem.count[f"{store.name}_out"] += int(np.count_nonzero(here))
-        mem.count[f"{store.name}_out_bytes"] += int(size[here].sum())
-        mem.count[f"{store.name}_refused"] += int(np.count_nonzero(placed.store_refused & (1 << k)))
-    mem.store_add(placed.pages.take(index), where, size)
 
 
 def _count_refusals(mem: Memory, placed: Placement) -> None:
