@@ -87,6 +87,7 @@ def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
             swappiness=draw(st.sampled_from([60, 100, 200])),
             stat_read_accesses=draw(st.sampled_from([0, 100])),
             stat_read_from=draw(st.sampled_from([0, 150])),
+            stat_flush_ns=draw(st.sampled_from([1, 700_000_000, 2_000_000_000])),
             zswap_walk=draw(st.sampled_from([None, 5])),
         ),
     )

@@ -149,6 +149,18 @@ def test_pass_time__flushes_every_two_seconds() -> None:
     assert kernel.lruvecs[0].flushed == (1, 0, 0)
 
 
+def test_stat_flush_ns__is_when_the_first_of_those_flushes_comes() -> None:
+    trace = vl.Trace([0], n_pages=1)
+    machine = vl.Machine(vl.Dram(30), layer="none", kernel=vl.Kernel(stat_flush_ns=500_000_000))
+    kernel = KernelReference(make_plan(trace, machine, 0), trace)
+    kernel.pass_time(499_999_999)
+    assert kernel.next_flush == 500_000_000
+    kernel.pass_time(1)
+    assert kernel.next_flush == 2_500_000_000
+    with pytest.raises(vl.InputError, match="stat_flush_ns"):
+        vl.Kernel(stat_flush_ns=2_000_000_001)
+
+
 @pytest.mark.parametrize(("n_active", "is_active"), [(3, True), (2, False)])
 def test_workingset_refault__is_active_if_away_no_longer_than_the_active_list(
     n_active: int, *, is_active: bool
@@ -279,6 +291,7 @@ def test_zswap_max__a_store_at_the_limit_writes_an_old_entry_back_first() -> Non
     for page in range(9):
         evict(kernel, page)
     assert (kernel.count["zswpout"], kernel.may_zswap()) == (9, False)
+    assert kernel.flushed_zswap == (9, 2)  # every look at the limit brings the statistics up to date
     for page in range(9, 18):
         evict(kernel, page)
     assert (kernel.count["zswpout"], kernel.count["zswpwb"], kernel.count["pswpout"]) == (9, 0, 9)
@@ -296,6 +309,51 @@ def test_zspages__holes_stay_until_a_zspage_is_empty() -> None:
     pool.malloc(2048)
     pool.free(objects[15])
     assert pool.pages == 16  # the new one went to the zspage that was moved last, the second
+
+
+def test_zs_compact__fills_the_fullest_zspages_from_the_emptiest() -> None:
+    # Three zspages of 15 objects, 8 pages each. 5, 10 and 14 stay: the holes are 16, one whole zspage.
+    pool = ZsPool()
+    objects = [pool.malloc(2048) for _ in range(45)]
+    for handle in (*objects[5:15], *objects[25:30], objects[44]):
+        pool.free(handle)
+    assert (pool.pages, pool.to_free()) == (24, 8)
+    # The third takes one object of the first and is full, the second the other four: the first is empty, and goes.
+    assert (pool.compact(), pool.pages, pool.to_free()) == (8, 16, 0)
+    assert pool.compact() == 0
+    for handle in (*objects[:5], *objects[15:25], *objects[30:44]):
+        pool.free(handle)  # every object is found where it was moved to
+    assert pool.pages == 0
+
+
+def test_zs_compact__objects_move_in_the_order_in_which_they_lie() -> None:
+    # Of three zspages of 15 one keeps its first three objects, one all but one, one its first five: the first is
+    # emptied. Its object 0 fills the second; then the third is the fullest that has room, and takes 1 and 2.
+    pool = ZsPool()
+    objects = [pool.malloc(2048) for _ in range(45)]
+    for handle in (*objects[3:15], objects[20], *objects[35:45]):
+        pool.free(handle)
+    assert (pool.compact(), pool.pages) == (8, 16)
+    for handle in (*objects[1:3], *objects[30:35]):
+        pool.free(handle)
+    assert pool.pages == 8
+
+
+def test_shrink_zs_pool__only_for_a_node_and_only_in_earnest() -> None:
+    # 40 pages of holes at priority 3 are 10, too few for a batch of 128 or of all 40; at priority 0 they are 80.
+    kernel = group(content=SMALL, zswap=vl.Zswap(max_pool_percent=100))
+    objects = [kernel.zs_pool.malloc(2048) for _ in range(6 * 15)]
+    for i in range(6):
+        for handle in objects[15 * i + 2 : 15 * i + 15]:
+            kernel.zs_pool.free(handle)
+    assert (kernel.zs_pool.pages, kernel.zs_pool.to_free()) == (48, 40)
+    kernel.shrink_zs_pool(3)
+    assert (kernel.zs_pool.pages, kernel.zs_deferred) == (48, 10)
+    kernel.shrink_node(kernel.lruvecs[0], 0, 32)  # for a group: its memory is not the pool's
+    assert kernel.zs_pool.pages == 48
+    kernel.is_global = True
+    kernel.shrink_node(kernel.lruvecs[0], 0, 32)
+    assert kernel.zs_pool.pages == 8
 
 
 def test_free__gives_everything_back() -> None:

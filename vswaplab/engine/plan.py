@@ -179,6 +179,7 @@ class KernelPlan:
     """A page's slot is freed when a fault writes to it."""
     stat_read_from: int
     stat_read_accesses: int
+    stat_flush_ns: int
     hit_ns: int
     fault_ns: int
     swapout_ns: int
@@ -347,6 +348,7 @@ def _kernel_plan(kernel: Kernel, machine: Machine, trace: Workload) -> KernelPla
         frees_on_write=kernel.version not in ("7.1", "7.2"),
         stat_read_from=kernel.stat_read_from,
         stat_read_accesses=kernel.stat_read_accesses,
+        stat_flush_ns=kernel.stat_flush_ns,
         hit_ns=costs.dram_ns,
         fault_ns=costs.fault_ns,
         swapout_ns=costs.victim_ns,

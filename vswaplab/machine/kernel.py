@@ -11,6 +11,8 @@ from vswaplab.machine.checks import MOST_PAGES, choice, flag, set_fields, whole
 Version = Literal["6.12", "7.1", "7.2", "7.3"]
 LRU_GEN_VERSIONS: tuple[Version, ...] = ("6.12", "7.3")
 """Those whose MGLRU is modelled."""
+FLUSH_TIME_NS = 2_000_000_000
+"""How often the kernel brings the statistics of all groups up to date (FLUSH_TIME, mm/memcontrol.c)."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class Kernel:
         How often somebody reads memory.stat, and before which access first; 0:
         nobody does. Reclaim goes by the statistics of the last flush, and a
         read flushes.
+    stat_flush_ns : ns
+        When the kernel itself flushes them first; then every two seconds, which
+        run from boot: 1 to 2,000,000,000.
     zswap_walk : entries
         How many the pool's worker looks at in one try; None: as many as the
         version.
@@ -58,6 +63,7 @@ class Kernel:
     base_pages: int = 5  # upper page tables and slab of a small process (kernel-truth, 0.52 MiB with 128 tables) [D]
     stat_read_accesses: int = 0
     stat_read_from: int = 0
+    stat_flush_ns: int = FLUSH_TIME_NS
     zswap_walk: int | None = None
     lru_gen: bool = False
 
@@ -72,6 +78,7 @@ class Kernel:
         set_fields(self, base_pages=whole("kernel", "base_pages", self.base_pages, 0, MOST_PAGES))
         for name in ("stat_read_accesses", "stat_read_from"):
             set_fields(self, **{name: whole("kernel", name, getattr(self, name), 0)})
+        set_fields(self, stat_flush_ns=whole("kernel", "stat_flush_ns", self.stat_flush_ns, 1, FLUSH_TIME_NS))
         if self.zswap_walk is not None:
             set_fields(self, zswap_walk=whole("kernel", "zswap_walk", self.zswap_walk, 1))
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vswaplab.engine import simulate
 from vswaplab.engine.codes import Story, tell
 from vswaplab.engine.outcome import Occupancy
+from vswaplab.engine.plan import FOOTPRINT_PAGE
 from vswaplab.machine.config import Machine
 from vswaplab.machine.swapoff import swapoff
 from vswaplab.trace import Trace
@@ -19,6 +20,7 @@ from vswaplab.truth.machines import machine_of, trace_of
 from vswaplab.truth.runs import TruthRun
 
 Progress = Callable[[int, int], None]
+_FOLLOWED = ("zswpout", "zswpwb", "pswpout", "pool_limit_hit", "pgdeactivate", "pgactivate")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class Replay:
         In zswap at the end.
     epochs : polars.DataFrame
         One row per epoch of the run: ``access``, pages ``mapped`` and pages
-        ``stored`` in zswap; fewer rows if memory ran out.
+        ``stored`` in zswap, ``pool_pages`` that they take, and since the start
+        ``zswpout``, ``zswpwb``, ``pswpout``, ``pool_limit_hit``,
+        ``pgdeactivate`` and ``pgactivate``; fewer rows if memory ran out.
     """
 
     counters: dict[str, float]
@@ -100,7 +104,9 @@ def _epochs(story: Story, n_pages: int) -> pl.DataFrame:
         "access": [moment.access - n_pages for moment in seen],
         "mapped": [now.resident - now.cache_only + now.cram - now.cram_cache_only for now in held],
         "stored": [now.zswap for now in held],
+        "pool_pages": [now.zswap_footprint // FOOTPRINT_PAGE for now in held],
     }
+    columns |= {name: [moment.count[name] for moment in seen] for name in _FOLLOWED}
     return pl.DataFrame(columns)
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import polars as pl
 
 from vswaplab.base.errors import InputError
+from vswaplab.truth.boots import Boot, boots, in_boot
 from vswaplab.truth.counters import agreement, ceiling, kernel_counters, lru_agreement, ranges, repetitions
 from vswaplab.truth.folder import read_metadata, read_truth
 from vswaplab.truth.machines import machine_of, not_modelled
 from vswaplab.truth.metadata import STEPS, grown_kib, predicted_kib, steps_of
 from vswaplab.truth.replay import Replay, replay
 from vswaplab.truth.runs import TruthRun
+from vswaplab.truth.targets import parting, targets
 
 Progress = Callable[[int, int], None]
 
@@ -27,17 +29,22 @@ COUNTER_SCHEMA = {
     "low": pl.Float64,
     "high": pl.Float64,
     "model": pl.Float64,
+    "model_low": pl.Float64,
+    "model_high": pl.Float64,
     "error_percent": pl.Float64,
 }
 RUN_SCHEMA = {
     "run": pl.String,
     "kind": pl.String,
     "agreement": pl.Float64,
+    "agreement_best": pl.Float64,
     "lru_agreement": pl.Float64,
     "ceiling": pl.Float64,
     "kernel_oom": pl.Boolean,
     "model_oom": pl.Boolean,
     "not_modelled": pl.String,
+    "parts_in": pl.String,
+    "parts_at": pl.Int64,
 }
 
 
@@ -49,23 +56,30 @@ class Validation:
     ----------
     counters : polars.DataFrame
         One row per ``run`` and ``counter``: ``kernel``, ``low`` and ``high``
-        (over the repetitions of the configuration), ``model``,
-        ``error_percent`` (null where the kernel has 0 and the model not).
+        (over the repetitions of the configuration), ``model``, ``model_low``
+        and ``model_high`` (over the boots), ``error_percent`` (null where the
+        kernel has 0 and the model not).
     runs : polars.DataFrame
         One row per ``run``: ``agreement`` with the model, access by access,
-        ``lru_agreement``, ``ceiling`` (lowest agreement between repetitions; null
-        if there is one), ``kernel_oom``, ``model_oom`` and ``not_modelled``,
-        settings that the model lacks.
+        ``agreement_best`` of the boots, ``lru_agreement``, ``ceiling`` (lowest agreement between repetitions; null
+        if there is one), ``kernel_oom``, ``model_oom``, ``not_modelled``,
+        settings that the model lacks, and in which counter the boot that agrees
+        best parts from the kernel (``parts_in``), at which access (``parts_at``).
+    targets : polars.DataFrame
+        One row per run and target, with its verdict (``truth.targets``).
     is_partial : bool
         It was interrupted: runs are missing.
     """
 
     counters: pl.DataFrame
     runs: pl.DataFrame
+    targets: pl.DataFrame
     is_partial: bool
 
 
-def validate(path: str | Path, *, only: str | None = None, progress: Progress | None = None) -> Validation:
+def validate(
+    path: str | Path, *, only: str | None = None, n_boots: int = 1, progress: Progress | None = None
+) -> Validation:
     """Replay every run of a truth folder.
 
     Parameters
@@ -74,6 +88,8 @@ def validate(path: str | Path, *, only: str | None = None, progress: Progress | 
         The folder.
     only
         Runs whose name holds this text; ranges are over all repetitions.
+    n_boots
+        In how many boots each run is replayed (``truth.boots``).
     progress : callable
         Called as ``progress(done, total)``, in accesses.
 
@@ -95,7 +111,7 @@ def validate(path: str | Path, *, only: str | None = None, progress: Progress | 
         raise InputError(f"no run of {path} has {only!r} in its name: it has {', '.join(r.name for r in every[:5])}...")
     counters, rows, is_partial = [], [], False
     try:
-        replays = _Replays(runs, progress)
+        replays = _Replays(runs, boots(n_boots), progress)
         for run in runs:
             found = replays.of(run)
             same = repetitions(run, every)
@@ -105,25 +121,30 @@ def validate(path: str | Path, *, only: str | None = None, progress: Progress | 
         is_partial = True
     for name in tables:
         counters += _metadata_rows(name, steps[name])
-    return Validation(_frame(counters, COUNTER_SCHEMA), _frame(rows, RUN_SCHEMA), is_partial)
+    tables_of = _frame(counters, COUNTER_SCHEMA), _frame(rows, RUN_SCHEMA)
+    return Validation(*tables_of, targets({run.name: run for run in runs}, *tables_of), is_partial)
 
 
 class _Replays:
     # Repetitions share one replay.
 
-    def __init__(self, runs: Sequence[TruthRun], progress: Progress | None) -> None:
-        self.progress = progress
+    def __init__(self, runs: Sequence[TruthRun], in_boots: Sequence[Boot], progress: Progress | None) -> None:
+        self.progress, self.boots = progress, in_boots
         self.key = {run.name: _key(run) for run in runs}
         lengths = {self.key[run.name]: run.trace.n_pages + run.trace.n_acc for run in runs}
-        self.total, self.done = sum(lengths.values()), 0
-        self.found: dict[str, Replay] = {}
+        self.total, self.done = len(in_boots) * sum(lengths.values()), 0
+        self.found: dict[str, list[Replay]] = {}
 
-    def of(self, run: TruthRun) -> Replay:
+    def of(self, run: TruthRun) -> list[Replay]:
         key = self.key[run.name]
         if key not in self.found:
-            self.found[key] = replay(run, progress=self._report)
-            self.done += run.trace.n_pages + run.trace.n_acc
+            self.found[key] = [self._replay(run, boot) for boot in self.boots]
         return self.found[key]
+
+    def _replay(self, run: TruthRun, boot: Boot) -> Replay:
+        found = replay(run, in_boot(machine_of(run), boot), progress=self._report)
+        self.done += run.trace.n_pages + run.trace.n_acc
+        return found
 
     def _report(self, done: int, _: int) -> None:
         if self.progress is not None:
@@ -136,7 +157,8 @@ def _key(run: TruthRun) -> str:
     return repr((what, made, run.code is None, run.swapoff_counts is None, run.is_killed_by_swapoff))
 
 
-def _counter_rows(run: TruthRun, same: Sequence[TruthRun], found: Replay) -> list[tuple[object, ...]]:
+def _counter_rows(run: TruthRun, same: Sequence[TruthRun], replays: Sequence[Replay]) -> list[tuple[object, ...]]:
+    found = replays[0]
     if run.kill is not None:
         rows = [_row(run.name, run.kind, "oom", 1, int(found.is_oom))]
         pool = run.kill.get("cg_zswap_bytes_at_kill")
@@ -145,7 +167,7 @@ def _counter_rows(run: TruthRun, same: Sequence[TruthRun], found: Replay) -> lis
         return rows
     between = ranges(same)
     rows = [
-        _row(run.name, run.kind, name, n, found.counters[name], *between[name])
+        _row(run.name, run.kind, name, n, found.counters[name], between[name], [r.counters[name] for r in replays])
         for name, n in kernel_counters(run).items()
     ]
     return rows + ([_row(run.name, run.kind, "oom", 0, 1)] if found.is_oom else [])
@@ -158,18 +180,28 @@ def _metadata_rows(name: str, rows: Mapping[str, Mapping[str, int]]) -> list[tup
 
 
 def _row(
-    run: str, kind: str, counter: str, kernel: float, model: float, low: float | None = None, high: float | None = None
+    run: str,
+    kind: str,
+    counter: str,
+    kernel: float,
+    model: float,
+    between: tuple[float, float] | None = None,
+    of_boots: Sequence[float] = (),
 ) -> tuple[object, ...]:
     error = 100 * (model - kernel) / kernel if kernel else (None if model else 0.0)
-    ends = (kernel if low is None else low, kernel if high is None else high)
-    return run, kind, counter, *(float(n) for n in (kernel, *ends, model)), error
+    numbers = kernel, *(between or (kernel, kernel)), model, min(of_boots, default=model), max(of_boots, default=model)
+    return run, kind, counter, *(float(n) for n in numbers), error
 
 
-def _run_row(run: TruthRun, same: Sequence[TruthRun], found: Replay) -> tuple[object, ...]:
-    shared = None if run.code is None or found.code is None else agreement(run.code, found.code)
-    kills = (run.is_killed, found.is_oom)
+def _run_row(run: TruthRun, same: Sequence[TruthRun], replays: Sequence[Replay]) -> tuple[object, ...]:
+    shares = [] if run.code is None else [agreement(run.code, r.code) for r in replays if r.code is not None]
+    best = replays[shares.index(max(shares))] if shares else replays[0]
+    kills = (run.is_killed, replays[0].is_oom)
     most = ceiling(same) if run.code is not None else None
-    return run.name, run.kind, shared, lru_agreement(run), most, *kills, ", ".join(not_modelled(run))
+    agreed = (shares[0], max(shares)) if shares else (None, None)
+    apart = None if run.is_killed or run.cram is not None else parting(run, best.epochs)
+    told = (None, None) if apart is None else (apart.counter, apart.access)
+    return run.name, run.kind, *agreed, lru_agreement(run), most, *kills, ", ".join(not_modelled(run)), *told
 
 
 def _frame(rows: Sequence[tuple[object, ...]], schema: dict[str, type[pl.DataType]]) -> pl.DataFrame:

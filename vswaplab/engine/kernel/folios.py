@@ -12,6 +12,7 @@ from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.kernel.lists import Lru, Lruvec
 from vswaplab.engine.plan import Plan
 from vswaplab.engine.zspages import ZsPool
+from vswaplab.machine.kernel import FLUSH_TIME_NS
 from vswaplab.results.counters import COUNTER_NAMES
 from vswaplab.trace.trace import Workload
 
@@ -25,8 +26,6 @@ FOLIO_BATCH = 31
 
 TICK_NS = 4_000_000
 """The scheduler's clock tick (HZ 250)."""
-STAT_FLUSH_NS = 2_000_000_000
-"""How often the statistics of a group are brought up to date (FLUSH_TIME, mm/memcontrol.c)."""
 
 
 class OutOfMemoryError(Exception):
@@ -85,7 +84,7 @@ class Folios:
 
         # Time, and what happens by it.
         self.now = 0
-        self.next_flush, self.next_tick = STAT_FLUSH_NS, TICK_NS
+        self.next_flush, self.next_tick = self.kernel.stat_flush_ns, TICK_NS
         self.worker: Iterator[int] | None = None  # of zswap: it waits for the CPU, or has it
         self.need_resched = False  # a clock tick has found the worker waiting
         self.writes: deque[tuple[int, int]] = deque()  # disk writes under way: when each ends, and its page
@@ -97,7 +96,7 @@ class Folios:
         while self.writes and self.writes[0][0] <= self.now:
             self.end_writeback(self.writes.popleft()[1])
         while self.now >= self.next_flush:
-            self.next_flush += STAT_FLUSH_NS
+            self.next_flush += FLUSH_TIME_NS
             self.flush_stats()
         if self.now >= self.next_tick:
             self.next_tick = self.now // TICK_NS * TICK_NS + TICK_NS

@@ -64,6 +64,8 @@ class Reclaim(ZswapPool):
     def shrink_node(self, lruvec: Lruvec, priority: int, wanted: int) -> None:
         """Scan a share of a node's lists, and of what shrinkers hold."""
         self.prepare_scan_control(lruvec, priority)
+        if self.is_global:  # shrink_node_memcgs: the root group comes first
+            self.shrink_zs_pool(priority)
         self.shrink_lruvec(lruvec, priority, wanted)
         self.shrink_slab(priority)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.kernel.cram import CramNode
@@ -18,6 +18,35 @@ neighbouring slots merge, and the model does not know where a slot lies: a group
 back whole. With 32 there too, runs with a full pool are much further off [fit]."""
 SLICE_NS = 750_000
 """How long a worker keeps the CPU once the program sleeps (sysctl_sched_base_slice, kernel/sched/fair.c)."""
+
+
+def do_shrink_slab(n_freeable: int, deferred: int, priority: int, scan: Callable[[int], int]) -> int:
+    """Scan a share of what a shrinker holds in batches of 128; return what is left for later.
+
+    Parameters
+    ----------
+    n_freeable, deferred
+        What it holds, and what was left the last time.
+    priority
+        Of the reclaim.
+    scan : callable
+        Given a batch, says what that freed; 0 ends the scan.
+
+    Examples
+    --------
+    1,106 at priority 3: 276, of which two batches are scanned.
+
+    >>> do_shrink_slab(1106, 0, 3, lambda n: n)
+    20
+    """
+    delta = (n_freeable >> priority) * 4 // DEFAULT_SEEKS
+    left, n_scanned = min((deferred >> priority) + delta, 2 * n_freeable), 0
+    while left >= min(SHRINK_BATCH, n_freeable):
+        step = min(SHRINK_BATCH, left)
+        if not scan(step):
+            break
+        left, n_scanned = left - step, n_scanned + step
+    return min(max(deferred + delta - n_scanned, 0), 2 * n_freeable)
 
 
 class ZswapPool(CramNode):
@@ -130,7 +159,11 @@ class ZswapPool(CramNode):
         """obj_cgroup_may_zswap: whether the group is below memory.zswap.max."""
         zswap = self.plan.zswap
         assert zswap is not None
-        return zswap.group_pages is None or self.zswap_bytes // PAGE_SIZE < zswap.group_pages
+        if zswap.group_pages is None:
+            return True
+        if zswap.group_pages:
+            self.flush_stats()  # "Force flush to get accurate stats for charging"
+        return self.zswap_bytes // PAGE_SIZE < zswap.group_pages
 
     def zswap_store_page(self, page: int) -> bool:
         """Allocate, charge and remember an entry; False: the page does not compress."""
@@ -225,27 +258,26 @@ class ZswapPool(CramNode):
                 return
             yield self.kernel.try_ns + (n_tried - n_written) * self.kernel.rotate_ns
 
-    # The dynamic shrinker (mm/shrinker.c, shrinker_enabled) -------------------------------------------
+    # Shrinkers (mm/shrinker.c): zsmalloc's, and zswap's if shrinker_enabled ------------------------------
 
-    n_deferred = n_disk_swapins = 0
+    zs_deferred = n_deferred = n_disk_swapins = 0
+
+    def shrink_zs_pool(self, priority: int) -> None:
+        """Shrink what belongs to no group: the pool's holes. Only reclaim for a node comes here."""
+        n_freeable = self.zs_pool.to_free()
+        if n_freeable:
+            self.zs_deferred = do_shrink_slab(n_freeable, self.zs_deferred, priority, lambda _: self.zs_pool.compact())
 
     def shrink_slab(self, priority: int) -> None:
-        """do_shrink_slab for zswap's shrinker: scan in batches of 128, keep for later what is less."""
+        """Shrink what belongs to the group: zswap's entries."""
         zswap = self.plan.zswap
         if zswap is None or not (zswap.shrinker_enabled and zswap.writeback):
             return
         n_freeable = self.zswap_shrinker_count()
-        if not n_freeable:
-            return
-        deferred, self.n_deferred = self.n_deferred, 0
-        delta = (n_freeable >> priority) * 4 // DEFAULT_SEEKS
-        left, n_scanned = min((deferred >> priority) + delta, 2 * n_freeable), 0
-        while left >= min(SHRINK_BATCH, n_freeable):
-            step = min(SHRINK_BATCH, left)
-            if not self.zswap_shrinker_scan(step):
-                break
-            left, n_scanned = left - step, n_scanned + step
-        self.n_deferred += min(max(deferred + delta - n_scanned, 0), 2 * n_freeable)
+        if n_freeable:
+            deferred, self.n_deferred = self.n_deferred, 0
+            left = do_shrink_slab(n_freeable, deferred, priority, self.zswap_shrinker_scan)
+            self.n_deferred += left  # a scan may come here again
 
     def zswap_shrinker_count(self) -> int:
         """Say how many entries could go: reads from disk protect as many, and what compresses well weighs less."""

@@ -1,0 +1,207 @@
+"""How near the model should come to a kernel, and where it does not, what gives the reason away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import polars as pl
+
+from vswaplab.truth.runs import TruthRun
+
+Load = Literal["calm", "shrinker", "full", "cram"]
+MET, NOISE, BOOT, MISSED = "met", "kernel's range", "boots' range", "missed"
+"""Verdicts: within the target; else inside what repetitions of the kernel span; else the boots of the model come within
+the target; else not."""
+
+_CALM = dict.fromkeys(("hits", "zswap", "disk", "zswpout", "resident_mean"), 1.0) | {"pswpout": 2.0}
+_SHRINKER = dict.fromkeys(("hits", "disk", "zswpwb"), 2.0) | dict.fromkeys(("zswap", "stored_mean", "stored_end"), 7.0)
+_FULL = {"hits": 2.0, "disk": 5.0}
+_RANGED = ("zswap", "zswpout", "zswpin", "zswpwb", "pswpin", "pswpout", "resident_mean", "stored_mean", "stored_end")
+_SLOTS = dict.fromkeys(("slots_used", "swap_cache_end", "vs_used"), 2.0)
+PERCENT: dict[Load, dict[str, float]] = {
+    "calm": _CALM | _SLOTS,
+    "shrinker": _SHRINKER | _SLOTS,
+    "full": _FULL | _SLOTS,
+    "cram": {},
+}
+"""Counter to the error that is allowed, %. With a full pool other counters may be 10 % outside the kernel's range."""
+_FEW = 50
+"""A counter of which kernel and model both have fewer is no target."""
+
+TARGET_SCHEMA = {
+    "run": pl.String,
+    "load": pl.String,
+    "counter": pl.String,
+    "kernel": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "model": pl.Float64,
+    "model_low": pl.Float64,
+    "model_high": pl.Float64,
+    "least": pl.Float64,
+    "most": pl.Float64,
+    "verdict": pl.String,
+}
+
+
+def load_of(run: TruthRun) -> Load:
+    """Say what a run asks of the pool: nothing, room by the shrinker or at its limit; or that it is of a CRAM guest."""
+    if run.cram is not None:
+        return "cram"
+    if run.zswap is None:
+        return "calm"
+    if run.zswap.get("shrinker_enabled"):
+        return "shrinker"
+    column = "zs_pool_limit_hit"
+    hits = run.epochs[column].fill_null(0).max() if column in run.epochs.columns and run.epochs.height else 0
+    return "full" if hits else "calm"
+
+
+def bounds(run: TruthRun, counter: str, kernel: float, low: float, high: float) -> tuple[float, float] | None:
+    """Give the least and the most that the model may say of a counter; None: there is no target.
+
+    Parameters
+    ----------
+    run : TruthRun
+    counter : str
+    kernel : float
+        Of the run.
+    low, high : float
+        Over its repetitions.
+    """
+    load = load_of(run)
+    if load == "full" and "hotscan" in run.name and counter in (*_FULL, *_RANGED):
+        return low, high
+    percent = PERCENT[load].get(counter)
+    if run.cram is not None and run.cram.cram_mib and counter == "promoted":
+        percent = 6.0 if run.trace.kind in ("loop", "phases") else 3.0
+    if percent is not None:
+        return kernel * (1 - percent / 100), kernel * (1 + percent / 100)
+    return (low * 0.9, high * 1.1) if load == "full" and counter in _RANGED else None
+
+
+def least_agreement(run: TruthRun, lru: float, ceiling: float | None) -> float | None:
+    """Give the share of single accesses that the model should get right; None: there is no target.
+
+    Parameters
+    ----------
+    run : TruthRun
+    lru : float
+        What an exact LRU of the measured size gets.
+    ceiling : float
+        Lowest agreement between repetitions of the kernel, None if there is one.
+    """
+    if load_of(run) != "full":
+        least = 0.93 if run.trace.kind in ("uniform", "phases") else 0.97
+        return max(least, lru) if lru < 0.98 else least
+    if ceiling is not None:
+        return ceiling - 0.01
+    return lru if lru < 0.98 else None
+
+
+def targets(every: Mapping[str, TruthRun], counters: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
+    """Hold the tables of a validation against the targets.
+
+    Parameters
+    ----------
+    every : mapping
+        Run by name.
+    counters, runs : polars.DataFrame
+        Of ``validate``.
+
+    Returns
+    -------
+    table : polars.DataFrame
+        One row per run and target, as in ``TARGET_SCHEMA``; the model may be
+        from ``least`` to ``most``.
+    """
+    rows = [_counter_row(every[row["run"]], row) for row in counters.iter_rows(named=True) if row["run"] in every]
+    rows += [_agreement_row(every[row["run"]], row) for row in runs.iter_rows(named=True)]
+    return pl.DataFrame([row for row in rows if row is not None], schema=TARGET_SCHEMA, orient="row")
+
+
+def _counter_row(run: TruthRun, row: Mapping[str, float]) -> tuple[object, ...] | None:
+    kernel, model = row["kernel"], row["model"]
+    allowed = None if run.is_killed else bounds(run, str(row["counter"]), kernel, row["low"], row["high"])
+    if allowed is None or max(kernel, model) < _FEW:
+        return None
+    span = row["low"], row["high"]
+    found = verdict(allowed, model, (row["model_low"], row["model_high"]), span)
+    middle = kernel, *span, model, row["model_low"], row["model_high"]
+    return run.name, load_of(run), row["counter"], *middle, *allowed, found
+
+
+def _agreement_row(run: TruthRun, row: Mapping[str, float | None]) -> tuple[object, ...] | None:
+    shared, lru, best = row["agreement"], row["lru_agreement"], row["agreement_best"]
+    least = None if lru is None else least_agreement(run, lru, row["ceiling"])
+    if shared is None or best is None or least is None:
+        return None
+    found = verdict((least, 1.0), shared, (shared, best), None)
+    return run.name, load_of(run), "agreement", None, row["ceiling"], None, shared, shared, best, least, 1.0, found
+
+
+def verdict(
+    allowed: tuple[float, float], model: float, of_boots: tuple[float, float], of_kernel: tuple[float, float] | None
+) -> str:
+    """Judge one counter.
+
+    Examples
+    --------
+    Two boots of a kernel counted 7,499 and 8,455; within 5 % of both no number can be.
+
+    >>> verdict((8022, 8422), 7615, (7600, 7620), (7499, 8455)), verdict((8022, 8422), 7400, (7400, 8100), None)
+    ("kernel's range", "boots' range")
+    """
+    if allowed[0] <= model <= allowed[1]:
+        return MET
+    if of_kernel is not None and of_kernel[0] < of_kernel[1] and of_kernel[0] <= model <= of_kernel[1]:
+        return NOISE
+    return BOOT if of_boots[0] <= allowed[1] and of_boots[1] >= allowed[0] else MISSED
+
+
+# Where they part ------------------------------------------------------------------------------------
+
+
+class Parting(NamedTuple):
+    """The first counter in which kernel and model are more than 5 % apart, and when."""
+
+    counter: str
+    access: int
+    kernel: int
+    model: int
+
+
+FOLLOWED = {
+    "zswpout": "vm_zswpout",
+    "zswpwb": "vm_zswpwb",
+    "pswpout": "vm_pswpout",
+    "pool_limit_hit": "zs_pool_limit_hit",
+    "pgdeactivate": "vm_pgdeactivate",
+    "pgactivate": "vm_pgactivate",
+    "stored": "zs_stored_pages",
+}
+"""Counters of a replay's epochs to columns of the kernel's."""
+_APART, _MUCH = 0.05, 500
+
+
+def parting(run: TruthRun, epochs: pl.DataFrame) -> Parting | None:
+    """Find where kernel and model part: 5 % and 500 pages or events between two snapshots, and the largest such gap.
+
+    Parameters
+    ----------
+    run : TruthRun
+    epochs : polars.DataFrame
+        Of its ``replay``.
+    """
+    kernel = run.epochs.filter(pl.col("row").is_in(["start", "epoch"]))
+    known = {name: column for name, column in FOLLOWED.items() if column in kernel.columns}
+    counts = {name: kernel[column].fill_null(0) for name, column in known.items()}
+    seen = {name: (column - column[0]).to_list()[1:] for name, column in counts.items()}
+    for i, access in enumerate(epochs["access"].to_list()[: kernel.height - 1]):
+        gaps = [(abs(epochs[name][i] - of[i]), name) for name, of in seen.items()]
+        wide = [(gap, name) for gap, name in gaps if gap > _MUCH and gap > _APART * seen[name][i]]
+        if wide:
+            name = max(wide)[1]
+            return Parting(name, access, int(seen[name][i]), int(epochs[name][i]))
+    return None
