@@ -10,14 +10,17 @@ from pathlib import Path
 
 import polars as pl
 
+from vswaplab.base.errors import InputError
 from vswaplab.base.progress import Progress
 from vswaplab.cli.run import RESULTS
 from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
 from vswaplab.results.result import check_folder, write_folder
+from vswaplab.truth.targets import BOOT, MET, MISSED, NOISE
 from vswaplab.truth.validate import Validation, validate
 
 _COUNTER_KEYS = ("run", "counter", "kernel", "model", "low", "high")
 _RUN_KEYS = ("run", "agreement", "lru_agreement", "ceiling")
+MOST_BOOTS = 64
 
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:
@@ -25,6 +28,9 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add("folder", metavar="DIR", help="runs.json, epochs.csv, outcomes.npz and so on; data/README.md has the format")
     add("--only", metavar="TEXT", help="only the runs that have this in their name")
+    add(
+        "--boots", type=int, default=1, metavar="N", help="replay each run in N boots: the model's own range, default 1"
+    )
     add("--out", metavar="DIR", help=f"where tables and figure go, default {RESULTS}/validate-DIR")
     add("--json", action="store_true", help="print a JSON document instead of tables")
     verb.set_defaults(verb=validate_folder)
@@ -35,17 +41,20 @@ def validate_folder(arguments: argparse.Namespace) -> int:
     source = Path(arguments.folder)
     target = Path(arguments.out) if arguments.out is not None else RESULTS / f"validate-{source.resolve().name}"
     check_folder(target)
+    if not 1 <= arguments.boots <= MOST_BOOTS:
+        raise InputError(f"--boots must be from 1 to {MOST_BOOTS}, got {arguments.boots}: 8 show what timing moves")
     with Progress(sys.stderr) as progress:
-        found = validate(source, only=arguments.only, progress=progress)
+        found = validate(source, only=arguments.only, n_boots=arguments.boots, progress=progress)
     if not found.counters.height:
         print("vswaplab: interrupted before the first run was finished: nothing is kept", file=sys.stderr)
         return INTERRUPTED
     provenance = {"vswaplab": version("vswaplab"), "folder": str(source), "only": arguments.only}
+    provenance |= {"boots": arguments.boots}
     write_folder(target, lambda folder: _save(found, folder, provenance | {"partial": found.is_partial}))
     if arguments.json:
-        print(json.dumps(_document(found), indent=2))
+        print(json.dumps(_document(found, arguments.boots), indent=2))
     else:
-        _tell(found, target)
+        _tell(found, target, arguments.boots)
     return INTERRUPTED if found.is_partial else OK
 
 
@@ -53,7 +62,7 @@ def _save(found: Validation, folder: Path, provenance: dict[str, object]) -> Non
     from vswaplab.charts.theme import chart_svg  # half a second of plotting library
     from vswaplab.charts.validation import validation_chart
 
-    for name, table in (("counters", found.counters), ("runs", found.runs)):
+    for name, table in (("counters", found.counters), ("runs", found.runs), ("targets", found.targets)):
         table.write_parquet(folder / f"{name}.parquet")
         table.write_csv(folder / f"{name}.csv")
     (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
@@ -62,14 +71,18 @@ def _save(found: Validation, folder: Path, provenance: dict[str, object]) -> Non
     (folder / "validation.html").write_text(chart.to_html(inline=True), encoding="utf-8")
 
 
-def _document(found: Validation) -> dict[str, object]:
-    return {
+def _document(found: Validation, n_boots: int) -> dict[str, object]:
+    document: dict[str, object] = {
         "counters": found.counters.select(_COUNTER_KEYS).to_dicts(),
         "runs": found.runs.select(_RUN_KEYS).to_dicts(),
     }
+    if n_boots > 1:
+        document["counters"] = found.counters.select(*_COUNTER_KEYS, "model_low", "model_high").to_dicts()
+        document["targets"] = found.targets.to_dicts()
+    return document
 
 
-def _tell(found: Validation, target: Path) -> None:
+def _tell(found: Validation, target: Path, n_boots: int) -> None:
     from vswaplab.charts.validation import finding
 
     print(aligned_table(_counter_cells(found.counters), left=2))
@@ -77,12 +90,50 @@ def _tell(found: Validation, target: Path) -> None:
         print()
         print(aligned_table(_run_cells(found.runs)))
     print()
+    if found.targets.height:
+        _tell_targets(found, n_boots)
     print(f"{finding(found.counters, found.runs)}.")
     for line in _kills(found.runs):
         print(line)
     print("Low and High: over repetitions of the configuration. Model: from the configuration, and from")
     print("times of the emulated guest, three of them chosen by fit (vswaplab/truth/machines.py).")
     print(f"Tables and figure: {target}; open {target / 'validation.html'} in a browser")
+
+
+def _tell_targets(found: Validation, n_boots: int) -> None:
+    n = {verdict: found.targets.filter(verdict=verdict).height for verdict in (MET, NOISE, BOOT, MISSED)}
+    other = found.targets.filter(pl.col("verdict") != MET)
+    if other.height:
+        print(aligned_table(_target_cells(other, found.runs), left=2))
+        print()
+    print(f"Targets (vswaplab/truth/targets.py): {found.targets.height}, met {n[MET]}; not met but inside what")
+    print(
+        f"repetitions of the kernel span {n[NOISE]}, within reach of the model's boots {n[BOOT]}, missed {n[MISSED]}."
+    )
+    if n_boots == 1:
+        print("One boot: --boots 8 tells what the phase of the kernel's clock and the guest's speed move.")
+    else:
+        print(
+            f"Boots: {n_boots}, which differ in when statistics are flushed and in the guest's speed (truth/boots.py)."
+        )
+
+
+def _target_cells(targets: pl.DataFrame, runs: pl.DataFrame) -> list[list[str]]:
+    rows = [["Run", "Target", "Kernel", "Least", "Most", "Model", "Boots", "Verdict", "First apart in"]]
+    parts = {row["run"]: row for row in runs.iter_rows(named=True)}
+    for row in targets.iter_rows(named=True):
+        part = parts[row["run"]]
+        apart = "-" if part["parts_in"] is None else f"{part['parts_in']}, access {part['parts_at']:,}"
+        say = _percent if row["counter"] == "agreement" else _number
+        ends = f"{say(row['model_low'])} to {say(row['model_high'])}"
+        kernel = "-" if row["kernel"] is None else say(row["kernel"])
+        middle = (say(row[key]) for key in ("least", "most", "model"))
+        rows.append([row["run"], row["counter"], kernel, *middle, ends, row["verdict"], apart])
+    return rows
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
 
 
 def _counter_cells(counters: pl.DataFrame) -> list[list[str]]:

@@ -294,8 +294,19 @@ class ZswapPool(CramNode):
         return (n_entries - n_protected) * n_backing // n_stored
 
     def zswap_shrinker_scan(self, n: int) -> int:
-        """Take so many of the oldest entries; return how many were written back."""
-        return self._try_oldest(n)
+        """Take so many of the oldest entries; return how many were written back, 0 if one of them is being loaded.
+
+        That one ends the scan (-EEXIST in shrink_memcg_cb): what is wanted back is not cold.
+        """
+        n_written = 0
+        for _ in range(min(n, len(self.zswap_lru))):
+            if not self.zswap_lru:
+                break
+            page, is_referenced = next(iter(self.zswap_lru.items()))
+            n_written += self.shrink_memcg_cb()
+            if self.cached[page] and not is_referenced and page in self.zswap_lru:
+                return 0
+        return n_written
 
     # The worker and the program share a CPU ----------------------------------------------------------
 
