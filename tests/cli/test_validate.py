@@ -159,7 +159,12 @@ def test_validate__slab_metadata_is_among_the_counters() -> None:
 def test_validate__repetitions_share_one_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     replayed: list[str] = []
     original = validate_module.replay
-    monkeypatch.setattr(validate_module, "replay", lambda run, **k: replayed.append(run.name) or original(run, **k))
+
+    def noted(run: TruthRun, machine: vl.Machine, **settings: object) -> object:
+        replayed.append(run.name)
+        return original(run, machine, **settings)
+
+    monkeypatch.setattr(validate_module, "replay", noted)
     reports: list[tuple[int, int]] = []
 
     found = validate(
@@ -176,10 +181,10 @@ def test_validate__after_ctrl_c_keeps_what_was_finished(
 ) -> None:
     original = validate_module.replay
 
-    def interrupted(run: TruthRun, **settings: object) -> object:
+    def interrupted(run: TruthRun, machine: vl.Machine, **settings: object) -> object:
         if run.name.endswith("zipf_off"):
             raise KeyboardInterrupt
-        return original(run, **settings)
+        return original(run, machine, **settings)
 
     monkeypatch.setattr(validate_module, "replay", interrupted)
 
