@@ -311,6 +311,17 @@ def test_zspages__holes_stay_until_a_zspage_is_empty() -> None:
     assert pool.pages == 16  # the new one went to the zspage that was moved last, the second
 
 
+def test_zswap_shrinker_scan__ends_where_an_entry_is_being_loaded() -> None:
+    kernel = group(room=94, content=SMALL, zswap=vl.Zswap(max_pool_percent=100, shrinker_enabled=True))
+    touch(kernel, *range(10))
+    for page in range(6):
+        evict(kernel, page)
+    assert kernel.zswap_shrinker_scan(6) == 0  # each was given its second chance
+    kernel.cached[2] = 1  # page 2 is on its way in
+    assert kernel.zswap_shrinker_scan(6) == 0
+    assert (kernel.count["zswpwb"], list(kernel.zswap_lru)) == (2, [3, 4, 5, 2])
+
+
 def test_zs_compact__fills_the_fullest_zspages_from_the_emptiest() -> None:
     # Three zspages of 15 objects, 8 pages each. 5, 10 and 14 stay: the holes are 16, one whole zspage.
     pool = ZsPool()

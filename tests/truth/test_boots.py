@@ -96,6 +96,9 @@ def test_bounds__by_load() -> None:
     assert bounds(full, "zswpwb", 1000, 500, 1500) == (450, pytest.approx(1650))
     assert bounds(runs()["hotscan_mp10"], "hits", 1000, 990, 1005) == (990, 1005)
     assert bounds(runs("vswap")["cram_loop_noswap"], "promoted", 1000, 1000, 1000) == (940, 1060)
+    assert (
+        bounds(runs("vswap")["cram128_zipf384_ro_swap"], "swap_cache", 1000, 1000, 1000) is None
+    )  # nothing is written to
 
 
 def test_least_agreement__by_load() -> None:

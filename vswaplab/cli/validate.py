@@ -104,7 +104,7 @@ def _tell_targets(found: Validation, n_boots: int) -> None:
     n = {verdict: found.targets.filter(verdict=verdict).height for verdict in (MET, NOISE, BOOT, MISSED)}
     other = found.targets.filter(pl.col("verdict") != MET)
     if other.height:
-        print(aligned_table(_target_cells(other, found.runs), left=2))
+        print(aligned_table(_target_cells(other), left=2))
         print()
     print(f"Targets (vswaplab/truth/targets.py): {found.targets.height}, met {n[MET]}; not met but inside what")
     print(
@@ -118,12 +118,10 @@ def _tell_targets(found: Validation, n_boots: int) -> None:
         )
 
 
-def _target_cells(targets: pl.DataFrame, runs: pl.DataFrame) -> list[list[str]]:
+def _target_cells(targets: pl.DataFrame) -> list[list[str]]:
     rows = [["Run", "Target", "Kernel", "Least", "Most", "Model", "Boots", "Verdict", "First apart in"]]
-    parts = {row["run"]: row for row in runs.iter_rows(named=True)}
     for row in targets.iter_rows(named=True):
-        part = parts[row["run"]]
-        apart = "-" if part["parts_in"] is None else f"{part['parts_in']}, access {part['parts_at']:,}"
+        apart = "-" if row["parts_in"] is None else f"{row['parts_in']}, access {row['parts_at']:,}"
         say = _percent if row["counter"] == "agreement" else _number
         ends = f"{say(row['model_low'])} to {say(row['model_high'])}"
         kernel = "-" if row["kernel"] is None else say(row["kernel"])

@@ -42,6 +42,8 @@ TARGET_SCHEMA = {
     "least": pl.Float64,
     "most": pl.Float64,
     "verdict": pl.String,
+    "parts_in": pl.String,
+    "parts_at": pl.Int64,
 }
 
 
@@ -74,7 +76,7 @@ def bounds(run: TruthRun, counter: str, kernel: float, low: float, high: float) 
     if load == "full" and "hotscan" in run.name and counter in (*_FULL, *_RANGED):
         return low, high
     percent = PERCENT[load].get(counter)
-    if run.cram is not None and run.cram.cram_mib and counter == "promoted":
+    if run.cram is not None and run.cram.cram_mib and run.trace.write_pct and counter in ("swap_cache", "promoted"):
         percent = 6.0 if run.trace.kind in ("loop", "phases") else 3.0
     if percent is not None:
         return kernel * (1 - percent / 100), kernel * (1 + percent / 100)
@@ -114,11 +116,13 @@ def targets(every: Mapping[str, TruthRun], counters: pl.DataFrame, runs: pl.Data
     -------
     table : polars.DataFrame
         One row per run and target, as in ``TARGET_SCHEMA``; the model may be
-        from ``least`` to ``most``.
+        from ``least`` to ``most``. ``parts_in`` and ``parts_at`` are the run's.
     """
     rows = [_counter_row(every[row["run"]], row) for row in counters.iter_rows(named=True) if row["run"] in every]
     rows += [_agreement_row(every[row["run"]], row) for row in runs.iter_rows(named=True)]
-    return pl.DataFrame([row for row in rows if row is not None], schema=TARGET_SCHEMA, orient="row")
+    judged = dict(list(TARGET_SCHEMA.items())[:-2])
+    table = pl.DataFrame([row for row in rows if row is not None], schema=judged, orient="row")
+    return table.join(runs.select("run", "parts_in", "parts_at"), "run", "left", maintain_order="left")
 
 
 def _counter_row(run: TruthRun, row: Mapping[str, float]) -> tuple[object, ...] | None:
