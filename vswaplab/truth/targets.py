@@ -76,7 +76,13 @@ def bounds(run: TruthRun, counter: str, kernel: float, low: float, high: float) 
     if load == "full" and "hotscan" in run.name and counter in (*_FULL, *_RANGED):
         return low, high
     percent = PERCENT[load].get(counter)
-    if run.cram is not None and run.cram.cram_mib and run.trace.write_pct and counter in ("swap_cache", "promoted"):
+    if (
+        run.cram is not None
+        and run.cram.cram_mib
+        and run.cram.pressure < 1000
+        and run.trace.write_pct
+        and counter in ("swap_cache", "promoted")
+    ):
         percent = 6.0 if run.trace.kind in ("loop", "phases") else 3.0
     if percent is not None:
         return kernel * (1 - percent / 100), kernel * (1 + percent / 100)
