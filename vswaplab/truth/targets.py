@@ -11,8 +11,8 @@ from vswaplab.truth.runs import TruthRun
 
 Load = Literal["calm", "shrinker", "full", "cram"]
 MET, NOISE, BOOT, MISSED = "met", "kernel's range", "boots' range", "missed"
-"""Verdicts: within the target; else inside what repetitions of the kernel span; else the boots of the model come within
-the target; else not."""
+"""Verdicts: within the target; else inside what repetitions of the kernel span; else what the boots of the model span
+overlaps the target or that; else not."""
 
 _CALM = dict.fromkeys(("hits", "zswap", "disk", "zswpout", "resident_mean"), 1.0) | {"pswpout": 2.0}
 _SHRINKER = dict.fromkeys(("hits", "disk", "zswpwb"), 2.0) | dict.fromkeys(("zswap", "stored_mean", "stored_end"), 7.0)
@@ -103,9 +103,7 @@ def least_agreement(run: TruthRun, lru: float, ceiling: float | None) -> float |
     if load_of(run) != "full":
         least = 0.93 if run.trace.kind in ("uniform", "phases") else 0.97
         return max(least, lru) if lru < 0.98 else least
-    if ceiling is not None:
-        return ceiling - 0.01
-    return lru if lru < 0.98 else None
+    return None if ceiling is None else ceiling - 0.01
 
 
 def targets(every: Mapping[str, TruthRun], counters: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
@@ -128,6 +126,7 @@ def targets(every: Mapping[str, TruthRun], counters: pl.DataFrame, runs: pl.Data
     rows += [_agreement_row(every[row["run"]], row) for row in runs.iter_rows(named=True)]
     judged = dict(list(TARGET_SCHEMA.items())[:-2])
     table = pl.DataFrame([row for row in rows if row is not None], schema=judged, orient="row")
+    table = table.with_columns(pl.col("least", "most").round(6))
     return table.join(runs.select("run", "parts_in", "parts_at"), "run", "left", maintain_order="left")
 
 
@@ -165,9 +164,12 @@ def verdict(
     """
     if allowed[0] <= model <= allowed[1]:
         return MET
-    if of_kernel is not None and of_kernel[0] < of_kernel[1] and of_kernel[0] <= model <= of_kernel[1]:
-        return NOISE
-    return BOOT if of_boots[0] <= allowed[1] and of_boots[1] >= allowed[0] else MISSED
+    least, most = allowed
+    if of_kernel is not None and of_kernel[0] < of_kernel[1]:
+        if of_kernel[0] <= model <= of_kernel[1]:
+            return NOISE
+        least, most = min(least, of_kernel[0]), max(most, of_kernel[1])
+    return BOOT if of_boots[0] <= most and of_boots[1] >= least else MISSED
 
 
 # Where they part ------------------------------------------------------------------------------------
