@@ -111,6 +111,7 @@ def test_validate__boots_give_the_model_a_range_and_tell_the_targets_that_are_no
     assert "Boots: 3, which differ in when statistics are flushed" in told
     assert "only  pswpout" in told  # the kernel of this folder wrote nine pages, of many more
     assert "missed" in told
+    assert "only: page-cluster 3: 0 pages read ahead (vm_swap_ra)." in told
 
     assert cli.main(["validate", str(folder), "--boots", "3", "--json", "--out", "out"]) == 0
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
@@ -236,7 +237,7 @@ def rows(*errors: tuple[float, float, float, float]) -> pl.DataFrame:
     return pl.DataFrame(table, schema=COUNTER_SCHEMA, orient="row")
 
 
-ONE_RUN = ("a", "zswap", 0.5, 0.5, 0.25, None, False, False, "", None, None)
+ONE_RUN = ("a", "zswap", 0.5, 0.5, 0.25, None, False, False, "", None, None, "")
 
 
 def test_finding__counts_what_is_near_or_inside_the_range() -> None:

@@ -16,7 +16,7 @@ from vswaplab.truth.counters import agreement, kernel_counters
 from vswaplab.truth.machines import machine_of
 from vswaplab.truth.replay import Replay, replay
 from vswaplab.truth.runs import TruthRun
-from vswaplab.truth.targets import TARGET_SCHEMA, bounds, least_agreement, load_of, parting, verdict
+from vswaplab.truth.targets import TARGET_SCHEMA, bounds, clues, least_agreement, load_of, parting, verdict
 from vswaplab.truth.validate import validate
 
 TRUTH = Path(__file__).resolve().parents[2] / "data" / "truth"
@@ -143,6 +143,18 @@ def test_least_agreement__by_load() -> None:
 )
 def test_verdict(model: float, of_boots: tuple[float, float], of_kernel: tuple[float, float], said: str) -> None:
     assert verdict((98, 102), model, of_boots, of_kernel) == said
+
+
+def test_clues__name_a_counter_and_its_number() -> None:
+    assert clues(runs()["zipf_off"]) == []
+    assert clues(runs("vswap")["cram128_zipf384_ro_swap"]) == [
+        "6,454 pages of the CRAM node in the swap cache after the fill (n1_nr_swapcached)"
+    ]
+    two, pool = clues(runs("vswap")["no_zipf_mp20_smp2"])
+    assert two == "2 CPUs: the pool's worker wrote 1,088 pages back (vm_zswpwb)"
+    assert pool.startswith("pool 94 % of its limit at the end")
+    assert clues(runs()["global_zipf_mp20"])[0].endswith("1,800 bytes an entry after the fill (zs_pool_total_size)")
+    assert "467 objects" in clues(runs()["global_zipf_mp20"])[1]  # 83 before any batch, then three of 128
 
 
 def test_parting__is_the_first_snapshot_that_is_far_off_and_the_widest_gap_in_it() -> None:

@@ -110,6 +110,9 @@ def _tell_targets(found: Validation, n_boots: int) -> None:
     print(
         f"repetitions of the kernel span {n[NOISE]}, within reach of the model's boots {n[BOOT]}, missed {n[MISSED]}."
     )
+    for run in found.targets.filter(verdict=MISSED)["run"].unique(maintain_order=True):
+        clue = found.runs.row(by_predicate=pl.col("run") == run, named=True)["clues"]
+        print(f"{run}: {clue or 'no counter tells more'}.")
     if n_boots == 1:
         print("One boot: --boots 8 tells what the phase of the kernel's clock and the guest's speed move.")
     else:

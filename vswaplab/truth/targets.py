@@ -217,3 +217,52 @@ def parting(run: TruthRun, epochs: pl.DataFrame) -> Parting | None:
             name = max(wide)[1]
             return Parting(name, access, int(seen[name][i]), int(epochs[name][i]))
     return None
+
+
+# What gives a reason away -----------------------------------------------------------------------------
+
+
+def clues(run: TruthRun) -> list[str]:
+    """List the kernel's own counters that tell of what the model lacks, or of how near to a threshold a run ended.
+
+    Parameters
+    ----------
+    run : TruthRun
+
+    Returns
+    -------
+    clues : list of str
+        Counter and number, in words; empty if there is nothing to tell.
+    """
+    found = []
+    if run.vcpus > 1 and load_of(run) == "full":
+        found.append(f"{run.vcpus} CPUs: the pool's worker wrote {_last(run, 'vm_zswpwb'):,} pages back (vm_zswpwb)")
+    if run.page_cluster:
+        found.append(f"page-cluster {run.page_cluster}: {_last(run, 'vm_swap_ra'):,} pages read ahead (vm_swap_ra)")
+    if load_of(run) == "full" and _last(run, "zs_pool_total_size"):
+        found += _of_pool(run)
+    if run.cram is not None and (waiting := _at(run, "fill", "n1_nr_swapcached")):
+        found.append(f"{waiting:,} pages of the CRAM node in the swap cache after the fill (n1_nr_swapcached)")
+    return found
+
+
+def _of_pool(run: TruthRun) -> list[str]:
+    assert run.zswap is not None
+    limit = run.total_ram_pages * int(run.zswap["max_pool_percent"]) // 100
+    full = 100 * _last(run, "zs_pool_total_size") // 4096 / limit
+    each = _at(run, "fill", "zs_pool_total_size") / max(1, _at(run, "fill", "zs_stored_pages"))
+    said = [
+        f"pool {full:.0f} % of its limit at the end, {each:,.0f} bytes an entry after the fill (zs_pool_total_size)"
+    ]
+    if (scanned := _last(run, "vm_slabs_scanned")) and run.memory_max is None:
+        said.append(f"shrinkers scanned {scanned:,} objects: zsmalloc's compacts the pool (vm_slabs_scanned)")
+    return said
+
+
+def _at(run: TruthRun, row: str, column: str) -> int:
+    seen = run.epochs.filter(pl.col("row") == row)
+    return int(seen[column][-1] or 0) if column in seen.columns and seen.height else 0
+
+
+def _last(run: TruthRun, column: str) -> int:
+    return _at(run, "epoch", column)

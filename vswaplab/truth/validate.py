@@ -17,7 +17,7 @@ from vswaplab.truth.machines import machine_of, not_modelled
 from vswaplab.truth.metadata import STEPS, grown_kib, predicted_kib, steps_of
 from vswaplab.truth.replay import Replay, replay
 from vswaplab.truth.runs import TruthRun
-from vswaplab.truth.targets import parting, targets
+from vswaplab.truth.targets import clues, parting, targets
 
 Progress = Callable[[int, int], None]
 
@@ -45,6 +45,7 @@ RUN_SCHEMA = {
     "not_modelled": pl.String,
     "parts_in": pl.String,
     "parts_at": pl.Int64,
+    "clues": pl.String,
 }
 
 
@@ -64,7 +65,8 @@ class Validation:
         ``agreement_best`` of the boots, ``lru_agreement``, ``ceiling`` (lowest agreement between repetitions; null
         if there is one), ``kernel_oom``, ``model_oom``, ``not_modelled``,
         settings that the model lacks, and in which counter the boot that agrees
-        best parts from the kernel (``parts_in``), at which access (``parts_at``).
+        best parts from the kernel (``parts_in``), at which access (``parts_at``); and the
+        ``clues`` that its counters hold.
     targets : polars.DataFrame
         One row per run and target, with its verdict (``truth.targets``).
     is_partial : bool
@@ -201,7 +203,8 @@ def _run_row(run: TruthRun, same: Sequence[TruthRun], replays: Sequence[Replay])
     agreed = (shares[0], max(shares)) if shares else (None, None)
     apart = None if run.is_killed or run.cram is not None else parting(run, best.epochs)
     told = (None, None) if apart is None else (apart.counter, apart.access)
-    return run.name, run.kind, *agreed, lru_agreement(run), most, *kills, ", ".join(not_modelled(run)), *told
+    lacks = ", ".join(not_modelled(run))
+    return run.name, run.kind, *agreed, lru_agreement(run), most, *kills, lacks, *told, "; ".join(clues(run))
 
 
 def _frame(rows: Sequence[tuple[object, ...]], schema: dict[str, type[pl.DataType]]) -> pl.DataFrame:
