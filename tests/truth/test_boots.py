@@ -157,6 +157,14 @@ def test_clues__name_a_counter_and_its_number() -> None:
     assert "467 objects" in clues(runs()["global_zipf_mp20"])[1]  # 83 before any batch, then three of 128
 
 
+def test_compaction__is_what_the_kernels_pool_shows_without_a_limit() -> None:
+    # Between two snapshots a shrinker scans one batch and the pool gives up 1,106 pages, with nothing written back.
+    first, second = runs()["global_zipf_mp20"].epochs.filter(row="epoch").head(2).rows(named=True)
+    assert second["vm_slabs_scanned"] - first["vm_slabs_scanned"] == 128
+    assert first["zs_pool_total_size"] - second["zs_pool_total_size"] == 1_106 * 4096
+    assert first["vm_zswpwb"] == second["vm_zswpwb"]
+
+
 def test_parting__is_the_first_snapshot_that_is_far_off_and_the_widest_gap_in_it() -> None:
     run = replace(
         runs()["zipf_mp20"],
