@@ -260,8 +260,10 @@ def _of_pool(run: TruthRun) -> list[str]:
 
 
 def _at(run: TruthRun, row: str, column: str) -> int:
-    seen = run.epochs.filter(pl.col("row") == row)
-    return int(seen[column][-1] or 0) if column in seen.columns and seen.height else 0
+    if not {"row", column} <= set(run.epochs.columns):
+        return 0
+    seen = run.epochs.filter(pl.col("row") == row)[column]
+    return int(seen[-1] or 0) if seen.len() else 0
 
 
 def _last(run: TruthRun, column: str) -> int:
