@@ -26,6 +26,7 @@ from typing import Any
 _made = runpy.run_path(str(Path(__file__).with_name("readers.py")))
 READERS: dict[str, Any] = _made["READERS"]
 damage: Callable[[bytes, random.Random], bytes] = _made["damage"]
+NOTHING = (b"", b"\x00" * 5000, b"PAR1" * 1000, b"\xff" * 100, b"[" * 100_000, b"a = " + b"[" * 100_000)
 ROOM = 2 << 30  # bytes of address space that reading may add
 
 
@@ -33,12 +34,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=600, metavar="S", help="for each reader; default 600")
     parser.add_argument("--atheris", action="store_true", help="guided by coverage instead of at random")
+    parser.add_argument("--files", type=int, metavar="N", help="so many instead of seconds")
+    parser.add_argument("--seed", type=int, help="of the damage; default: another one every time")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("readers", nargs="*", metavar="READER", help=f"some of: {', '.join(READERS)}")
     arguments = parser.parse_args()
     names = arguments.readers or list(READERS)
     if arguments.alone:
-        return _fuzz(names[0], arguments.seconds, guided=arguments.atheris)
+        for name in names:
+            _fuzz(name, arguments)
+        return 0
     failed = 0
     for name in names:  # each in a process of its own: a reader may take it down
         words = ["--alone", f"--seconds={arguments.seconds}", *(["--atheris"] if arguments.atheris else []), name]
@@ -49,14 +54,15 @@ def main() -> int:
     return int(failed > 0)
 
 
-def _fuzz(name: str, seconds: float, *, guided: bool) -> int:
+def _fuzz(name: str, arguments: argparse.Namespace) -> None:
     warnings.simplefilter("ignore")
     reader = READERS[name]
-    assert reader.survives(reader.whole)
+    assert reader.survives(reader.whole), name
+    for data in NOTHING:
+        reader.survives(data)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
+    resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, resource.RLIM_INFINITY))
     seen = {True: 0, False: 0}
-    until = time.monotonic() + seconds
 
     def attempt(data: bytes) -> None:
         (kept := Path(f"fuzz-{hashlib.sha256(data).hexdigest()[:12]}.bin")).write_bytes(data)  # in case we go down
@@ -66,13 +72,12 @@ def _fuzz(name: str, seconds: float, *, guided: bool) -> int:
     def tell() -> None:
         print(f"{name}: {sum(seen.values()):,} files, {seen[False]:,} refused, {seen[True]:,} accepted", flush=True)
 
-    if guided:
-        _guided(attempt, reader.whole, seconds, tell)
-    rng = random.Random()
-    while time.monotonic() < until:
+    if arguments.atheris:
+        _guided(attempt, reader.whole, arguments.seconds, tell)
+    rng, until = random.Random(arguments.seed), time.monotonic() + arguments.seconds
+    while sum(seen.values()) < arguments.files if arguments.files is not None else time.monotonic() < until:
         attempt(damage(reader.whole, rng))
     tell()
-    return 0
 
 
 def _guided(attempt: Callable[[bytes], None], whole: bytes, seconds: float, tell: Callable[[], None]) -> None:

@@ -364,8 +364,9 @@ def _write(
     about: Callable[[], dict[str, object]],
 ) -> Path:
     schema = {name: _COLUMNS[name] for name in columns}
+    # No query in here: it would be one within the query that writes, and the two may wait for each other.
     frames = (
-        pl.DataFrame(piece).select(pl.col(name).cast(dtype) for name, dtype in schema.items()) for piece in pieces
+        pl.DataFrame([pl.Series(name, piece[name]).cast(dtype) for name, dtype in schema.items()]) for piece in pieces
     )
     partial = target.with_name(f".{target.name}.part")
     try:
