@@ -140,7 +140,7 @@ def test_main__runs_every_row_and_makes_the_table_again_from_its_json(tmp_path, 
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("only", ["uniform, 256 pages", "redis"])
+@pytest.mark.parametrize("only", ["uniform, 256 pages", pytest.param("redis", marks=pytest.mark.slow)])
 def test_main__runs_guards(tmp_path, only: str) -> None:
     kept = tmp_path / "guards.json"
     assert speed.main(["--quick", "--rounds", "1", "--guards", "--only", only, "--json", str(kept)]) == 0

@@ -177,6 +177,7 @@ def test_validate__repetitions_share_one_replay(monkeypatch: pytest.MonkeyPatch)
     assert reports[-1] == (125_536, 125_536)
 
 
+@pytest.mark.slow  # seconds
 def test_validate__after_ctrl_c_keeps_what_was_finished(
     capsys: Captured, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

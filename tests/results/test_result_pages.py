@@ -78,6 +78,7 @@ print((peak() - before << 20) / n)
 """
 
 
+@pytest.mark.slow  # seconds
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 def test_save__takes_a_few_bytes_a_page(tmp_path):
     # The whole table is 34 bytes a page and as many again while it is written. Here: the compact one, and some slices.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,7 +87,15 @@ QUIET = [
 ]
 
 
-@pytest.mark.parametrize(("folder", "name", "counters"), QUIET)
+QUICK = ("zipf_off", "zipf_mp20")
+
+
+def _some_slow(runs: list[tuple[Any, ...]]) -> list[Any]:
+    # Two of them are enough for a quick look.
+    return [run if run[1] in QUICK else pytest.param(*run, marks=pytest.mark.slow) for run in runs]
+
+
+@pytest.mark.parametrize(("folder", "name", "counters"), _some_slow(QUIET))
 def test_pool_never_full__counts_are_within_one_percent(folder: str, name: str, counters: tuple[str, ...]) -> None:
     assert {counter: error(folder, name, counter) for counter in counters} == pytest.approx(
         dict.fromkeys(counters, 0), abs=1
@@ -94,13 +103,15 @@ def test_pool_never_full__counts_are_within_one_percent(folder: str, name: str, 
     assert error(folder, name, "resident_mean") == pytest.approx(0, abs=1)
 
 
-@pytest.mark.parametrize(("folder", "name"), [run[:2] for run in QUIET if run[1] not in ("zipf_mp20_m160_nowb",)])
+@pytest.mark.parametrize(
+    ("folder", "name"), _some_slow([run[:2] for run in QUIET if run[1] not in ("zipf_mp20_m160_nowb",)])
+)
 def test_pool_never_full__writes_are_within_two_percent(folder: str, name: str) -> None:
     assert error(folder, name, "pswpout") == pytest.approx(0, abs=2)
 
 
 # uniform_off: statistics are flushed every two seconds from boot on, at a phase that no setting says; it decides here
-@pytest.mark.parametrize(("folder", "name"), [run[:2] for run in QUIET])
+@pytest.mark.parametrize(("folder", "name"), _some_slow([run[:2] for run in QUIET]))
 def test_pool_never_full__single_accesses_agree(folder: str, name: str) -> None:
     run, found = modelled(folder, name)
     assert run.code is not None

@@ -78,6 +78,7 @@ def test_measured__memory_swap_current_is_the_physical_slots(name: str) -> None:
     assert (apart.abs() > 20).sum() <= 2  # writes in flight
 
 
+@pytest.mark.slow  # seconds a run
 @pytest.mark.parametrize("name", [name for name in COMPLETED if RUNS[name].zswap])
 def test_zswap__holds_what_was_stored_and_neither_loaded_nor_written_back(name: str) -> None:
     still_there = pl.col("vm_zswpout") - pl.col("vm_zswpin") - pl.col("vm_zswpwb")
