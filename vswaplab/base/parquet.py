@@ -37,18 +37,32 @@ def write_frames(
     metadata
         Gives key to text, kept in the file; called after the last frame.
     """
+    failures: list[BaseException] = []
 
     def source(*_: object) -> Iterator[pl.DataFrame]:
-        for frame in frames:
-            if interrupts.noted:
-                raise KeyboardInterrupt
-            yield frame
+        try:
+            for frame in frames:
+                if interrupts.noted:
+                    return
+                yield frame
+        except (
+            Exception,
+            KeyboardInterrupt,
+        ) as error:  # polars may hang if it meets one: the file ends here, and the error comes out below
+            failures.append(error)
+
+    def told(*_: object) -> dict[str, str]:
+        if metadata is None or failures or interrupts.noted:
+            return {}
+        try:
+            return dict(metadata())
+        except Exception as error:
+            failures.append(error)
+            return {}
 
     def write() -> None:
         table = register_io_source(source, schema=dict(schema))
-        table.sink_parquet(
-            path, row_group_size=ROW_GROUP, metadata=None if metadata is None else lambda _: dict(metadata())
-        )
+        table.sink_parquet(path, row_group_size=ROW_GROUP, metadata=None if metadata is None else told)
 
     # In a thread of its own, because polars is deaf to Ctrl-C while it writes: this one stays free to hear it.
     with Interrupts() as interrupts, ThreadPoolExecutor(1) as pool:
@@ -57,6 +71,10 @@ def write_frames(
         except BaseException:
             interrupts.noted = True
             raise
+        if interrupts.noted:
+            raise KeyboardInterrupt
+    if failures:
+        raise failures[0]
 
 
 @contextmanager
