@@ -463,7 +463,7 @@ def test_engines_agree__many_times_under_other_policies(agree: Agree, policy: Po
 
 @pytest.mark.slow
 @each_kind
-@settings(quick, max_examples=1000)
+@settings(quick, max_examples=500)
 @given(data=st.data())
 def test_engines_agree__many_times_whatever_the_speed_settings(
     agree: Callable[[st.DataObject], None], data: st.DataObject
@@ -474,7 +474,7 @@ def test_engines_agree__many_times_whatever_the_speed_settings(
 
 @pytest.mark.slow
 @each_kind
-@settings(quick, max_examples=2000)
+@settings(quick, max_examples=1000)
 @given(data=st.data())
 def test_engines_agree__many_times(agree: Callable[[st.DataObject], None], data: st.DataObject) -> None:
     agree(data)
