@@ -55,6 +55,7 @@ def test_verdict__holds_the_median_against_the_bounds(settings: dict[str, object
     assert case(**settings).verdict() == verdict
 
 
+@pytest.mark.slow  # seconds
 def test_alternate__turns_the_order_and_keeps_the_first_complaint() -> None:
     order: list[str] = []
 

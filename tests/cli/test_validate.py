@@ -157,6 +157,7 @@ def test_validate__slab_metadata_is_among_the_counters() -> None:
     assert found.counters["error_percent"].abs().max() < 3
 
 
+@pytest.mark.slow  # seconds
 def test_validate__repetitions_share_one_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     replayed: list[str] = []
     original = validate_module.replay

@@ -28,6 +28,7 @@ def test_risk__is_one_row_a_seed_and_equals_single_runs():
     assert runs["min_headroom_bytes"][1] == 60 * 2048 - stored.max()
 
 
+@pytest.mark.slow  # seconds
 def test_risk__budget_and_collapse_poison_and_no_budget_does_not():
     dial = [
         vl.poison_probability(vl.risk(trace(), machine(writable_budget_pages=n, close_at=1.0), seeds=20)).row(0)
@@ -37,6 +38,7 @@ def test_risk__budget_and_collapse_poison_and_no_budget_does_not():
     assert dial[0][1] == 0 < dial[1][1]
 
 
+@pytest.mark.slow  # seconds
 def test_risk__a_budget_of_the_device_never_poisons():
     owned = machine(writable_budget_pages=60, budget_owner="device", close_at=1.0, report_lag=100)
 

@@ -107,6 +107,7 @@ def test_report__text_of_others_cannot_become_markup() -> None:
     assert text.count("&lt;/script&gt;&lt;b&gt;&amp;") == 4
 
 
+@pytest.mark.slow  # seconds
 def test_report__a_saved_result_gives_the_same_page(tmp_path: Path) -> None:
     found = result()
 

@@ -97,6 +97,7 @@ def test_replay__looks_at_the_epochs_of_the_run() -> None:
     assert (found.epochs["mapped"] + found.epochs["stored"]).max() <= 2_000
 
 
+@pytest.mark.slow  # seconds
 def test_replay__a_loop_larger_than_memory_never_hits_as_in_the_kernel() -> None:
     found = replay(KERNEL["loop_off"])
 
@@ -104,6 +105,7 @@ def test_replay__a_loop_larger_than_memory_never_hits_as_in_the_kernel() -> None
     assert (found.code == KERNEL["loop_off"].code).all()
 
 
+@pytest.mark.slow  # seconds
 @pytest.mark.parametrize("name", ["vs_zipf_mp10_m160_noswap", "no_swapoff_zipf_off_kept", "cram_zipf_m112_swap"])
 def test_replay__ends_where_the_kernel_killed_the_workload(name: str) -> None:
     found = replay(VSWAP[name])

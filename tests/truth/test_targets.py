@@ -44,6 +44,7 @@ GENERATIONS = [
 ]
 
 
+@pytest.mark.slow  # seconds
 @pytest.mark.parametrize(("folder", "name", "counters", "least"), GENERATIONS)
 def test_mglru_pool_never_full__counts_and_accesses_agree(
     folder: str, name: str, counters: tuple[str, ...], least: float

@@ -159,6 +159,7 @@ def test_model__the_pool_at_the_kill_is_as_large_as_measured(name: str) -> None:
 
 
 # Not among the listed runs, but measured (vswap facts 5): a device of 16 MiB instead of a limit of 16 MiB
+@pytest.mark.slow  # seconds
 @pytest.mark.parametrize("has_vswap", [True, False])
 def test_model__a_tiny_device_is_like_none_with_vswap_and_not_enough_without(has_vswap: bool) -> None:
     limited = replace(RUNS["vs_zipf_mp20_m160_swapmax16"], has_vswap=has_vswap)
