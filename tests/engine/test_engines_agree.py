@@ -454,7 +454,7 @@ def test_engines_agree__under_other_policies(agree: Agree, data: st.DataObject) 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", OTHERS)
 @each_kind
-@settings(quick, max_examples=300)
+@settings(quick, max_examples=150)
 @given(data=st.data())
 def test_engines_agree__many_times_under_other_policies(agree: Agree, policy: Policy, data: st.DataObject) -> None:
     with other_speed_settings() if data.draw(st.booleans()) else contextlib.nullcontext():
