@@ -111,7 +111,7 @@ def test_kernel_engines_agree(data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=1500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=700, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_kernel_engines_agree__many_times(data: st.DataObject) -> None:
     agree(data)
