@@ -201,8 +201,9 @@ def test_poison__never_comes_without_a_budget_or_with_the_devices_own(engine, ow
 @pytest.mark.parametrize("owner", [None, "device"], ids=["no budget", "budget of the device"])
 @pytest.mark.parametrize("engine", ["reference", "vectorised"])
 def test_poison__never_comes_in_10000_runs(engine, owner):
-    # each seed once under each owner: half of them on either engine, which agree run by run
-    never_poisons(engine, owner, range(1 if engine == "vectorised" else 0, 10_000, 2))
+    # Each seed once under each owner: a tenth of them on the vectorised engine, which agrees with the other run by run.
+    tenth = set(range(0, 10_000, 10))
+    never_poisons(engine, owner, sorted(tenth) if engine == "vectorised" else sorted(set(range(10_000)) - tenth))
 
 
 @pytest.mark.parametrize("engine", ["reference", "vectorised"])
