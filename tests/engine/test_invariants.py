@@ -6,6 +6,8 @@ difference between the engines is ``test_engines_agree.py``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import polars as pl
 import pytest
@@ -180,7 +182,7 @@ def overrunning(rng: np.random.Generator, owner: str | None) -> tuple[vl.Trace, 
     return vl.collapse(trace, at=n // 3, factor=4.0), machine
 
 
-def never_poisons(engine: str, owner: str | None, cases: range) -> None:
+def never_poisons(engine: str, owner: str | None, cases: Iterable[int]) -> None:
     for case in cases:
         rng = np.random.default_rng([200, case])
         any_run = case % 2 == 0
