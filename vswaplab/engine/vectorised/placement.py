@@ -383,7 +383,7 @@ def _offer_swapfile(mem: Memory, placed: Placement, index: Pages) -> None:
         placed.target[index] = SWAPFILE
         _refuse_beyond_zram(mem, placed, index)
         return
-    releases = (placed.target == ZERO) | (placed.target == ZSWAP)
+    releases = (placed.target == ZERO) | (placed.target == ZSWAP) | (placed.target == STORE)
     releases &= mem.slot.take(placed.pages) >= 0
     if not mem.free_slots and not releases.any():
         index, own = index[own >= 0], own[own >= 0]
