@@ -21,15 +21,15 @@ import vswaplab as vl
 pytestmark = pytest.mark.slow
 
 HEAD = 8_000
-GRID = f"""
+GRID = """
 trace = "redis"
-head = {HEAD}
+head = {head}
 seeds = [0, 1]
 design = "latin-hypercube"
-n = 70
+n = {n}
 [settings]
-"dram.capacity_pages" = {{ from = 2000, to = 9000, log = true }}
-zswap.max_pool_percent = {{ from = 1, to = 40 }}
+"dram.capacity_pages" = { from = 2000, to = 9000, log = true }
+zswap.max_pool_percent = { from = 1, to = 40 }
 layer = ["none", "vswap"]
 """
 SETTINGS = {
@@ -37,21 +37,27 @@ SETTINGS = {
     "zswap.max_pool_percent": {"from": 1, "to": 40},
     "layer": ["none", "vswap"],
 }
-N_RUNS = 140
+N_MACHINES = 70
+N_RUNS = 2 * N_MACHINES
+
+
+def undisturbed(n_machines: int) -> pl.DataFrame:
+    trace = vl.load_trace("redis").head(HEAD)
+    design = vl.latin_hypercube(SETTINGS, n_machines)
+    return vl.sweep(trace, vl.preset("four-tiers", trace.n_pages), design, seeds=[0, 1], progress=False)
 
 
 @pytest.fixture(scope="module")
 def serial() -> pl.DataFrame:
-    trace = vl.load_trace("redis").head(HEAD)
-    design = vl.latin_hypercube(SETTINGS, 70)
-    return vl.sweep(trace, vl.preset("four-tiers", trace.n_pages), design, seeds=[0, 1], progress=False)
+    return undisturbed(N_MACHINES)
 
 
 class Sweep:
     """``vswaplab sweep`` as a process in a session of its own."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
-        (folder / "grid.toml").write_text(GRID)
+    def __init__(self, folder: Path, *words: str, n_machines: int = N_MACHINES) -> None:
+        grid = GRID.replace("{head}", str(HEAD)).replace("{n}", str(n_machines))
+        (folder / "grid.toml").write_text(grid)
         self.store, self.table = folder / "out/store", folder / "out/runs.parquet"
         command = [sys.executable, "-m", "vswaplab.cli", "sweep", "grid.toml", "--out", "out", *words]
         self.process = subprocess.Popen(
@@ -123,23 +129,26 @@ def before(out: str) -> int:
     return int(found[1].replace(",", ""))
 
 
-@pytest.mark.parametrize("words", [(), ("--workers", "2")], ids=["alone", "two workers"])
+@pytest.mark.parametrize(
+    ("words", "n_machines"), [((), N_MACHINES), (("--workers", "2"), 500)], ids=["alone", "a thousand by two workers"]
+)
 def test_sweep__killed_twice_goes_on_and_loses_only_what_was_in_flight(
-    tmp_path: Path, serial: pl.DataFrame, words: tuple[str, ...]
+    tmp_path: Path, words: tuple[str, ...], n_machines: int
 ) -> None:
-    first = Sweep(tmp_path, *words)
-    first.wait_for(20)
+    n_runs, part = 2 * n_machines, n_machines // 4
+    first = Sweep(tmp_path, *words, n_machines=n_machines)
+    first.wait_for(part)
     one = first.kill()
-    second = Sweep(tmp_path, *words)
-    second.wait_for(one + 20)
+    second = Sweep(tmp_path, *words, n_machines=n_machines)
+    second.wait_for(one + part)
     two = second.kill()
 
-    third = Sweep(tmp_path, *words)
+    third = Sweep(tmp_path, *words, n_machines=n_machines)
 
     assert before(third.end()) == two
-    assert 40 <= two < N_RUNS
-    assert third.kept() == N_RUNS  # nothing was kept twice, so nothing kept was run again
-    assert_frame_equal(third.runs(), serial, check_exact=True)
+    assert 2 * part <= two < n_runs
+    assert third.kept() == n_runs  # nothing was kept twice, so nothing kept was run again
+    assert_frame_equal(third.runs(), undisturbed(n_machines), check_exact=True)
 
 
 def test_sweep__goes_on_when_a_worker_is_killed(tmp_path: Path, serial: pl.DataFrame) -> None:
