@@ -98,7 +98,7 @@ def test_frontier__search_takes_the_ranges(grid: Path, capsys: Captured) -> None
         (["--below", "stall=2"], "--below 'stall=2' is not NAME=LIMIT with a name out of dram_gib"),
         (["--below", "stall_percent=two"], "--below 'stall_percent=two': the limit must be a number"),
         (["--search", "0"], "--search must be a whole number of machines from 1 to 1,000,000, got '0'"),
-        (["--prices", "none.toml"], "cannot read the prices none.toml"),
+        (["--prices", "none.toml"], "cannot read the price table none.toml"),
         (["--at", "soon"], "at must be a day, YYYY-MM-DD, got 'soon'"),
         (["--at", "2020-01-01"], "no price of dram is as old as 2020-01-01"),
         (["--out", "grid.toml"], "cannot write a sweep to grid.toml: it is a file"),

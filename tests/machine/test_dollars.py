@@ -125,8 +125,8 @@ def test_cost_usd__refuses_what_has_no_price(tmp_path: Path) -> None:
         (("2026-01-31", "January"), "date must be a day, YYYY-MM-DD, got 'January'"),
         (('"guess"', '"X"'), "tag 'X' must be letters out of P, A, S"),
         (('"none"', '""'), "source must be a text; say where the figure is from"),
-        (("[[price]]", "[[prices]]"), "expected .*price.* tables and nothing else, found prices"),
-        (("= 4", "= = 4"), "are not TOML"),
+        (("[[price]]", "[[prices]]"), "found prices at the top; expected .*price.* tables and nothing else"),
+        (("= 4", "= = 4"), "is not TOML"),
     ],
 )
 def test_prices__refuses_in_one_line(change: tuple[str, str], words: str, tmp_path: Path) -> None:
@@ -139,5 +139,5 @@ def test_prices__refuses_in_one_line(change: tuple[str, str], words: str, tmp_pa
 def test_prices__refuses_a_day_before_all_and_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(vl.InputError, match="no price of dram is as old as 2020-01-01: the oldest is of 2025-07-01"):
         vl.prices(at="2020-01-01")
-    with pytest.raises(vl.InputError, match=r"cannot read the prices .*none\.toml"):
+    with pytest.raises(vl.InputError, match=r"cannot read the price table .*none\.toml"):
         vl.prices(tmp_path / "none.toml")

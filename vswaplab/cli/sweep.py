@@ -115,12 +115,7 @@ def read_grid(source: Path) -> Asked:
     InputError
         It cannot be read, or a key or a value in it is wrong; one line that names the file.
     """
-    try:
-        tables = read_toml(source)
-    except OSError as error:
-        raise InputError(f"cannot read the sweep {source}: {error.strerror or error}; give a .toml file") from None
-    except ValueError as error:  # broken TOML, or not UTF-8
-        raise InputError(f"the sweep {source} is not TOML ({' '.join(str(error).split())}): mend the file") from None
+    tables = read_toml(source, "sweep")
     try:
         return _understood(tables, source.parent)
     except InputError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from vswaplab.base.documents import read_toml
+from vswaplab.base.documents import read_toml_tables
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import data_dir
 from vswaplab.base.units import PAGE_SIZE
@@ -76,7 +76,8 @@ def prices(path: str | Path | None = None, *, at: str | date | None = None) -> p
     [7.1, 32.0]
     """
     source = data_dir() / "prices.toml" if path is None else Path(path)
-    table = pl.DataFrame([_row(source, row) for row in _tables(source)], schema=_SCHEMA)
+    rows = read_toml_tables(source, "price table", "price")
+    table = pl.DataFrame([_row(source, row) for row in rows], schema=_SCHEMA)
     return table if at is None else _newest(table, _day("at", at))
 
 
@@ -154,19 +155,6 @@ def _newest(table: pl.DataFrame, day: date) -> pl.DataFrame:
         first = min(table.filter(pl.col("item") == missing[0])["date"].to_list())
         raise InputError(f"no price of {missing[0]} is as old as {day}: the oldest is of {first}")
     return old_enough.sort("date", maintain_order=True).unique("item", keep="last", maintain_order=True)
-
-
-def _tables(source: Path) -> list[Mapping[str, object]]:
-    try:
-        document = read_toml(source)
-    except OSError as error:
-        raise InputError(f"cannot read the prices {source}: {error.strerror or error}; give a .toml file") from None
-    except ValueError as error:  # broken TOML, or not UTF-8
-        raise InputError(f"the prices {source} are not TOML ({' '.join(str(error).split())}): mend the file") from None
-    rows = document.get("price")
-    if set(document) != {"price"} or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{source}: expected [[price]] tables and nothing else, found {', '.join(document) or 'none'}")
-    return rows
 
 
 def _row(source: Path, row: Mapping[str, object]) -> dict[str, object]:

@@ -190,7 +190,7 @@ def load_machine(path: str | Path, profiles_file: str | Path | None = None) -> M
         one line that names the file and the setting.
     """
     source = Path(path)
-    tables = _read_tables(source, "machine")
+    tables = read_toml(source, "machine")
     try:
         return machine_from_dict(_resolved(_with_sizes(tables), profiles_file))
     except InputError as error:
@@ -208,21 +208,11 @@ def load_costs(path: str | Path) -> Costs:
         The file cannot be read, is not TOML, or names something that is no cost.
     """
     source = Path(path)
-    tables = _read_tables(source, "cost table")
+    tables = read_toml(source, "cost table")
     try:
         return machine_from_dict({"dram": {"capacity_pages": 1}, "costs": tables.get("costs", tables)}).costs
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
-
-
-def _read_tables(source: Path, what: str) -> dict[str, Any]:
-    try:
-        return read_toml(source)
-    except OSError as error:
-        raise InputError(f"cannot read the {what} {source}: {error.strerror or error}; give a .toml file") from None
-    except ValueError as error:  # broken TOML, or not UTF-8
-        reason = " ".join(str(error).split())
-        raise InputError(f"the {what} {source} is not TOML ({reason}): mend the file") from None
 
 
 def with_settings(machine: Machine, settings: Iterable[str], profiles_file: str | Path | None = None) -> Machine:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from vswaplab.base.codecs import MORE_COLUMNS, RAW
 from vswaplab.base.codecs import SIZE_COLUMNS as _MEASURED
-from vswaplab.base.documents import read_toml
+from vswaplab.base.documents import read_toml_tables
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import data_dir
 from vswaplab.base.plugins import all_plugins, plugin_names
@@ -357,7 +357,7 @@ def _catalogue(extra: Path | str | None) -> dict[str, Profile]:
 
 def _read(path: Path) -> dict[str, Profile]:
     by_name: dict[str, Profile] = {}
-    for table in _tables(path):
+    for table in read_toml_tables(path, "profile file", "profile"):
         try:
             profile = _parse(table)
         except InputError as error:
@@ -366,22 +366,6 @@ def _read(path: Path) -> dict[str, Profile]:
             raise InputError(f"{path}: profile {profile.name!r} is there twice; rename one")
         by_name[profile.name] = profile
     return by_name
-
-
-def _tables(path: Path) -> list[Mapping[str, object]]:
-    try:
-        document = read_toml(path)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; expected a TOML file of [[profile]] tables") from None
-    except ValueError as error:  # broken TOML, or not UTF-8
-        raise InputError(f"{path}: not TOML: {' '.join(str(error).split())}; mend the file") from None
-    tables = document.get("profile")
-    if set(document) != {"profile"} or not isinstance(tables, list):
-        found = ", ".join(document) or "nothing"
-        raise InputError(f"{path}: found {found} at the top; expected [[profile]] tables and nothing else")
-    if not all(isinstance(table, dict) for table in tables):
-        raise InputError(f"{path}: profile holds plain values; expected [[profile]] tables")
-    return tables
 
 
 def _parse(table: Mapping[str, object]) -> Profile:
