@@ -14,7 +14,7 @@ import nbformat
 import pytest
 
 from vswaplab import cli
-from vswaplab.paper.manifest import shipped_manifest
+from vswaplab.reproduce.manifest import shipped_manifest
 
 Captured = pytest.CaptureFixture[str]
 

@@ -26,10 +26,10 @@ import nbformat
 from nbformat import NotebookNode
 
 from vswaplab.charts.display import FIGURE, TABLE
-from vswaplab.paper.manifest import draws_alike, manifest_of, manifest_text, read_manifest
-from vswaplab.paper.notebooks import execute as run_cells
-from vswaplab.paper.notebooks import part_of
-from vswaplab.paper.readme import readme_part
+from vswaplab.reproduce.manifest import draws_alike, manifest_of, manifest_text, read_manifest
+from vswaplab.reproduce.notebooks import execute as run_cells
+from vswaplab.reproduce.notebooks import part_of
+from vswaplab.reproduce.readme import readme_part
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 RESULTS = Path(__file__).with_name("results")

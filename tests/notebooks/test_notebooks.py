@@ -15,9 +15,9 @@ import polars as pl
 import pytest
 
 import vswaplab as vl
-from vswaplab.paper.manifest import draws_alike, manifest_of, part_differences, read_manifest, shipped_manifest
-from vswaplab.paper.notebooks import part_of
-from vswaplab.paper.parts import Part
+from vswaplab.reproduce.manifest import draws_alike, manifest_of, part_differences, read_manifest, shipped_manifest
+from vswaplab.reproduce.notebooks import part_of
+from vswaplab.reproduce.parts import Part
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -18,7 +18,7 @@ from vswaplab.cli.run import RESULTS
 from vswaplab.cli.text import DIFFERS, INTERRUPTED, OK
 
 if TYPE_CHECKING:
-    from vswaplab.paper.parts import Part
+    from vswaplab.reproduce.parts import Part
 
 DEFAULT_FOLDER = RESULTS / "paper"
 MANIFEST = "manifest.json"
@@ -37,7 +37,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
 
 def reproduce(arguments: argparse.Namespace) -> int:
     """Make the parts one by one, write them, compare them; return the exit status."""
-    from vswaplab.paper.manifest import read_manifest, shipped_manifest  # half a second of plotting library
+    from vswaplab.reproduce.manifest import read_manifest, shipped_manifest  # half a second of plotting library
 
     makers = _chosen(_makers(), arguments.only)
     is_check = arguments.check or arguments.manifest is not None
@@ -59,8 +59,8 @@ def reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _makers() -> dict[str, Callable[[], Part]]:
-    from vswaplab.paper.notebooks import run_part
-    from vswaplab.paper.readme import readme_part
+    from vswaplab.reproduce.notebooks import run_part
+    from vswaplab.reproduce.readme import readme_part
 
     try:
         notebooks = sorted(notebooks_dir().glob("[0-9][0-9]_*.ipynb"))
@@ -113,7 +113,7 @@ class _Run:
             self._note(folder)
 
     def _earlier(self, folder: Path) -> dict[str, Any]:
-        from vswaplab.paper.manifest import goes_with, read_manifest
+        from vswaplab.reproduce.manifest import goes_with, read_manifest
 
         if not (folder / MANIFEST).is_file():
             return {}
@@ -121,7 +121,7 @@ class _Run:
         return dict(earlier["parts"]) if goes_with(earlier, self._manifest({})) else {}
 
     def _manifest(self, entries: Mapping[str, Any]) -> dict[str, Any]:
-        from vswaplab.paper.manifest import manifest_of
+        from vswaplab.reproduce.manifest import manifest_of
 
         return manifest_of(entries, self.command)
 
@@ -141,7 +141,7 @@ class _Run:
         print(f"vswaplab: {name}: {words}", file=sys.stderr, flush=True)
 
     def _write(self, part: Part, folder: Path) -> None:
-        from vswaplab.paper.files import write_part
+        from vswaplab.reproduce.files import write_part
 
         self.earlier[part.name] = part.entry
         try:
@@ -151,7 +151,7 @@ class _Run:
         self._note(folder)
 
     def _note(self, folder: Path) -> None:
-        from vswaplab.paper.manifest import manifest_text
+        from vswaplab.reproduce.manifest import manifest_text
 
         staged = folder / f".{MANIFEST}"
         try:
@@ -168,7 +168,7 @@ class _Run:
         )
 
     def differences(self, kept: Mapping[str, Any]) -> list[str]:
-        from vswaplab.paper.manifest import differences, draws_alike
+        from vswaplab.reproduce.manifest import differences, draws_alike
 
         found = self._manifest({name: part.entry for name, part in self.made.items()})
         if not draws_alike(kept, found):

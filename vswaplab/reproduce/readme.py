@@ -10,7 +10,7 @@ from vswaplab.charts.history import residency_chart
 from vswaplab.engine.run import simulate
 from vswaplab.machine.presets import DEFAULT_PRESET, preset
 from vswaplab.machine.profiles import profiles
-from vswaplab.paper.parts import Figure, Part, Table
+from vswaplab.reproduce.parts import Figure, Part, Table
 from vswaplab.results.summary import summarise
 from vswaplab.trace.files import load_trace, shipped_traces
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import vl_convert
 
-from vswaplab.paper.latex import latex_table
-from vswaplab.paper.parts import Figure, Part, Table
+from vswaplab.reproduce.latex import latex_table
+from vswaplab.reproduce.parts import Figure, Part, Table
 
 PNG_PPI = 300
 

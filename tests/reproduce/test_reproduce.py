@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 import vswaplab as vl
 from vswaplab.charts.display import TABLE, table_bundle
-from vswaplab.paper.files import write_part
-from vswaplab.paper.latex import escape, latex_table
-from vswaplab.paper.manifest import (
+from vswaplab.reproduce.files import write_part
+from vswaplab.reproduce.latex import escape, latex_table
+from vswaplab.reproduce.manifest import (
     differences,
     manifest_of,
     read_manifest,
     shipped_manifest,
 )
-from vswaplab.paper.parts import Figure, Part, Table
+from vswaplab.reproduce.parts import Figure, Part, Table
 
 FRAME = pl.DataFrame({"tier": ["DRAM", "CRAM"], "stall_ns": [1_234_567, None], "share": [0.1, 1 / 3]})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from vswaplab.paper.parts import Table
+from vswaplab.reproduce.parts import Table
 
 _UNITS = {
     "ns": "ns",

@@ -13,7 +13,7 @@ from typing import Any
 from vswaplab.base.errors import InputError
 from vswaplab.charts.digest import short_digest
 from vswaplab.charts.display import COLLECT, FIGURE, TABLE
-from vswaplab.paper.parts import Figure, Part, Table
+from vswaplab.reproduce.parts import Figure, Part, Table
 
 CELL_LIMIT_S = 600
 _SVG = "image/svg+xml"
