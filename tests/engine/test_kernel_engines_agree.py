@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import polars as pl
@@ -69,6 +69,8 @@ def machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
     lru_gen = version in ("6.12", "7.3") and draw(st.booleans())
     is_host, low = draw(st.booleans()), draw(st.integers(0, 20))
     files = [vl.Swapfile(draw(st.sampled_from([5, n_pages // 2, 2 * n_pages]))) for _ in range(draw(st.integers(0, 2)))]
+    if len(files) == 1:
+        files = [replace(files[0], page_cluster=draw(st.sampled_from([0, 1, 3, 31])))]
     return vl.Machine(
         vl.Dram(capacity, low=low, high=low + draw(st.integers(1, 30)), charge="host")
         if is_host

@@ -9,8 +9,11 @@ import pytest
 import vswaplab as vl
 from vswaplab.engine.kernel import KernelReference
 from vswaplab.engine.kernel.faults import DISK_READ, MAJOR, MINOR
+from vswaplab.engine.kernel.folios import DISK
+from vswaplab.engine.kernel.folios import ZERO as ZERO_PAGE
 from vswaplab.engine.plan import make_plan
 from vswaplab.engine.zspages import ZsPool
+from vswaplab.machine.presets import with_settings
 
 ZERO, SMALL, RAW = range(3)
 CORPUS = vl.Corpus(
@@ -26,13 +29,14 @@ def group(
     zswap: vl.Zswap | None = None,
     n_slots: int = 1000,
     pages: int = 600,
+    page_cluster: int = 0,
     **costs: int,
 ) -> KernelReference:
     """Make a group that has room for so many pages, besides five of the kernel's and a page table."""
     trace = vl.Trace([0], n_pages=pages, content=np.full(pages, content, np.int32), corpus=CORPUS)
     machine = vl.Machine(
-        vl.Dram(BASE + TABLE + room), zswap=zswap, swapfiles=[vl.Swapfile(n_slots)] if n_slots else [], layer="none",
-        costs=vl.Costs(**costs), kernel=vl.Kernel(version),
+        vl.Dram(BASE + TABLE + room), zswap=zswap, layer="none", costs=vl.Costs(**costs), kernel=vl.Kernel(version),
+        swapfiles=[vl.Swapfile(n_slots, page_cluster=page_cluster)] if n_slots else [],
     )  # fmt: skip
     return KernelReference(make_plan(trace, machine, 0), trace)
 
@@ -414,3 +418,94 @@ def test_out_of_memory__ends_the_run_before_the_access() -> None:
     result = vl.simulate(trace, machine)
     assert result.totals["oom"] == 1
     assert result.totals["accesses"] == 30 - BASE - TABLE
+
+
+# Readahead ---------------------------------------------------------------------------------------
+
+
+def swap_out(kernel: KernelReference, *pages: int, backing: int = DISK) -> None:
+    """Say that pages were swapped out, to a slot each."""
+    for page in pages:
+        kernel.backing[page] = backing
+        assert kernel.disk_slot(page) == 0
+
+
+def test_swap_vma_ra_win__opens_where_pages_are_wanted_and_halves_where_not() -> None:
+    kernel = group(page_cluster=3, pages=1200)
+    assert kernel.swap_vma_ra_win(100) == range(97, 105)  # the first fault of all: as after four hits
+    assert kernel.swap_vma_ra_win(600) == range(599, 603)  # none was wanted: half of eight
+    assert kernel.swap_vma_ra_win(601) == range(601, 603)  # half again, and upwards, as the last fault was below
+    assert kernel.swap_vma_ra_win(600) == range(599, 601)  # a neighbour: two, and downwards
+    assert kernel.swap_vma_ra_win(700) == range(700, 701)  # half of two is one
+    kernel.ra_hits = 3
+    assert kernel.swap_vma_ra_win(900) == range(897, 905)  # 3 + 2, rounded up to a power of two
+    kernel.ra_hits = 3
+    assert kernel.swap_vma_ra_win(513) == range(512, 518)  # not beyond its page table
+    kernel.ra_hits = 3
+    assert kernel.swap_vma_ra_win(1199) == range(1196, 1200)  # nor beyond the memory
+    assert group(pages=1200).swap_vma_ra_win(100) == range(100, 101)
+
+
+def test_swapin_readahead__ten_pages() -> None:
+    # Page 0 makes the page table. 2 to 11 are on disk but for 4, never touched, and 7, all zeroes. The fault on 5 looks
+    # at 2 to 9: it loads seven, six of them ahead, five from disk.
+    kernel = group(content=SMALL, page_cluster=3, room=40)
+    touch(kernel, 0)
+    swap_out(kernel, 2, 3, 5, 6, 8, 9, 10, 11)
+    swap_out(kernel, 7, backing=ZERO_PAGE)
+    began = kernel.now
+
+    assert touch(kernel, 5) == [DISK_READ]
+
+    assert (kernel.count["pswpin"], kernel.count["swpin_zero"]) == (6, 1)
+    assert (kernel.count["swapin_readahead"], kernel.count["swapin_readahead_disk"]) == (6, 5)
+    assert [page for page in range(12) if kernel.cached[page]] == [2, 3, 5, 6, 7, 8, 9]
+    assert kernel.now - began == kernel.kernel.read_ns + kernel.kernel.fault_ns  # all were read at the same time
+    assert not any(kernel.locked)
+    # 6, 7 and 8 are found: three hits, so that 10 opens the window to eight again, from 7 on; 11 is left of it.
+    assert touch(kernel, 6, 7, 8) == [MINOR] * 3
+    assert (kernel.count["swapin_readahead_hit"], kernel.ra_hits) == (3, 3)
+    assert touch(kernel, 10) == [DISK_READ]
+    assert (kernel.count["pswpin"], kernel.count["swapin_readahead"]) == (8, 7)
+    kernel.check()
+
+
+def test_swapin_readahead__a_page_that_is_still_being_read_is_waited_for() -> None:
+    # The fault on a zero page waits for nobody; the next one finds its neighbour on the way.
+    kernel = group(content=SMALL, page_cluster=3, room=40)
+    touch(kernel, 0)
+    swap_out(kernel, 5, backing=ZERO_PAGE)
+    swap_out(kernel, 6)
+    began = kernel.now
+
+    assert touch(kernel, 5) == [MAJOR]
+    assert (kernel.now - began, kernel.locked[6]) == (kernel.kernel.fault_ns, 1)
+    kernel.check()
+    assert touch(kernel, 6) == [MINOR]
+    assert (kernel.now - began, kernel.locked[6]) == (kernel.kernel.read_ns + kernel.kernel.fault_ns, 0)
+
+    swap_out(kernel, 9, backing=ZERO_PAGE)
+    swap_out(kernel, 10)
+    touch(kernel, 9)
+    kernel.free(10)  # on its way
+    kernel.check()
+
+
+@pytest.mark.parametrize("version", ["6.12", "7.3"])
+@pytest.mark.parametrize("lru_gen", [False, True])
+def test_readahead__is_for_those_who_go_straight_on(version: str, lru_gen: bool) -> None:
+    machine = vl.linux(
+        version, memory_max=4096 * 600, total_ram_pages=2000, workload_pages=1000, swap_bytes=4096 * 2001,
+        lru_gen=lru_gen, page_cluster=3,
+    )  # fmt: skip
+    totals = vl.simulate(vl.loop(n_pages=1000, n_accesses=5000, write_share=1), machine).totals
+    at_random = vl.simulate(vl.uniform(n_pages=1000, n_accesses=5000, write_share=1, seed=0), machine).totals
+
+    assert totals["swapin_readahead"] > 0.8 * totals["pswpin"] > 1000
+    assert totals["swapin_readahead_hit"] > 0.9 * totals["swapin_readahead"]
+    assert at_random["swapin_readahead"] < 0.03 * at_random["pswpin"]
+    alone = vl.simulate(
+        vl.loop(n_pages=1000, n_accesses=5000, write_share=1), with_settings(machine, ["swapfiles.0.page_cluster=0"])
+    ).totals
+    assert alone["swapin_readahead"] == 0
+    assert alone["stall_ns"] > 3 * totals["stall_ns"]

@@ -118,7 +118,8 @@ REFUSED: list[tuple[Callable[[], object], str, str]] = [
     (lambda: vl.Swapfile(1, priority=0.5), "0.5", "swapfile.priority must be a whole number"),
     (lambda: vl.Swapfile(1, read_ns=-1), "-1", "swapfile.read_ns must be a whole number of at least 0"),
     (lambda: vl.Swapfile(1, bandwidth_bytes_per_s=0), "0", "at least 1"),
-    (lambda: vl.Swapfile(1, page_cluster=3), "3", "use 0"),
+    (lambda: vl.Swapfile(1, page_cluster=32), "32", "swapfile.page_cluster must be at most 31"),
+    (lambda: vl.Machine(vl.Dram(9), swapfiles=[vl.Swapfile(1, page_cluster=3)]), "3", "set kernel too"),
     (lambda: vl.Costs(dram_ns=-1), "-1", "costs.dram_ns must be a whole number of at least 0"),
     (lambda: vl.Costs(fault_ns=NAN), "nan", "costs.fault_ns must be a whole number of at least 0"),
     # the whole

@@ -83,6 +83,5 @@ def test_linux__refuses_in_one_line(changed: dict[str, Any], words: str) -> None
         vl.linux(**SIZES | changed)
 
 
-def test_linux__has_no_setting_for_what_no_machine_has() -> None:
-    with pytest.raises(TypeError):
-        vl.linux(**SIZES, page_cluster=3)
+def test_linux__reads_ahead_if_told_to() -> None:
+    assert vl.linux(**SIZES, swap_bytes=1 << 20, page_cluster=3).swapfiles[0].page_cluster == 3

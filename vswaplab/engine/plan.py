@@ -31,6 +31,9 @@ FOOTPRINT_PAGE = PAGE_SIZE << SHARE_BITS
 
 NO_LIMIT = 1 << 62
 
+SWAP_RA_ORDER_CEILING = 5
+"""Readahead reads at most this power of two of pages (mm/swap_state.c)."""
+
 
 @dataclass(frozen=True)
 class CramPlan:
@@ -186,6 +189,8 @@ class KernelPlan:
     compress_ns: int
     decompress_ns: int
     read_ns: int
+    readahead_pages: int
+    """Pages that a fault reads at most; 1: no readahead."""
     write_ns: int
     try_ns: int
     rotate_ns: int
@@ -355,6 +360,7 @@ def _kernel_plan(kernel: Kernel, machine: Machine, trace: Workload) -> KernelPla
         compress_ns=0 if zswap is None else zswap.profile.store_ns,
         decompress_ns=0 if zswap is None else zswap.profile.load_ns,
         read_ns=0 if device is None else device.read_ns + device.transfer_ns,
+        readahead_pages=1 if device is None else 1 << min(device.page_cluster, SWAP_RA_ORDER_CEILING),
         write_ns=costs.swap_write_ns,
         try_ns=costs.zswap_try_ns,
         rotate_ns=costs.zswap_rotate_ns,

@@ -314,9 +314,10 @@ class Swapfile:
     bandwidth_bytes_per_s : bytes/s
         Adds 4096 / bandwidth to a read.
     page_cluster : int
-        vm.page-cluster; readahead is not modelled: must be 0. Where pages are
-        wanted at random the kernel closes its window at once: of 21,370 reads
-        21 were ahead (zipf_mp10_pc3 in data/truth/kernel [M]).
+        vm.page-cluster: a fault reads up to 2**page_cluster pages around its own
+        in the program's memory, at most 32, and fewer the fewer of them are
+        wanted. Only where a kernel reclaims (``Machine.kernel``) and there is one
+        swapfile; 0: no readahead. The kernel's default is 3.
     """
 
     capacity_slots: int
@@ -330,9 +331,7 @@ class Swapfile:
         set_fields(self, capacity_slots=capacity, priority=whole("swapfile", "priority", self.priority, -(1 << 31)))
         for name, least, most in (("read_ns", 0, MOST_NS), ("bandwidth_bytes_per_s", 1, MOST_BYTES)):
             set_fields(self, **{name: whole("swapfile", name, getattr(self, name), least, most)})
-        if whole("swapfile", "page_cluster", self.page_cluster, 0):
-            raise InputError(f"swapfile.page_cluster {self.page_cluster!r}: readahead is not modelled; use 0")
-        set_fields(self, page_cluster=0)
+        set_fields(self, page_cluster=whole("swapfile", "page_cluster", self.page_cluster, 0, 31))
 
     @property
     def transfer_ns(self) -> int:
@@ -521,6 +520,12 @@ class Machine:
         if self.swap_max_slots is not None:
             set_fields(self, swap_max_slots=whole("machine", "swap_max_slots", self.swap_max_slots, 0))
         set_fields(self, tiers=swap_tiers(self.tiers), tiers_max=swap_tiers_max(self.tiers_max, self.tiers))
+        reads_ahead = [device.page_cluster for device in self.swapfiles if device.page_cluster]
+        if reads_ahead and (self.kernel is None or len(self.swapfiles) > 1):
+            raise InputError(
+                f"swapfile.page_cluster {reads_ahead[0]}: readahead is modelled only where a kernel reclaims and there "
+                "is one swapfile: set kernel too (vl.linux), or leave page_cluster at 0"
+            )
         if self.kernel is None:
             if self.zswap is not None and self.zswap.shrinker_enabled:
                 raise InputError("zswap.shrinker_enabled true is modelled only where a kernel reclaims: set kernel too")

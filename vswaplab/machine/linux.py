@@ -51,6 +51,7 @@ def linux(
     zswap_max: int | None = None,
     swap_bytes: int = 0,
     swap_max: int | None = None,
+    page_cluster: int = 0,
     cram: Cram | None = None,
     vswap: bool = False,
     swappiness: int = 60,
@@ -86,6 +87,9 @@ def linux(
         Size of the swap device, its header page included; 0: none.
     swap_max : bytes
         memory.swap.max; None: no limit.
+    page_cluster : 0..31
+        vm.page-cluster; 0: no readahead. The kernel's default is 3. The swap
+        device does not rotate.
     cram : Cram
         A CRAM node, in tier mode; watermarks that it lacks are the kernel's.
     vswap : bool
@@ -140,7 +144,7 @@ def linux(
         kernel=Kernel(version, swappiness, base, stat_read_accesses, stat_read_from, lru_gen=lru_gen),
         costs=Costs() if costs is None else costs,
         zswap=None if zswap is None else _zswap(zswap, VERSIONS[version], zswap_writeback, zswap_max),
-        swapfiles=_swapfiles(swap_bytes),
+        swapfiles=_swapfiles(swap_bytes, page_cluster),
         swap_max_slots=None if swap_max is None else swap_max // PAGE_SIZE,
         layer="swap-table" if vswap else "none",
     )
@@ -247,9 +251,9 @@ def _zswap(settings: Mapping[str, object], version: LinuxVersion, writeback: boo
     return Zswap(**values)  # type: ignore[arg-type]
 
 
-def _swapfiles(swap_bytes: int) -> list[Swapfile]:
+def _swapfiles(swap_bytes: int, page_cluster: int) -> list[Swapfile]:
     # the first page of a device is its header: mm/swapfile.c, read_swap_header
     slots = swap_bytes // PAGE_SIZE - 1
     if swap_bytes and slots < 1:
         raise InputError(f"linux: swap_bytes {swap_bytes} holds no page beside the header: give at least 8192, or 0")
-    return [Swapfile(capacity_slots=slots)] if swap_bytes else []
+    return [Swapfile(capacity_slots=slots, page_cluster=page_cluster)] if swap_bytes else []

@@ -70,11 +70,11 @@ class CramNode(PageAlloc):
         """
         while self.writeback[page]:
             self.wait_for_write()
-        self.locked = page
+        self.locked[page] = 1
         try:
             self.alloc_page()
         finally:
-            self.locked = -1
+            self.locked[page] = 0
         self.used[DRAM] -= 1  # the page just taken, which is counted when the folio moves
         self.lru_add_drain()
         self.lruvec_del_folio(page)

@@ -12,6 +12,37 @@ from vswaplab.engine.kernel.zswap import SLICE_NS
 HIT, MINOR, MAJOR, DISK_READ = range(4)
 """Outcomes of an access: mapped; a minor fault (in the swap cache, or a first touch); loaded without a read; read."""
 _NO_SLOT = 255
+_MOST_HITS = 63
+"""SWAP_RA_HITS_MAX."""
+
+
+def swapin_nr_pages(last: int, page: int, hits: int, most: int, before: int) -> int:
+    """Say how many pages a fault reads (__swapin_nr_pages, mm/swap_state.c).
+
+    Parameters
+    ----------
+    last, page
+        Of the fault before, and of this one.
+    hits
+        Pages read ahead that were wanted since.
+    most, before : pages
+        The limit, and what the fault before read.
+
+    Examples
+    --------
+    Six hits make a window of eight; without a hit it is halved, and opens at neighbours only.
+
+    >>> [swapin_nr_pages(0, 9, 6, 8, 8), swapin_nr_pages(0, 9, 0, 8, 8), swapin_nr_pages(0, 9, 0, 8, 1)]
+    [8, 4, 1]
+    >>> swapin_nr_pages(8, 9, 0, 8, 1)
+    2
+    """
+    n = hits + 2
+    if n > 2:
+        n = max(4, 1 << (n - 1).bit_length())
+    elif abs(page - last) != 1:
+        n = 1
+    return max(min(n, most), before // 2)
 
 
 class Faults(Kswapd):
@@ -77,7 +108,12 @@ class Faults(Kswapd):
 
     def do_swap_page(self, page: int, *, is_write: bool) -> int:
         """Swap a page in, or find it in the swap cache."""
-        code = MINOR if self.cached[page] else self.swap_in(page)
+        code = MINOR
+        if self.cached[page]:
+            self.swap_update_readahead(page)
+            self.wait_for_read(page)
+        else:
+            code = self.swapin_readahead(page)
         if code == MINOR and self.node[page] != CRAM:
             self.count["dram_hit"] += 1
             self.count["swap_cache"] += 1
@@ -91,6 +127,14 @@ class Faults(Kswapd):
 
     def swap_in(self, page: int) -> int:
         """Bring a page into the swap cache from where it is; return the outcome."""
+        code = self.swap_read_folio(page)
+        if code == DISK_READ:
+            self._sleep(self.kernel.read_ns)
+            self.locked[page] = 0
+        return code
+
+    def swap_read_folio(self, page: int) -> int:
+        """Begin to bring a page into the swap cache; what is read from disk is locked until it is there."""
         self.swap_cache_alloc(page)
         if self.backing[page] == ZSWAP:
             self.zswap_load(page)
@@ -101,13 +145,19 @@ class Faults(Kswapd):
         self.count["pswpin"] += 1
         self.n_disk_swapins += 1
         self.device_in[self.slot[page]] += 1
-        self.locked = page
-        if self.worker is None:
-            self.pass_time(self.kernel.read_ns)
-        else:
-            self.run_worker(max(self.kernel.read_ns, SLICE_NS))
-        self.locked = -1
+        self.locked[page] = 1
         return DISK_READ
+
+    def wait_for_read(self, page: int) -> None:
+        """Sleep until a page that is being read is there."""
+        while self.locked[page]:
+            self._sleep(max(self.reads[0][0] - self.now, 0))
+
+    def _sleep(self, ns: int) -> None:
+        if self.worker is None:
+            self.pass_time(ns)
+        else:
+            self.run_worker(max(ns, SLICE_NS))
 
     def swap_cache_alloc(self, page: int) -> None:
         """__read_swap_cache_async: in the swap cache before it is charged, on a list after."""
@@ -138,6 +188,61 @@ class Faults(Kswapd):
         if was_workingset:
             self.workingset[page] = 1
             lruvec.note_cost(CLUSTER_MAX)
+
+    # Readahead (mm/swap_state.c) ------------------------------------------------------------------------
+
+    ra_page, ra_window, ra_hits = -2, 0, 4
+    """vma->swap_readahead_info: the page of the last fault, the pages read then, hits since. Nowhere, at first."""
+
+    def swapin_readahead(self, page: int) -> int:
+        """Swap a page in, and what was swapped out around it in the program's memory (swap_vma_readahead).
+
+        On a device that does not rotate; the neighbours on a disk that does, read by swap_cluster_readahead, are
+        not modelled, as a slot has no place on its device.
+        """
+        around = self.swap_vma_ra_win(page)
+        if len(around) == 1:
+            return self.swap_in(page)
+        code = MAJOR
+        for other in around:
+            if self.mapped[other] or self.cached[other] or self.backing[other] == NONE:
+                continue
+            found = self.swap_read_folio(other)
+            if found == DISK_READ:
+                self.reads.append((self.now + self.kernel.read_ns, other))
+            if other == page:
+                code = found
+                continue
+            self.rotates[other] = 1  # PG_readahead, the same bit as PG_reclaim
+            self.count["swapin_readahead"] += 1
+            self.count["swapin_readahead_disk"] += found == DISK_READ
+        self.lru_add_drain()
+        self.wait_for_read(page)
+        return code if self.cached[page] else self.swap_in(page)  # a neighbour may have pushed it out again
+
+    def swap_vma_ra_win(self, page: int) -> range:
+        """Give the pages that a fault looks at: within its page table, and further the more of them were wanted."""
+        most = self.kernel.readahead_pages
+        if most == 1:
+            return range(page, page + 1)
+        n = swapin_nr_pages(self.ra_page, page, self.ra_hits, most, self.ra_window)
+        before, self.ra_page, self.ra_window, self.ra_hits = self.ra_page, page, n, 0
+        if n == 1:
+            return range(page, page + 1)
+        left = page if page == before + 1 else page - n + 1 if page == before - 1 else page - (n - 1) // 2
+        table = page // PAGES_OF_TABLE * PAGES_OF_TABLE
+        return range(max(left, table), min(left + n, table + PAGES_OF_TABLE, self.plan.n_pages))
+
+    def swap_update_readahead(self, page: int) -> None:
+        """Note that a page was found in the swap cache: a hit, if its bit says that it was read ahead.
+
+        The bit is also that of a folio written out for reclaim, which counts as a hit too, and loses its place at the
+        tail of the list.
+        """
+        self.ra_page = page
+        self.ra_hits = min(self.ra_hits + self.rotates[page], _MOST_HITS)
+        self.count["swapin_readahead_hit"] += self.rotates[page]
+        self.rotates[page] = 0
 
     # Slots (mm/swapfile.c) --------------------------------------------------------------------------
 
@@ -217,6 +322,9 @@ class Faults(Kswapd):
             self.zswap_entry_free(page)
         if self.writeback[page]:
             self.writes = deque(write for write in self.writes if write[1] != page)
+        if self.locked[page]:
+            self.reads = deque(read for read in self.reads if read[1] != page)
+            self.locked[page] = 0
         self.cached[page] = self.dirty[page] = self.writeback[page] = self.rotates[page] = 0
         self.referenced[page] = self.active[page] = self.workingset[page] = 0
         self.free_pages(1, self.node[page])

@@ -53,7 +53,7 @@ class Folios:
         self.cached, self.dirty, self.writeback = bytearray(n), bytearray(n), bytearray(n)
         self.referenced, self.active, self.workingset = bytearray(n), bytearray(n), bytearray(n)
         self.rotates, self.isolated, self.in_batch = bytearray(n), bytearray(n), bytearray(n)
-        self.locked = -1  # the folio being read, which reclaim passes by
+        self.locked = bytearray(n)  # being read or moved: reclaim passes by
         self.n_unmapped = 0  # how often a page was unmapped: what was looked up before no longer holds
         self.has_table = bytearray(-(-n // PAGES_OF_TABLE))
 
@@ -88,13 +88,16 @@ class Folios:
         self.worker: Iterator[int] | None = None  # of zswap: it waits for the CPU, or has it
         self.need_resched = False  # a clock tick has found the worker waiting
         self.writes: deque[tuple[int, int]] = deque()  # disk writes under way: when each ends, and its page
+        self.reads: deque[tuple[int, int]] = deque()  # reads under way that nobody waits for, alike
         self.flushed_zswap = (0, 0)  # at the last flush: entries, and whole pages of their bytes
 
     def pass_time(self, ns: int) -> None:
-        """Let time pass: disk writes end, and the flusher runs."""
+        """Let time pass: disk reads and writes end, and the flusher runs."""
         self.now += ns
         while self.writes and self.writes[0][0] <= self.now:
             self.end_writeback(self.writes.popleft()[1])
+        while self.reads and self.reads[0][0] <= self.now:
+            self.locked[self.reads.popleft()[1]] = 0
         while self.now >= self.next_flush:
             self.next_flush += FLUSH_TIME_NS
             self.flush_stats()

@@ -167,6 +167,9 @@ class _Machine(Swapoff):
         assert set(on_lists) == set(present.nonzero()[0].tolist())
         assert set(self.zswap_lru) == set((backing == ZSWAP).nonzero()[0].tolist())
         assert self.zswap_bytes == sum(self.zswap_length.values())
+        being_read = {page for _, page in self.reads}
+        assert being_read == {page for page in range(self.plan.n_pages) if self.locked[page]}
+        assert all(self.cached[page] and self.backing[page] == DISK for page in being_read)
         assert not (present & (backing == ZSWAP) & self._mapped()).any()
         slot = np.frombuffer(self.slot, np.int8)
         assert self.slots_used == [int((slot == d).sum()) for d in range(len(self.slots_used))]

@@ -298,7 +298,7 @@ class LruGen(Faults):
         # Return a folio to the lists; False: its write ended meanwhile, so it is tried once more.
         if not self.is_on_its_way(page):
             is_used = self.active[page] or self.referenced[page] or self.mapped[page]
-            if not (is_retry or is_used or self.dirty[page] or self.writeback[page] or page == self.locked):
+            if not (is_retry or is_used or self.dirty[page] or self.writeback[page] or self.locked[page]):
                 return False
             self.active[page], self.referenced[page] = 1, 0
         self.isolated[page] = 0

@@ -168,7 +168,7 @@ class Reclaim(ZswapPool):
             for page in folios:
                 if self.kernel.preempts_in_reclaim or self.need_resched:  # cond_resched
                     self.run_worker()
-                if page == self.locked:
+                if self.locked[page]:
                     kept.append(page)
                     continue
                 fate, is_written = self._shrink_folio(page, demotes=demotes)
