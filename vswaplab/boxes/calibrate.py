@@ -444,7 +444,8 @@ class _Reading:
             if value is not None:
                 seen[f"vm.{name}"] = value
         if seen.get("vm.page-cluster"):
-            self.found.notes.append(f"reads ahead (vm.page-cluster {seen['vm.page-cluster']}): the model does not")
+            cluster = seen["vm.page-cluster"]
+            self.found.notes.append(f"reads ahead (vm.page-cluster {cluster}): the model does only with vl.linux")
         pressure = "proc/pressure/memory" if self.group is None else f"{self.group}/memory.pressure"
         seen |= psi(f"/{pressure}", self.box.text(pressure) or "")
 

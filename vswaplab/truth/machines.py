@@ -104,9 +104,11 @@ def machine_of(run: TruthRun) -> Machine:
 def not_modelled(run: TruthRun) -> list[str]:
     """List the settings of a run that the model lacks, in the kernel's words.
 
-    Of page-cluster also what it did, where the run counted it: the window of
-    readahead closes when what was read ahead is not wanted (mm/swap_state.c,
-    swapin_nr_pages), so accesses at random are served one page at a time.
+    Of page-cluster also what it did, where the run counted it. The guests' disk
+    counts as one that rotates, so what lies beside a page on the disk would be
+    read (swap_cluster_readahead), which the model does not know. The window
+    closes when what was read ahead is not wanted (swapin_nr_pages), so accesses
+    at random are served one page at a time.
     """
     # A second CPU: a worker that had one to itself would write 11 to 14 thousand entries back in *_zipf_mp20_smp2, and
     # kernels wrote 615 and 1,088; likewise in *_zipf_mp10_smp2, and three of four kernels wrote at most 37. When it
