@@ -109,6 +109,9 @@ def budgets(mode: str) -> st.SearchStrategy[dict[str, object]]:
     return st.one_of(of_host, of_host, of_device)
 
 
+writeback_policies = st.sampled_from(["lru"] * len(POLICIES) + list(POLICIES))
+
+
 @st.composite
 def crams(draw: st.DrawFn) -> vl.Cram:
     media = draw(st.sampled_from([1, 1024, 4096, 8192, 16384, 16384, 30000, 65536]))
@@ -131,7 +134,7 @@ def crams(draw: st.DrawFn) -> vl.Cram:
         balloon_reserve=draw(st.sampled_from([0.0, 0.25])),
         trim_batch_pages=draw(st.sampled_from([1, 3, 512])),
         writeback_to=draw(st.sampled_from(["zswap", "swapfile"])),
-        writeback_policy=draw(st.sampled_from(["lru", "lru", "fifo"])),
+        writeback_policy=draw(writeback_policies),
         close_at=close_at,
         open_at=open_at,
         writeback_high=high,
@@ -260,7 +263,7 @@ def roomy_machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
         advertised_bytes=device_pages * 4096,
         mode=mode,
         writeback_to=draw(st.sampled_from(["zswap", "swapfile"])),
-        writeback_policy=draw(st.sampled_from(["lru", "lru", "fifo"])),
+        writeback_policy=draw(writeback_policies),
         close_at=close_at,
         open_at=open_at,
         writeback_high=high,
@@ -328,7 +331,7 @@ def stressed_machines(draw: st.DrawFn) -> vl.Machine:
         advertised_bytes=media * draw(st.integers(2, 4)),
         **draw(budgets("swap")),
         writeback_to=draw(st.sampled_from(["zswap", "swapfile"])),
-        writeback_policy=draw(st.sampled_from(["lru", "lru", "fifo"])),
+        writeback_policy=draw(writeback_policies),
         close_at=close_at,
         open_at=open_at,
         writeback_high=1.0,
@@ -348,6 +351,46 @@ def stressed_machines(draw: st.DrawFn) -> vl.Machine:
         draw(st.sampled_from([[], [vl.Swapfile(4)], [vl.Swapfile(100)]])),
         layer=draw(st.sampled_from(["vswap", "none"])),
         zram=draw(st.one_of(st.none(), zrams)),
+    )
+
+
+@st.composite
+def marked_machines(draw: st.DrawFn) -> vl.Machine:
+    """A device that must give pages up again and again: by its node's marks, by its reports, or for its balloon."""
+    device_pages = draw(st.integers(4, 30))
+    media = device_pages * draw(st.sampled_from([512, 1024, 2048]))
+    mode = draw(st.sampled_from(["swap", "swap", "tier"]))
+    node_low = draw(st.sampled_from([0, 1, 1, device_pages // 2]))
+    low, high = draw(st.sampled_from([(0.1, 0.25), (0.25, 0.5), (0.5, 0.5), (0.75, 0.9), (1.0, 1.0)]))
+    open_at, close_at = draw(st.sampled_from([(0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (1.0, 1.0)]))
+    cram = vl.Cram(
+        profile=DEVICE,
+        media_bytes=media,
+        advertised_bytes=device_pages * 4096,
+        mode=mode,
+        **draw(budgets(mode)),
+        pressure_law=draw(st.sampled_from(["two-level", "two-level", "proportional"])),
+        balloon=draw(st.booleans()),
+        writeback_to=draw(st.sampled_from(["zswap", "swapfile"])),
+        writeback_policy=draw(writeback_policies),
+        close_at=close_at,
+        open_at=open_at,
+        writeback_high=high,
+        writeback_low=low,
+        node_low=node_low,
+        node_high=draw(st.integers(node_low + 1, device_pages)) if node_low else 0,
+        report_lag=draw(st.sampled_from([0, 0, 5, 40])),
+        flush_period=draw(st.sampled_from([0, 0, 10])),
+        reaper_period=draw(st.sampled_from([0, 10])),
+    )
+    capacity = draw(st.integers(3, 20))
+    return vl.Machine(
+        vl.Dram(capacity, high=draw(st.integers(1, 3)), charge=draw(st.sampled_from(["memcg", "host"]))),
+        cram,
+        draw(st.one_of(st.none(), zswaps)),
+        [vl.Swapfile(draw(st.sampled_from([3, 10, 100, 100])))],
+        layer=draw(st.sampled_from(["vswap", "vswap", "none"])),
+        zram=draw(st.one_of(st.none(), st.none(), zrams)),
     )
 
 
@@ -412,12 +455,24 @@ def agree_under_stress(data: st.DataObject, among: tuple[Policy, ...] = LRU) -> 
         )
 
 
+def agree_on_writeback(data: st.DataObject, among: tuple[Policy, ...] = LRU) -> None:
+    trace = data.draw(st.one_of(busy_traces(), traces(most_pages=60, most_accesses=500)))
+    machine = under(data.draw(marked_machines()), data.draw(st.sampled_from(among)))
+    window = data.draw(st.sampled_from([1, 5, 64, 4096]))
+    with smallest_window(window):
+        events = data.draw(st.one_of(st.just([]), swapoffs(machine, len(trace))))
+        assert_same(
+            trace, machine, data.draw(st.integers(0, 3)), data.draw(st.sampled_from([1, 7, 600])), window, events
+        )
+
+
 each_kind = pytest.mark.parametrize(
     "agree",
     [
         pytest.param(agree_on_tiny, id="tiny machines"),
         pytest.param(agree_on_roomy, id="many reclaims ahead"),
         pytest.param(agree_under_stress, id="last resorts"),
+        pytest.param(agree_on_writeback, id="writeback from the device"),
     ],
 )
 

@@ -61,8 +61,8 @@ class CramPlan:
     """Media less what the balloon keeps free."""
     trim_batch: int
     to_zswap: bool
-    is_fifo: bool
-    """Pages leave by arrival on the device; else by last access."""
+    policy: str
+    """Which page of the device leaves first."""
     report_lag: int
     flush_period: int
     reaper_period: int
@@ -281,7 +281,7 @@ def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
         seed=seed,
         kernel=None if machine.kernel is None else _kernel_plan(machine.kernel, machine, trace),
         policy=machine.dram.policy,
-        next_use=next_uses(trace) if machine.dram.policy == "clairvoyant" else None,
+        next_use=_next_use(trace, machine),
         stores=tuple(_store_plan(store, trace, unit_bits) for store in machine.stores),
     )
 
@@ -296,7 +296,20 @@ def _store_plan(store: Store, trace: Workload, unit_bits: int) -> StorePlan:
     )
 
 
-def next_uses(trace: Workload) -> NDArray[np.int64]:
+def _next_use(trace: Workload, machine: Machine) -> NDArray[np.int64] | None:
+    # What a clairvoyant knows, in DRAM or on the device.
+    known = [name for name, policy in machine.policies.items() if policy == "clairvoyant"]
+    if not known:
+        return None
+    if not isinstance(trace, Trace):
+        raise InputError(
+            f"{known[0]} 'clairvoyant' must know all of trace {trace.name!r}: read it with vl.load_trace, or choose "
+            "another policy"
+        )
+    return next_uses(trace)
+
+
+def next_uses(trace: Trace) -> NDArray[np.int64]:
     """Say when the page of each access is touched next, before it is freed.
 
     Returns
@@ -304,21 +317,11 @@ def next_uses(trace: Workload) -> NDArray[np.int64]:
     next_use : (n_accesses,) access index
         n_accesses: never.
 
-    Raises
-    ------
-    InputError
-        The trace is read piece by piece.
-
     Examples
     --------
     >>> next_uses(Trace([0, 1, 0, 1, 0], [0, 0, 0, 2, 0])).tolist()
     [2, 5, 4, 5, 5]
     """
-    if not isinstance(trace, Trace):
-        raise InputError(
-            f"dram.policy 'clairvoyant' must know all of trace {trace.name!r}: read it with vl.load_trace, or choose "
-            "another policy"
-        )
     page, op = (trace.page, trace.op) if trace.sharing is None else (trace.sharing.page, trace.sharing.op)
     acts = np.flatnonzero(op != UNMAP)
     by_page = acts[np.argsort(page[acts], kind="stable")]
@@ -398,7 +401,7 @@ def _cram_plan(cram: Cram, trace: Workload, charge: str, page_charge: int) -> Cr
         balloon_bytes=share(1 - Fraction(str(cram.balloon_reserve))),
         trim_batch=cram.trim_batch_pages,
         to_zswap=cram.writeback_to == "zswap",
-        is_fifo=cram.writeback_policy == "fifo",
+        policy=cram.writeback_policy,
         report_lag=cram.report_lag,
         flush_period=cram.flush_period,
         reaper_period=cram.reaper_period,

@@ -244,10 +244,11 @@ def _notes(trace: Workload, machine: Machine) -> list[str]:
         )
         warnings.warn(note, stacklevel=3)
         return [note]
-    if trace.recorder_k and machine.dram.policy != "lru":
+    others = [f"{name} {policy!r}" for name, policy in machine.policies.items() if policy != "lru"]
+    if trace.recorder_k and others:
         return [
             f"trace {trace.name!r} was reduced in blocks of {trace.recorder_k} pages, which only LRU does not notice: "
-            f"under dram.policy {machine.dram.policy!r} a repeated touch counts up to a block too early"
+            f"under {' and '.join(others)} a repeated touch counts up to a block too early"
         ]
     return []
 

@@ -27,7 +27,7 @@ from vswaplab.machine.checks import (
     whole,
 )
 from vswaplab.machine.kernel import Kernel, check_node
-from vswaplab.machine.policies import WritebackPolicy, check_policy
+from vswaplab.machine.policies import check_policy
 from vswaplab.machine.profiles import Profile, find_profile
 from vswaplab.machine.stores import Store, check_stores, store_class, store_fields
 
@@ -130,9 +130,9 @@ class Cram:
         promotes, and nothing can overrun.
     writeback_to : {"zswap", "swapfile"}
         Where pages go when media runs short.
-    writeback_policy : {"lru", "fifo"}
-        Which page leaves the device first: the one accessed longest ago, or the
-        one that arrived there longest ago, whatever was read in place since.
+    writeback_policy : {"lru", "fifo", "clock", "sieve", "generations", "clairvoyant"}
+        Which page leaves the device first, as ``Dram.policy`` for DRAM:
+        ``vswaplab.machine.policies`` defines each, and what is a touch there.
     close_at, open_at : share of media
         Reported pressure at or above ``close_at`` closes the admission gate
         until it falls to ``open_at``.
@@ -170,7 +170,7 @@ class Cram:
     writable_budget_pages: int = 0  # founding mail: no direct writable mapping unless budgeted
     budget_owner: BudgetOwner = "host"  # founding mail; "device" is A. George's reply (facts/kernel.md 6.1) [P]
     writeback_to: WritebackTo = "zswap"  # founding mail: write back to zswap or swap
-    writeback_policy: WritebackPolicy = "lru"  # model.md rule 4: the coldest
+    writeback_policy: str = "lru"  # model.md rule 4: the coldest
     close_at: float = 0.95  # [guess]: the posted code has two unnamed levels (facts/hardware.md 1.2)
     open_at: float = 0.90  # [guess]
     writeback_high: float = 0.90  # [guess]
@@ -203,7 +203,7 @@ class Cram:
         set_fields(self, media_bytes=media, advertised_bytes=advertised)
         choice("cram", "mode", self.mode, get_args(CramMode))
         choice("cram", "writeback_to", self.writeback_to, get_args(WritebackTo))
-        choice("cram", "writeback_policy", self.writeback_policy, get_args(WritebackPolicy))
+        check_policy("cram", "writeback_policy", self.writeback_policy)
         choice("cram", "budget_owner", self.budget_owner, get_args(BudgetOwner))
         choice("cram", "pressure_law", self.pressure_law, get_args(PressureLaw))
         flag("cram", "balloon", self.balloon)
@@ -578,6 +578,12 @@ class Machine:
     def swap_devices(self) -> tuple[Swapfile | Zram, ...]:
         """Every swap device, in the order in which tables number them: the swapfiles, then zram."""
         return (*self.swapfiles, *(() if self.zram is None else (self.zram,)))
+
+    @property
+    def policies(self) -> dict[str, str]:
+        """What decides which page leaves DRAM, and the CRAM device if there is one: setting to policy."""
+        of_cram = {} if self.cram is None else {"cram.writeback_policy": self.cram.writeback_policy}
+        return {"dram.policy": self.dram.policy, **of_cram}
 
 
 def _build(kind: type, owner: str, table: object) -> object:

@@ -68,8 +68,6 @@ from vswaplab.base.plugins import find_plugin, plugin_names
 
 Policy = Literal["lru", "fifo", "clock", "sieve", "generations", "clairvoyant"]
 
-WritebackPolicy = Literal["lru", "fifo"]
-
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 """Every policy."""
 

@@ -158,8 +158,8 @@ def _plan(trace: AnyTrace, machine: Machine, grid: Mapping[str, object] | Design
 
 def _plugged(machine: Machine) -> str:
     # The sources of the plug-ins that a machine uses: a changed one must not take an old number.
-    policy = machine.dram.policy
-    plugins = [*([] if policy in POLICIES else [plugged_policy(policy)]), *map(type, machine.stores)]
+    policies = sorted(set(machine.policies.values()).difference(POLICIES))
+    plugins = [*map(plugged_policy, policies), *map(type, machine.stores)]
     return "".join(source_of(plugin) for plugin in plugins)
 
 

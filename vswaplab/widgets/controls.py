@@ -16,7 +16,7 @@ from vswaplab.base.errors import InputError
 from vswaplab.base.plugins import plugin_names
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import CramMode, Layer, Machine
-from vswaplab.machine.policies import POLICIES, WritebackPolicy
+from vswaplab.machine.policies import POLICIES
 from vswaplab.machine.profiles import load_profiles
 
 MIB = 1 << 20
@@ -137,12 +137,18 @@ def _words(allowed: object, **meaning: str) -> Callable[[], dict[str, str]]:
 
 _POLICIES = {"lru": "lru: touched longest ago", "fifo": "fifo: arrived longest ago", "clock": "clock: second chance",
              "clairvoyant": "clairvoyant: needed last (a yardstick)"}  # fmt: skip
+
+
+def _policies() -> dict[str, str]:
+    return {name: _POLICIES.get(name, name) for name in (*POLICIES, *plugin_names("policy"))}
+
+
 _SHARE, _RAM = "% of media", "% of RAM"
 
 CONTROLS: tuple[Control, ...] = (
     Number("dram.capacity_pages", "DRAM", "DRAM (pages)", "DRAM", "pages", lambda n: n, least=1, step=0),
     Choice("dram.policy", "DRAM", "Which page leaves DRAM", "Reclaim policy",
-           lambda: {name: _POLICIES.get(name, name) for name in (*POLICIES, *plugin_names("policy"))}),
+           _policies),
     Choice("cram.profile", "CRAM", "CRAM device", "CRAM device", _profiles("cram")),
     Choice("cram.mode", "CRAM", "CRAM mode", "CRAM mode",
            _words(CramMode, swap="behind swap entries", tier="read-only memory tier")),
@@ -154,7 +160,7 @@ CONTROLS: tuple[Control, ...] = (
     Number("cram.writeback_high", "CRAM", "Writeback mark (%)", "Writeback mark", _SHARE, _hundred, 0.01),
     Number("cram.writeback_low", "CRAM", "Writeback down to (%)", "Writeback target", _SHARE, _hundred, 0.01),
     Choice("cram.writeback_policy", "CRAM", "Which page is written back", "CRAM writeback policy",
-           _words(WritebackPolicy, lru="lru: the coldest", fifo="fifo: the oldest there")),
+           _policies),
     Number("cram.writable_budget_pages", "CRAM", "Writable budget (pages)", "Writable budget", "pages",
            lambda n: max(1, n // 4), step=0),
     Number("cram.report_lag", "CRAM", "Report lag (accesses)", "Report lag", "accesses", lambda _: 20_000, step=100),

@@ -44,10 +44,10 @@ class Drains(Reclaim):
         self._flush(cram)
         self.is_removed = True
         n_pages, before = len(self.cram), self.count["pte_changed"]
-        self._scan(*(self._write_back(page, ("zswap",) if cram.to_zswap else ()) for page in self._coldest_cram()))
+        self._write_back_some(len(self.on_device), ("zswap",) if cram.to_zswap else ())
         drain.written_back = n_pages - len(self.cram)
         drain.pte_changed = self.count["pte_changed"] - before
-        for page in self._coldest_cram() if self._fits() else ():
+        for page in list(self.on_device) if self._fits() else ():
             if not self._make_room():
                 break
             state, mapped = self.state[page], len(self.mapped[page])

@@ -164,8 +164,8 @@ class Reference(Drains):
             return
         else:
             self._write_in_place(page, state, mapper)
-        if not self._cram_plan().is_fifo:
-            self.last[page] = self._now()
+        self._note_touch(page)
+        self.on_device.touch(page)
 
     def _write_in_place(self, page: int, state: State, mapper: int) -> None:
         self.credits -= self._cram_plan().is_device_budget
@@ -192,6 +192,7 @@ class Reference(Drains):
         if new > old and self._stored() - old + new > self._cram_plan().media_bytes:
             self.count["poison"] += 1
             self.state[page] = State.CRAM_POISONED
+            self.on_device.discard(page)
             new = 0
         self.cram_bytes += new - old
         self.cram[page] = new

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vswaplab.base.backing import State
 from vswaplab.engine.outcome import Occupancy, PageTable
 from vswaplab.engine.plan import CramPlan, Plan
-from vswaplab.engine.reference.policies import make_order
+from vswaplab.engine.reference.policies import make_device_order, make_order
 from vswaplab.trace.redraws import Redraws
 from vswaplab.trace.sharing import MAX_MAPPERS
 from vswaplab.trace.trace import Workload
@@ -50,10 +50,10 @@ class Memory:
         self.state: dict[int, State] = {}  # absent: NONE
         self.content: dict[int, int] = {}  # page -> row of the corpus; absent: the trace's
         self.next_use: dict[int, int] = {}  # page -> access that touches it next, if the plan knows
-        self.resident = make_order(plan, self.next_use)
+        self.resident = make_order(plan.policy, self.next_use)
         self.set_aside: list[int] = []  # resident pages that found no room in the reclaim under way
         self.clock = 0  # grows with every touch and put-back
-        self.last: dict[int, int] = {}  # page -> clock of its last touch: orders CRAM pages
+        self.last: dict[int, int] = {}  # page -> clock of its last touch
         self.slot: dict[int, int] = {}  # page -> swap device of its slot
         self.clean: set[int] = set()  # pages whose slot holds a valid copy
         self.capacity = list(plan.slots_of_device)  # 0 after swapoff
@@ -76,6 +76,7 @@ class Memory:
         self.store_bytes = [0] * len(plan.stores)
 
         self.cram: dict[int, int] = {}  # page -> bytes on the device
+        self.on_device = make_device_order(plan, self.next_use, self.last)  # its pages, poisoned ones left out
         self.cram_bytes = 0  # their sum
         self.mapped: dict[int, set[int]] = {}  # page on CRAM -> mappers that have it mapped
         self.writable = 0  # budget slots in use
@@ -117,11 +118,11 @@ class Memory:
         else:
             self.resident.arrive(page)
         self.state[page] = State.RESIDENT
-        self.last[page] = self._now()
+        self._note_touch(page)
 
-    def _now(self) -> int:
+    def _note_touch(self, page: int) -> None:
         self.clock += 1
-        return self.clock
+        self.last[page] = self.clock
 
     def _free_pages(self) -> int:
         plan = self.plan
@@ -159,10 +160,6 @@ class Memory:
         if cram is None or not cram.is_device_budget:
             return 0
         return min(cram.budget, (cram.media_bytes - self._stored()) // cram.worst_bytes)
-
-    def _coldest_cram(self) -> list[int]:
-        pages = [page for page in self.cram if self.state[page] != State.CRAM_POISONED]
-        return sorted(pages, key=self.last.__getitem__)
 
     # Slots, and what zram holds in them ------------------------------------------------------
 
@@ -257,7 +254,7 @@ class Memory:
 
     def _ranks(self) -> NDArray[np.int32]:
         rank = np.full(self.trace.first_content.size, -1, np.int32)
-        for queue in (self.resident, self._coldest_cram(), self.pool):
+        for queue in (self.resident, self.on_device, self.pool):
             rank[list(queue)] = np.arange(len(queue))
         return rank
 
@@ -267,6 +264,7 @@ class Memory:
         assert set(where) == set(self.resident)
         in_cram = {page for page, state in self.state.items() if state >= State.CRAM_SOFTLEAF}
         assert in_cram == set(self.cram)
+        assert set(self.on_device) == {page for page in in_cram if self.state[page] != State.CRAM_POISONED}
         assert {page for page, state in self.state.items() if state == State.ZSWAP} == set(self.pool)
         assert {page for page, state in self.state.items() if state == State.STORE} == set(self.in_store)
         for k, store in enumerate(self.plan.stores):

@@ -1,4 +1,4 @@
-"""Which resident page leaves next: the policies of ``vswaplab.machine.policies``, in the plainest form."""
+"""Which page leaves DRAM or the CRAM device next: ``vswaplab.machine.policies``, in the plainest form."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Lru:
         return iter(self.pages)
 
     def arrive(self, page: int) -> None:
-        """Take in a page that became resident, or found no room elsewhere."""
+        """Take in a page that came in, or found no room elsewhere."""
         self.pages[page] = False
 
     def touch(self, page: int) -> None:
-        """Note an access to a page that is here."""
+        """Note an access to a page that stays here."""
         self.pages.move_to_end(page)
 
     def discard(self, page: int) -> None:
-        """Let a page go that was freed."""
+        """Let a page go that was freed, or left of its own."""
         del self.pages[page]
 
     def begin(self) -> None:
@@ -54,6 +54,28 @@ class Fifo(Lru):
 
     def touch(self, page: int) -> None:
         """Nothing."""
+
+
+class LastTouch(Lru):
+    """Pages by last touch, wherever that was: what comes from an LRU in DRAM keeps its place.
+
+    Parameters
+    ----------
+    last : mapping of page to the time of its last touch
+        Kept up to date by the engine.
+    """
+
+    def __init__(self, last: Mapping[int, int]) -> None:
+        super().__init__()
+        self.last = last
+
+    def __iter__(self) -> Iterator[int]:
+        """Go from the page touched longest ago to the one touched last."""
+        return iter(sorted(self.pages, key=self.last.__getitem__))
+
+    def begin(self) -> None:
+        """Put the pages in order."""
+        self.pages = OrderedDict.fromkeys(self, False)
 
 
 class Clock(Lru):
@@ -134,7 +156,7 @@ class Generations:
         self._of(page)[page] = True
 
     def discard(self, page: int) -> None:
-        """Let a page go that was freed."""
+        """Let a page go that was freed, or left of its own."""
         del self._of(page)[page]
 
     def begin(self) -> None:
@@ -202,9 +224,17 @@ class Clairvoyant(Lru):
 ReclaimOrder = Lru | Generations
 
 
-def make_order(plan: Plan, next_use: Mapping[int, int]) -> ReclaimOrder:
-    """Make an empty order for a plan's policy."""
-    if plan.policy == "clairvoyant":
+def make_device_order(plan: Plan, next_use: Mapping[int, int], last: Mapping[int, int]) -> ReclaimOrder:
+    """Make an empty order for a plan's CRAM device."""
+    policy = "lru" if plan.cram is None else plan.cram.policy
+    if policy == "lru" and plan.policy == "lru":
+        return LastTouch(last)
+    return make_order(policy, next_use)
+
+
+def make_order(policy: str, next_use: Mapping[int, int]) -> ReclaimOrder:
+    """Make an empty order for a policy."""
+    if policy == "clairvoyant":
         return Clairvoyant(next_use)
     kinds: dict[str, type[ReclaimOrder]] = {
         "lru": Lru,
@@ -213,7 +243,7 @@ def make_order(plan: Plan, next_use: Mapping[int, int]) -> ReclaimOrder:
         "sieve": Sieve,
         "generations": Generations,
     }
-    if plan.policy in kinds:
-        return kinds[plan.policy]()
-    plugged: ReclaimOrder = plugged_policy(plan.policy)()
+    if policy in kinds:
+        return kinds[policy]()
+    plugged: ReclaimOrder = plugged_policy(policy)()
     return plugged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vswaplab.base.backing import State
+from vswaplab.engine.plan import NO_LIMIT
 from vswaplab.engine.reference.tiers import Tiers
 
 
@@ -92,7 +93,7 @@ class Reclaim(Tiers):
         if self.balloon == target or self.gate_open:
             return
         before = len(self.cram)
-        self._scan(*(self._write_back(page, ("zswap",)) for page in self._coldest_cram()[: target - self.balloon]))
+        self._write_back_some(target - self.balloon, ("zswap",))
         moved = before - len(self.cram)
         self.balloon += moved
         self.fruitless = 0 if free or moved else self.fruitless + 1
@@ -104,28 +105,36 @@ class Reclaim(Tiers):
             return
         self.report_used = True
         wanted = -((cram.low_bytes - stored) * pages // stored)  # ceil((stored - low) x pages / stored)
-        tiers = ("zswap",) if cram.to_zswap else ()
-        self._scan(*(self._write_back(page, tiers) for page in self._coldest_cram()[:wanted]))
+        self._write_back_some(wanted, ("zswap",) if cram.to_zswap else ())
 
     def _cram_node_reclaim(self) -> None:
         cram = self._cram_plan()
         low, high = cram.node_low + self.boost, cram.node_high + self.boost
-        if not low or self._free_device_pages() > low:
-            return
+        if low and self._free_device_pages() <= low:
+            self._write_back_some(NO_LIMIT, ("zswap",), until_free=high)
+
+    def _write_back_some(self, wanted: int, tiers: tuple[str, ...], until_free: int = NO_LIMIT) -> None:
+        # One step of writeback: so many victims, or fewer if enough device pages are free before.
+        self.on_device.begin()
         unmapped: list[set[int]] = []
-        for page in self._coldest_cram():
-            if self._free_device_pages() >= high:
+        stays: list[int] = []
+        for _ in range(min(wanted, len(self.on_device))):  # each page is looked at once
+            if self._free_device_pages() >= until_free:
                 break
-            unmapped.append(self._write_back(page, ("zswap",)))
+            page = self.on_device.next_victim()
+            mapping = self.state[page]
+            if self._place(page, tiers):
+                unmapped.append(self._written_back(page, mapping))
+            else:
+                self.count["reclaim_fail"] += 1
+                stays.append(page)
+        for page in stays:
+            self._note_touch(page)
+            self.on_device.arrive(page)
         self._scan(*unmapped)
 
-    def _write_back(self, page: int, tiers: tuple[str, ...]) -> set[int]:
+    def _written_back(self, page: int, mapping: State) -> set[int]:
         # Returns the mappers whose page-table entry had to change.
-        mapping = self.state[page]
-        if not self._place(page, tiers):
-            self.count["reclaim_fail"] += 1
-            self.last[page] = self._now()
-            return set()
         backing = self.state[page]
         self.count[f"cram_writeback_{backing.name.lower()}"] += 1
         self.writable -= mapping == State.CRAM_WRITABLE

@@ -31,8 +31,7 @@ class Tiers(Memory):
             self.cram_bytes += size
             self.state[page] = State.CRAM_READONLY if cram.is_tier else State.CRAM_SOFTLEAF
             self.mapped[page] = set(self._mappers(page)) if cram.is_tier else set()
-            if cram.is_fifo or self.plan.policy != "lru":  # or nobody knows when the page was last touched
-                self.last[page] = self._now()
+            self.on_device.arrive(page)
             return True
         return False
 
@@ -40,6 +39,8 @@ class Tiers(Memory):
         self._give_back(self._cram_remove(page))
 
     def _cram_remove(self, page: int) -> int:
+        if page in self.on_device:
+            self.on_device.discard(page)
         stored = self.cram.pop(page)
         del self.mapped[page]
         self.cram_bytes -= stored

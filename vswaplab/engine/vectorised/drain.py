@@ -8,6 +8,7 @@ import numpy as np
 
 from vswaplab.engine.outcome import Drain
 from vswaplab.engine.plan import CramPlan
+from vswaplab.engine.vectorised.logs import NO_PAGES
 from vswaplab.engine.vectorised.memory import BACKING, Mask, Memory, Pages, which
 from vswaplab.engine.vectorised.reclaim import reclaim, write_back_all
 from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, RESIDENT, SWAPFILE, ZERO, ZSWAP
@@ -57,6 +58,8 @@ def _leave_cram(mem: Memory, pages: Pages) -> None:
     mem.writable -= int(np.count_nonzero(mem.states(pages) == CRAM_WRITABLE))
     mem.free_charge += mem.plan.cram.charge * pages.size
     mem.cram_release(pages)
+    if mem.cram_order is not None:
+        mem.cram_order.discard(pages)
 
 
 def _arrive(mem: Memory, pages: Pages, drain: Drain, *, maps: bool) -> None:
@@ -127,8 +130,7 @@ def remove_cram(mem: Memory, *, maps: bool) -> Drain:
     drain.written_back = n_pages - mem.cram_pages
     drain.pte_changed = mem.count["pte_changed"] - before
     fits = mem.free_pages >= 0 or _make_room(mem)  # what went on to a pool costs DRAM
-    n_left = mem.cram_pages if fits else 0
-    left, _ = mem.coldest_in_cram(mem.log.length, n_left)
+    left = mem.all_in_cram() if fits else NO_PAGES
 
     def load(pages: Pages) -> None:
         _bring_back(mem, cram, pages, drain, maps=maps)

@@ -9,7 +9,7 @@ from vswaplab.engine.plan import Plan
 from vswaplab.engine.vectorised.ahead import look_ahead
 from vswaplab.engine.vectorised.drain import remove_cram, swapoff
 from vswaplab.engine.vectorised.memory import Memory, Pages
-from vswaplab.engine.vectorised.policies import make_order
+from vswaplab.engine.vectorised.policies import make_device_order, make_order
 from vswaplab.engine.vectorised.reclaim import let_go, reclaim
 from vswaplab.engine.vectorised.settle import settle
 from vswaplab.engine.vectorised.states import CRAM_POISONED, CRAM_WRITABLE, FREE, NONE
@@ -37,6 +37,7 @@ class Vectorised:
         self.plan, self.trace = plan, stream_of(trace, plan)
         self.mem = Memory(plan, self.trace)
         self.mem.order = make_order(plan, self.mem)
+        self.mem.cram_order = make_device_order(plan, self.mem)
         self.count = self.mem.count
         self.device_in, self.device_out = self.mem.device_in, self.mem.device_out
         self._window, self._ceiling = 1 << 12, _MAX_WINDOW
@@ -69,8 +70,7 @@ class Vectorised:
         if not window.stop and not window.wants_reclaim:
             self._one(at, window)
             return at + 1
-        # Where a plug-in's tier may fill up each reclaim runs on settled state.
-        looks_ahead = window.wants_reclaim and self.mem.order is None and not self.plan.stores
+        looks_ahead = window.wants_reclaim and self._may_look_ahead(window)
         walk = look_ahead(self.mem, window) if looks_ahead else None
         returned = None
         if walk is not None:
@@ -84,6 +84,13 @@ class Vectorised:
             self._reclaimed = at + window.stop
         self._choose_window(end - at, window.stop, 0 if walk is None else walk.n_steps)
         return at + window.stop
+
+    def _may_look_ahead(self, window: Window) -> bool:
+        # Where a plug-in's tier may fill up each reclaim runs on settled state.
+        mem = self.mem
+        if mem.order is not None or self.plan.stores:
+            return False
+        return mem.cram_order is None or mem.cram_order.takes_arrivals_first(window.special)
 
     def _window_end(self, at: int, stop: int) -> int:
         # A speed setting: even parts, rather than a small one left over.
@@ -144,6 +151,7 @@ class Vectorised:
             self._forget(pages)
         elif op == FREE:
             mem.make_zombies(pages)
+            self._discard(pages)
             mem.reap()
             mem.release_slots(pages)
             mem.move(pages, NONE)
@@ -172,7 +180,12 @@ class Vectorised:
         mem.clean[pages] = False
         if self.plan.holds_slots:
             mem.release_slots(pages)
+        self._discard(pages)
         mem.move(pages, CRAM_POISONED)
+
+    def _discard(self, pages: Pages) -> None:
+        if self.mem.cram_order is not None:
+            self.mem.cram_order.discard(pages)
 
     # Events ---------------------------------------------------------------------------------
 

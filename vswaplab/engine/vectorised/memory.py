@@ -26,7 +26,7 @@ from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM
 from vswaplab.engine.vectorised.stream import Stream
 
 if TYPE_CHECKING:
-    from vswaplab.engine.vectorised.policies import ReclaimOrder
+    from vswaplab.engine.vectorised.policies import DeviceOrder, ReclaimOrder
 
 __all__ = ["BACKING", "FIRST", "SECOND", "Log", "Mask", "Memory", "Pages", "log_room", "state_of_word", "which"]
 
@@ -68,7 +68,8 @@ class Memory:
         self.order: ReclaimOrder | None = None  # None: LRU, which is the log itself
         self.dram_hand = 0
         self.victims_per_frame = 1.5  # a guess that only costs time
-        # The device's pages, coldest first, are the merge of two logs: those that came, and those accessed there.
+        self.cram_order: DeviceOrder | None = None  # None: LRU
+        # Then the device's pages, coldest first, are the merge of two logs: those that came, and those accessed there.
         self.arrived, self.accessed = Order(), Order()
 
         self.free_charge = plan.capacity_charge
@@ -206,6 +207,12 @@ class Memory:
         key = key[:wanted]
         return key & ((1 << 32) - 1), key >> 32
 
+    def all_in_cram(self) -> Pages:
+        """List the device's pages, poisoned ones left out, in the order in which they would leave."""
+        if self.cram_order is not None:
+            return self.cram_order.ranking()
+        return self.coldest_in_cram(self.log.length, self.cram_pages)[0]
+
     def go_past_in_cram(self, place: int) -> None:
         """Leave behind what was last accessed up to a place: it is no longer on the device, or was accessed again."""
         for order in (self.arrived, self.accessed):
@@ -216,10 +223,15 @@ class Memory:
         is_live: Mask = self.word.take(entries) == np.arange(hand, hand + entries.size, dtype=np.int32)
         return is_live
 
+    def is_on_device(self, pages: Pages) -> Mask:
+        """Say which pages are on the device, and not poisoned."""
+        word = self.word.take(pages)
+        is_there: Mask = (word <= ~CRAM_SOFTLEAF) & (word >= ~CRAM_WRITABLE)
+        return is_there
+
     def is_in_cram(self, pages: Pages, places: NDArray[np.integer]) -> Mask:
         """Say which pages are on the device, not poisoned, and were last accessed at these places."""
-        word = self.word.take(pages)
-        is_live: Mask = (word <= ~CRAM_SOFTLEAF) & (word >= ~CRAM_WRITABLE) & (self.place.take(pages) == places)
+        is_live: Mask = self.is_on_device(pages) & (self.place.take(pages) == places)
         return is_live
 
     def shorten_logs(self) -> None:
@@ -329,11 +341,6 @@ class Memory:
     def is_tier(self) -> bool:
         """Whether CRAM is a memory tier, without swap entries."""
         return self.plan.cram is not None and self.plan.cram.is_tier
-
-    @property
-    def is_fifo(self) -> bool:
-        """Whether CRAM pages leave by arrival, whatever was accessed in place."""
-        return self.plan.cram is not None and self.plan.cram.is_fifo
 
     @property
     def address_space(self) -> int:
@@ -559,7 +566,11 @@ class Memory:
         else:
             pages = self.order.ranking()
             rank[pages] = np.arange(pages.size)
-        _number(rank, self.log, self._is_last_in_cram)
+        if self.cram_order is None:
+            _number(rank, self.log, self._is_last_in_cram)
+        else:
+            pages = self.cram_order.ranking()
+            rank[pages] = np.arange(pages.size)
         _number(rank, self.queue, self.is_queued)
         return rank
 

@@ -521,14 +521,21 @@ def take_slots(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
     mem.slot[pages] = device
 
 
-def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.int64]) -> None:
-    if mem.order is None and not mem.is_fifo:  # they keep their place in the order of accesses
-        places = mem.word.take(pages)
+def _arrive(mem: Memory, pages: Pages) -> None:
+    # The device's order takes pages in.
+    if mem.cram_order is not None:
+        mem.cram_order.arrive(pages)
+        mem.place[pages] = -1
+    elif mem.order is None:  # they keep their place in the order of accesses
+        mem.place[pages] = places = mem.word.take(pages)
         mem.arrived.append(pages, places)
     else:
-        places = mem.log.append(pages)
+        mem.place[pages] = places = mem.log.append(pages)
         mem.accessed.append(pages, places)
-    mem.place[pages] = places
+
+
+def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.int64]) -> None:
+    _arrive(mem, pages)
     total = int(size.sum())
     mem.count["cram_in"] += pages.size
     mem.count["cram_in_bytes"] += total

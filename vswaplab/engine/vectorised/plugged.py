@@ -14,8 +14,8 @@ import numpy as np
 
 from vswaplab.engine.vectorised.logs import NO_PAGES, Mask, Pages
 from vswaplab.engine.vectorised.memory import Memory
-from vswaplab.engine.vectorised.states import DRAM_HIT, FREE, FREED, NEEDS_FRAME, RESIDENT
-from vswaplab.engine.vectorised.window import Special, Window
+from vswaplab.engine.vectorised.states import DRAM_HIT, FREE, FREED, IS_SERVED_IN_CRAM, NEEDS_FRAME, RESIDENT
+from vswaplab.engine.vectorised.window import Special, Window, goes_from_cram
 
 
 class PluggedOrder(Protocol):
@@ -94,6 +94,22 @@ class OneByOne:
                 order.touch(page)
             if repeats[i]:
                 order.touch(page)
+
+    def discard(self, pages: Pages) -> None:
+        """Let pages go that leave of their own, in this order."""
+        for page in self.in_trace.take(pages).tolist():
+            self.order.discard(page)
+
+    def settle_on_device(self, mem: Memory, window: Window, special: Special) -> None:
+        """Tell the accesses of a window that were served on the device or took pages away, in time order."""
+        goes, touches = goes_from_cram(special), IS_SERVED_IN_CRAM.take(special.outcome)
+        pages = self.in_trace.take(special.page)
+        for i in np.flatnonzero(goes | touches).tolist():
+            (self.order.discard if goes[i] else self.order.touch)(int(pages[i]))
+
+    def takes_arrivals_first(self, special: Special) -> bool:
+        """Say no: all is told in time order."""
+        return False
 
     def begin(self) -> None:
         """Note that a reclaim begins."""

@@ -1,4 +1,4 @@
-"""Orders of DRAM other than LRU: a queue of arrivals with accessed bits, and the clairvoyant's calendar.
+"""Orders of DRAM and of the device other than LRU: queues of arrivals with accessed bits, the clairvoyant's calendar.
 
 LRU needs none of this: its order is the log of all accesses. Here hits only
 set a bit, or an entry of the calendar, for a whole window at once; pages move
@@ -18,8 +18,16 @@ from vswaplab.engine.plan import Plan
 from vswaplab.engine.vectorised.logs import NO_PAGES, Log, Mask, Pages, which
 from vswaplab.engine.vectorised.memory import Memory
 from vswaplab.engine.vectorised.plugged import OneByOne, are_repeated
-from vswaplab.engine.vectorised.states import DRAM_HIT, FREE, FREED, NEEDS_FRAME, RESIDENT, UNMAP
-from vswaplab.engine.vectorised.window import Special, Window
+from vswaplab.engine.vectorised.states import (
+    DRAM_HIT,
+    FREE,
+    FREED,
+    IS_SERVED_IN_CRAM,
+    NEEDS_FRAME,
+    RESIDENT,
+    UNMAP,
+)
+from vswaplab.engine.vectorised.window import Special, Window, goes_from_cram
 from vswaplab.machine.policies import plugged_policy
 
 MIN_GENERATIONS = 2
@@ -31,15 +39,11 @@ _CHUNK = 1 << 12  # days of the calendar looked at together, at first
 _MOST_FAR = 1 << 11  # days that the calendar keeps apart
 
 
-class ReclaimOrder(Protocol):
-    """What decides which pages of DRAM leave."""
+class Leaving(Protocol):
+    """What decides which pages leave."""
 
     def arrive(self, pages: Pages) -> None:
         """Take in distinct pages, in this order."""
-        ...
-
-    def settle(self, mem: Memory, window: Window, special: Special) -> None:
-        """Take notice of the accesses of a window before its stop, which have been carried out."""
         ...
 
     def begin(self) -> None:
@@ -59,20 +63,54 @@ class ReclaimOrder(Protocol):
         ...
 
 
+class ReclaimOrder(Leaving, Protocol):
+    """What decides which pages of DRAM leave."""
+
+    def settle(self, mem: Memory, window: Window, special: Special) -> None:
+        """Take notice of the accesses of a window before its stop, which have been carried out."""
+        ...
+
+
+class DeviceOrder(Leaving, Protocol):
+    """What decides which pages of the CRAM device leave."""
+
+    def discard(self, pages: Pages) -> None:
+        """Let distinct pages go that leave of their own, in this order."""
+        ...
+
+    def settle_on_device(self, mem: Memory, window: Window, special: Special) -> None:
+        """Take notice of what the accesses of a window before its stop did there."""
+        ...
+
+    def takes_arrivals_first(self, special: Special) -> bool:
+        """Say whether pages may arrive before accesses that were earlier, all in one window, are settled."""
+        ...
+
+
 def make_order(plan: Plan, mem: Memory) -> ReclaimOrder | None:
-    """Make an empty order for a plan's policy; None: LRU, which needs none."""
+    """Make an empty order of DRAM for a plan's policy; None: LRU, which needs none."""
     n_pages = mem.word.size
     if plan.policy == "lru":
         return None
     if plan.policy == "clairvoyant":
         assert plan.next_use is not None
         return Calendar(n_pages, plan.next_use, mem.trace.page)
-    kinds: dict[str, type[Queue]] = {"fifo": Queue, "clock": Clock, "sieve": Sieve, "generations": Generations}
-    if plan.policy in kinds:
-        return kinds[plan.policy](n_pages)
+    if plan.policy in _QUEUES:
+        return _QUEUES[plan.policy](n_pages)
     plugged = plugged_policy(plan.policy)
     vectorised: Callable[[int], ReclaimOrder] | None = getattr(plugged, "vectorised", None)
     return OneByOne(plugged(), mem) if vectorised is None else vectorised(n_pages)
+
+
+def make_device_order(plan: Plan, mem: Memory) -> DeviceOrder | None:
+    """Make an empty order of the device for a plan's policy; None: LRU, or no device."""
+    if plan.cram is None or plan.cram.policy == "lru":
+        return None
+    policy, n_pages = plan.cram.policy, mem.word.size
+    if policy == "clairvoyant":
+        assert plan.next_use is not None
+        return DeviceCalendar(n_pages, plan.next_use, mem.trace.page)
+    return _QUEUES[policy](n_pages) if policy in _QUEUES else OneByOne(plugged_policy(policy)(), mem)
 
 
 def _first_live(place: NDArray[np.int32], log: Log, start: int, stop: int) -> int:
@@ -130,8 +168,7 @@ class Queue:
         places = np.full(pages.size, -1, np.int32)
         places[comes] = self.log.append(pages[comes])
         self.place[pages] = places  # of a page that comes and goes the last one stays
-        if self.log.length > self.room:
-            self._shorten()
+        self.shorten()
 
     def _before(self, moves: Special, comes: Mask) -> None:
         # Hook: the places are still those of the window's start.
@@ -156,6 +193,21 @@ class Queue:
         else:
             self.is_accessed[arrivals.page] = is_touched
             self.is_accessed[hits] = True
+
+    def discard(self, pages: Pages) -> None:
+        """Let pages go that leave of their own."""
+        self.place[pages] = -1
+
+    def settle_on_device(self, mem: Memory, window: Window, special: Special) -> None:
+        """Take notice of a window: accesses in place set bits, pages go."""
+        if self.has_bits:
+            self.is_accessed[special.page.take(which(IS_SERVED_IN_CRAM.take(special.outcome)))] = True
+        self.discard(special.page.take(which(goes_from_cram(special))))
+        self.shorten()
+
+    def takes_arrivals_first(self, special: Special) -> bool:
+        """Say that pages may arrive before others are touched or go: their order is all that counts."""
+        return True
 
     def begin(self) -> None:
         """Do nothing."""
@@ -198,8 +250,10 @@ class Queue:
         if pages.size:
             self.arrive(pages)
 
-    def _shorten(self) -> None:
-        # Drop dead entries.
+    def shorten(self) -> None:
+        """Drop dead entries if there are many."""
+        if self.log.length <= self.room:
+            return
         marks = np.array(self._marks())
         pages, places = _live(self.place, self.log, 0, self.log.length)
         self.log.length = 0
@@ -239,6 +293,18 @@ class Sieve(Clock):
         """Let the first n of the candidates listed last leave."""
         super().take(n)
         self._go_to_live()
+
+    def discard(self, pages: Pages) -> None:
+        """Let pages go that leave of their own; the hand goes on if it was there."""
+        super().discard(pages)
+        self._go_to_live()
+
+    def takes_arrivals_first(self, special: Special) -> bool:
+        """Say whether the hand finds a page that was there before, whatever goes."""
+        if _first_live(self.place, self.log, 0, self.hand) == self.hand:  # it is at the oldest, and stays there
+            return True
+        n_ahead = _live(self.place, self.log, self.hand, self.log.length)[0].size
+        return n_ahead > int(np.count_nonzero(goes_from_cram(special)))
 
     def ranking(self) -> Pages:
         """Go from the hand to the youngest page, then from the oldest to the hand."""
@@ -384,10 +450,13 @@ class Calendar:
         gone = special.page[special.outcome == FREED]
         self.idle.place[gone] = -1
         pages = pages[day >= stop]  # else it is touched again in this window
-        self._note(pages[mem.word.take(pages) >= 0])
+        self._note(pages[self._are_here(mem, pages)])
         self.is_due[window.start : stop] = False
-        if self.idle.log.length > self.idle.room:
-            self.idle._shorten()
+        self.idle.shorten()
+
+    def _are_here(self, mem: Memory, pages: Pages) -> Mask:
+        is_resident: Mask = mem.word.take(pages) >= 0
+        return is_resident
 
     def begin(self) -> None:
         """Do nothing."""
@@ -431,3 +500,28 @@ class Calendar:
     def ranking(self) -> Pages:
         """Go from the farthest next use to the nearest."""
         return np.concatenate((self.idle.ranking(), self.page[which(self.is_due)[::-1]]))
+
+
+class DeviceCalendar(Calendar):
+    """The same for pages of the device."""
+
+    def discard(self, pages: Pages) -> None:
+        """Let pages go that leave of their own."""
+        day = self.upcoming.take(pages)
+        self.idle.place[pages] = -1
+        self.is_due[day[day < self.never]] = False
+
+    def settle_on_device(self, mem: Memory, window: Window, special: Special) -> None:
+        """Take notice of a window: pages go, and of each one that is touched only its last touch counts."""
+        self.discard(special.page.take(which(goes_from_cram(special))))
+        self.settle(mem, window, special)
+
+    def takes_arrivals_first(self, special: Special) -> bool:
+        """Say no: pages that are never used again queue by last touch."""
+        return False
+
+    def _are_here(self, mem: Memory, pages: Pages) -> Mask:
+        return mem.is_on_device(pages)
+
+
+_QUEUES: dict[str, type[Queue]] = {"fifo": Queue, "clock": Clock, "sieve": Sieve, "generations": Generations}

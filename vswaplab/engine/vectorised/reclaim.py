@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
+from vswaplab.engine.vectorised.logs import NO_PAGES
 from vswaplab.engine.vectorised.memory import Memory, Pages, which
 from vswaplab.engine.vectorised.placement import (
     Placement,
@@ -61,7 +62,7 @@ def _inflate(mem: Memory, cram: CramPlan) -> None:
     if mem.balloon == target or mem.gate_open:
         return
     before = mem.cram_pages
-    _write_back_coldest(mem, cram, target - mem.balloon, until_free=_ALL, zswap=True)
+    _write_back_some(mem, cram, target - mem.balloon, until_free=_ALL, zswap=True)
     moved = before - mem.cram_pages
     mem.balloon += moved
     mem.fruitless = 0 if free or moved else mem.fruitless + 1
@@ -73,36 +74,61 @@ def _cram_writeback(mem: Memory, cram: CramPlan) -> None:
         return
     mem.report_used = True
     wanted = -((cram.low_bytes - stored) * pages // stored)
-    _write_back_coldest(mem, cram, wanted, until_free=_ALL, zswap=cram.to_zswap)
+    _write_back_some(mem, cram, wanted, until_free=_ALL, zswap=cram.to_zswap)
 
 
 def _cram_node_reclaim(mem: Memory, cram: CramPlan) -> None:
     low = cram.node_low + mem.boost
     if low and mem.free_device_pages <= low:
-        _write_back_coldest(mem, cram, _ALL, until_free=cram.node_high + mem.boost, zswap=True)
+        _write_back_some(mem, cram, _ALL, until_free=cram.node_high + mem.boost, zswap=True)
 
 
 def write_back_all(mem: Memory, cram: CramPlan) -> None:
     """Send every CRAM page on through rule 2, each looked at once."""
-    _write_back_coldest(mem, cram, _ALL, until_free=_ALL, zswap=cram.to_zswap)
+    _write_back_some(mem, cram, _ALL, until_free=_ALL, zswap=cram.to_zswap)
 
 
-def _write_back_coldest(mem: Memory, cram: CramPlan, wanted: int, *, until_free: int, zswap: bool) -> None:
-    # Each page is looked at once: those that find no room go to the young end, past ``stop``.
-    stop, unmapped = mem.log.length, 0
+def _write_back_some(mem: Memory, cram: CramPlan, wanted: int, *, until_free: int, zswap: bool) -> None:
+    # One step of writeback. Each page is looked at once: those that find no room arrive again when it is over.
+    stop, unmapped, stays = mem.log.length, 0, [NO_PAGES]
+    if mem.cram_order is not None:
+        mem.cram_order.begin()
     while wanted > 0 and (missing := until_free - mem.free_device_pages) > 0:
-        most = batch_limit(mem, min(wanted, missing))
-        pages, places = mem.coldest_in_cram(stop, most)
+        pages = _next_victims(mem, stop, min(wanted, missing))
         if not pages.size:
             break
         wanted -= pages.size
-        mem.go_past_in_cram(int(places[-1]))
-        unmapped |= _write_back(mem, cram, pages, zswap=zswap)
+        bits, stay = _write_back(mem, cram, pages, zswap=zswap)
+        unmapped |= bits
+        stays.append(stay)
+    _arrive_again(mem, np.concatenate(stays))
     mem.count["pte_scanned"] += unmapped.bit_count() * mem.address_space
 
 
-def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> int:
-    # Returns the mappers with an entry that had to change, one bit each.
+def _next_victims(mem: Memory, stop: int, most: int) -> Pages:
+    # Take at most so many pages out of the device's order that were last accessed before a place in the log.
+    if mem.cram_order is not None:
+        pages = mem.cram_order.candidates(most)
+        pages = pages[: batch_limit(mem, min(most, pages.size))]
+        if pages.size:
+            mem.cram_order.take(pages.size)
+        return pages
+    pages, places = mem.coldest_in_cram(stop, batch_limit(mem, most))
+    if pages.size:
+        mem.go_past_in_cram(int(places[-1]))
+    return pages
+
+
+def _arrive_again(mem: Memory, pages: Pages) -> None:
+    if mem.cram_order is not None:
+        mem.cram_order.arrive(pages)
+        return
+    mem.place[pages] = mem.log.append(pages)
+    mem.accessed.append(pages, mem.place.take(pages))
+
+
+def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> tuple[int, Pages]:
+    # Returns the mappers with an entry that had to change, one bit each, and the pages that found no room.
     placed = decide(mem, pages, cram=False, zswap=zswap)
     goes = placed.target != STAYS
     leaving = pages[goes]
@@ -115,9 +141,7 @@ def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> in
     commit(mem, placed)
     stays = pages[~goes]
     mem.count["reclaim_fail"] += stays.size
-    mem.place[stays] = mem.log.append(stays)
-    mem.accessed.append(stays, mem.place.take(stays))
-    return unmapped
+    return unmapped, stays
 
 
 def _unmap(mem: Memory, pages: Pages) -> int:

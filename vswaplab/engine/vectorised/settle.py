@@ -75,6 +75,8 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
     _move(mem, special, places)
     if mem.order is not None:
         mem.order.settle(mem, window, special)
+    if mem.cram_order is not None:
+        mem.cram_order.settle_on_device(mem, window, special)
     if mem.trace.shares is not None:
         _settle_mappers(mem, mem.trace.shares, window, special)
     if mem.trace.has_repeats:
@@ -96,7 +98,7 @@ def _move(mem: Memory, special: Special, places: Pages) -> None:
     index = index[mem.word.take(special.page.take(index)) == places.take(index)]
     pages, places, after = special.page.take(index), places.take(index), after.take(index)
     after[(special.outcome.take(index) == CRAM_READ) & (special.was.take(index) == CRAM_WRITABLE)] = CRAM_WRITABLE
-    if mem.plan.cram is not None and not mem.plan.cram.is_fifo:
+    if mem.plan.cram is not None and mem.cram_order is None:
         in_cram = which(after >= CRAM_SOFTLEAF)
         key = (places.take(in_cram) << 32) | pages.take(in_cram)
         key.sort()

@@ -432,3 +432,9 @@ def leaves_cram(special: Special) -> Mask:
     gone = (special.was == CRAM_SOFTLEAF) | (special.was == CRAM_READONLY)
     leaves: Mask = (special.outcome == PROMOTE) | ((special.outcome == FREED) & gone)
     return leaves
+
+
+def goes_from_cram(special: Special) -> Mask:
+    """Say which accesses take a page away from those of the device that writeback may choose: zombies go too."""
+    goes: Mask = leaves_cram(special) | ((special.outcome == FREED) & (special.was == CRAM_WRITABLE))
+    return goes
