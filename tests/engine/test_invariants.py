@@ -17,6 +17,7 @@ from vswaplab.base.backing import Op, State
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.plan import make_plan
 from vswaplab.engine.reference import Reference
+from vswaplab.machine.policies import POLICIES
 from vswaplab.machine.swapoff import Swapoff
 from vswaplab.results.counters import OUTCOMES
 
@@ -66,7 +67,7 @@ def random_machine(rng: np.random.Generator, owner: str | None) -> vl.Machine:
         close_at=close_at, open_at=open_at, writeback_high=high_mark, writeback_low=low, node_low=node_low,
         node_high=node_low + 1 if node_low else 0, report_lag=pick(0, 3, 10), flush_period=pick(0, 4),
         reaper_period=pick(0, 7), pressure_law=pick("two-level", "proportional"), balloon=pick(True, False),
-        balloon_reserve=pick(0.0, 0.25), **budget,
+        balloon_reserve=pick(0.0, 0.25), writeback_policy=pick("lru", *POLICIES), **budget,
     )  # fmt: skip
     zswap = vl.Zswap(
         "zstd", max_pool_percent=pick(0, 30, 50, 100), accept_threshold_percent=pick(0, 30, 50, 100),
@@ -176,7 +177,7 @@ def overrunning(rng: np.random.Generator, owner: str | None) -> tuple[vl.Trace, 
     lag, flush, reaper = rng.integers(0, 5, 3).tolist()
     cram = vl.Cram(
         int(rng.choice([6000, 12_000, 16_384])), profile=DEVICE, advertised_bytes=6 * PAGE_SIZE,
-        report_lag=lag, flush_period=flush, reaper_period=reaper, **budget,
+        report_lag=lag, flush_period=flush, reaper_period=reaper, writeback_policy=str(rng.choice(POLICIES)), **budget,
     )  # fmt: skip
     machine = vl.Machine(vl.Dram(4, low=0, high=1), cram, swapfiles=[vl.Swapfile(50)])
     return vl.collapse(trace, at=n // 3, factor=4.0), machine

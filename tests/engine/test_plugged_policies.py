@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vswaplab as vl
-from tests.engine.test_engines_agree import agree_on_roomy, agree_on_tiny, agree_under_stress, quick
+from tests.engine import test_engines_agree
+from tests.engine.test_engines_agree import (
+    agree_on_roomy,
+    agree_on_tiny,
+    agree_on_writeback,
+    agree_under_stress,
+    quick,
+)
 from vswaplab.base.plugins import unregister
 from vswaplab.engine.reference.policies import Lru
 
@@ -87,6 +94,14 @@ each = pytest.mark.parametrize("agree", [agree_on_tiny, agree_on_roomy, agree_un
 @given(data=st.data())
 def test_engines_agree__under_plugged_policies(agree, data):
     agree(data, ("lfu", "lowest"))
+
+
+@settings(quick, max_examples=20)
+@given(data=st.data())
+def test_engines_agree__with_plugged_policies_of_the_device(data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(test_engines_agree, "writeback_policies", st.sampled_from(["lfu", "lowest"]))
+        agree_on_writeback(data, ("lru", "lfu"))
 
 
 @pytest.mark.slow

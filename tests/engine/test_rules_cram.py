@@ -11,6 +11,7 @@ from __future__ import annotations
 import pytest
 
 import vswaplab as vl
+from vswaplab.machine.policies import POLICIES
 
 ZERO = 0
 HALF = 2040  # compressed bytes that cost zswap half a page (test_rules_zswap.py)
@@ -765,7 +766,8 @@ def test_poison__holds_device_page_and_budget_slot_until_a_free_clears_it(kit):
 @pytest.mark.parametrize(
     "marks", [{"writeback_high": 0.1, "writeback_low": 0.0}, {"node_low": 2, "node_high": 4}], ids=["media", "node"]
 )
-def test_poison__a_poisoned_page_is_never_a_victim(kit, marks):
+@pytest.mark.parametrize("policy", POLICIES)
+def test_poison__a_poisoned_page_is_never_a_victim(kit, marks, policy):
     # media: report 1000 bytes, 2 pages: both should go. node: 2 of 4 pages free, all 4 should be.
     kit.play(
         """
@@ -775,7 +777,7 @@ def test_poison__a_poisoned_page_is_never_a_victim(kit, marks):
         r2  first_touch reclaim_runs cram_in(1000)
         r3  first_touch reclaim_runs cram_writeback_swapfile pswpout cram_in(1000)      # 1
         """,
-        one(kit.cram(4000, 4, writable_budget_pages=1, **marks)),
+        one(kit.cram(4000, 4, writable_budget_pages=1, writeback_policy=policy, **marks)),
         sizes=[[1000, 4001], 1000, 1000, 1000],
         redraw=1.0,
         seed=kit.seed_for({2: 1}),

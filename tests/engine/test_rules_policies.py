@@ -132,19 +132,6 @@ def test_policies__the_device_knows_a_page_from_its_arrival_on() -> None:
     assert ranks == {"lru": [1, 0], "fifo": [0, 1]}
 
 
-def test_writeback_policy__fifo_does_not_care_what_is_read_in_place() -> None:
-    # 0 and 1 are demoted in this order by 2 and 3; then 0 is read where it is. The device must give up one page.
-    trace = vl.Trace([0, 1, 2, 3, 0, 4], [1] * 4 + [0, 1])
-    left = {}
-    for policy in ("lru", "fifo"):
-        three_pages = {"media_bytes": 3 << 12, "advertised_bytes": 3 << 12, "node_low": 1, "node_high": 2}
-        cram = vl.Cram(**three_pages, writeback_policy=policy)
-        machine = vl.Machine(vl.Dram(2, high=1), cram, swapfiles=[vl.Swapfile(9)])
-        state = vl.simulate(trace, machine, engine="reference").state()
-        left[policy] = state.filter(state["backing"] == "SWAPFILE")["page"].to_list()
-    assert left == {"lru": [1], "fifo": [0]}
-
-
 def test_clairvoyant__needs_the_whole_trace(tmp_path: object) -> None:
     vl.save_trace(vl.Trace([0, 1]), f"{tmp_path}/t.parquet")
     machine = vl.Machine(vl.Dram(2, policy="clairvoyant"))

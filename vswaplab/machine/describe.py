@@ -62,6 +62,8 @@ def _cram_words(cram: Cram) -> str:
         words += f", {cram.writable_budget_pages:,} pages may be writable"
     if cram.pressure_law == "proportional":
         words += ", pressure rises in proportion"
+    if cram.writeback_policy != "lru":
+        words += f", written back in the order {cram.writeback_policy}"
     return words + (", with a balloon" if cram.balloon else "")
 
 

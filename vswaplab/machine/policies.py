@@ -1,8 +1,9 @@
-"""Which page leaves DRAM next: the reclaim orders a machine may have.
+"""Which page leaves DRAM, or the CRAM device, next: the orders a machine may have.
 
-All of them see the same things: a page comes in (*arrives*: a fault, a copy, a
-swapoff that loads it), is touched while it is resident, is freed, or is asked
-to leave. What a policy does with them:
+``Dram.policy`` is the order of reclaim, ``Cram.writeback_policy`` that of
+writeback. All of them see the same things: a page comes in (*arrives*: in DRAM
+by a fault, a copy, a swapoff that loads it), is touched while it is there, goes
+of its own, or is asked to leave. What a policy does with them:
 
 lru
     The page touched longest ago leaves. With low 0 and high 1 textbook LRU; the
@@ -52,11 +53,33 @@ just touched, under ``clock`` and ``sieve`` it is the youngest with its bit
 clear, under ``generations`` it is in the youngest one; the clairvoyant knows
 its next use all the same.
 
-On the CRAM device pages leave by last access (``Cram.writeback_policy`` "lru")
-or by arrival ("fifo"). Only ``lru`` in DRAM knows when a page was last touched
-there, and hands that on to the device's "lru"; otherwise a page is as young as
-its arrival on the device, or its last access there. A page that finds no room
-when it is written back arrives again.
+On the CRAM device the same orders see this:
+
+arrival
+    A victim of DRAM is stored on the device. Victims arrive in the order in
+    which they left DRAM.
+touch
+    An access that is served there: a soft fault, a read or a write in place, the
+    write that makes a page writable; and its dropped repeats, which tell none of
+    our policies more than the record that they follow.
+a page goes of its own
+    It is promoted, freed, loaded by a swapoff or by the removal of the device, or
+    lost: a poisoned page is never a victim. A zombie is nobody's page, and in no
+    order.
+a reclaim begins
+    Here: a step of writeback begins, for the balloon, for the report, for the
+    node's watermarks, or the removal of the device. Each is a reclaim of the
+    device with a cause and a goal of its own, and a reclaim of DRAM may hold
+    three of them or none; so ``generations`` ages by what the device has seen,
+    and not by how often DRAM was short.
+
+In one step each page is looked at once. One that finds no room (rule 2) is set
+aside and arrives again when the step is over, as in DRAM. ``lru`` goes by last
+touch: only ``lru`` in DRAM knows when a page was touched there, and hands that
+on to the device's; otherwise a page is as young as its arrival on the device,
+or its last touch there. ``clairvoyant`` sends the page on that is accessed next
+farthest in the future, by a read or a write. It is the ceiling of comparisons,
+and a yardstick only: a read in place costs less than a write, which promotes.
 """
 
 from __future__ import annotations

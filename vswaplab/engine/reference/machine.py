@@ -201,14 +201,19 @@ class Reference(Drains):
         piece, place = self.piece, index - self.piece.start
         reads = 0 if piece.repeat_reads is None else int(piece.repeat_reads[place])
         writes = 0 if piece.repeat_writes is None else int(piece.repeat_writes[place])
-        state = State.NONE if page is None else self._state(page)
-        if page is not None and state == State.RESIDENT:
+        if page is None:
+            self.count["repeat_unserved"] += reads + writes
+            return
+        state = self._state(page)
+        if state == State.RESIDENT:
             self.count["repeat_dram"] += reads + writes
             if reads + writes:
                 self.resident.touch(page)
         elif state in CRAM_MAPPED:
             self.count["repeat_cram_read"] += reads
             self.count["repeat_cram_write"] += writes
+            if reads + writes:
+                self.on_device.touch(page)
         else:
             self.count["repeat_unserved"] += reads + writes
 

@@ -103,9 +103,16 @@ class OneByOne:
     def settle_on_device(self, mem: Memory, window: Window, special: Special) -> None:
         """Tell the accesses of a window that were served on the device or took pages away, in time order."""
         goes, touches = goes_from_cram(special), IS_SERVED_IN_CRAM.take(special.outcome)
-        pages = self.in_trace.take(special.page)
+        repeats = are_repeated(mem, window.start + special.at)
+        pages, order = self.in_trace.take(special.page), self.order
         for i in np.flatnonzero(goes | touches).tolist():
-            (self.order.discard if goes[i] else self.order.touch)(int(pages[i]))
+            page = int(pages[i])
+            if goes[i]:
+                order.discard(page)
+                continue
+            order.touch(page)
+            if repeats[i]:
+                order.touch(page)
 
     def takes_arrivals_first(self, special: Special) -> bool:
         """Say no: all is told in time order."""
