@@ -211,6 +211,14 @@ def test_policies_chart__title_says_who_is_best_and_how_near_the_ceiling() -> No
     )
 
 
+def test_policies_chart__of_writeback_names_both_tiers_that_were_missed() -> None:
+    spec = policies_chart(POLICIES.with_columns(of=pl.lit("cram"))).to_dict()
+    assert spec["title"]["text"].startswith("SIEVE misses DRAM and CRAM least: 30.0%")
+    assert "share of accesses that missed DRAM and CRAM" in spec["description"]
+    titles = [layer["encoding"]["x"]["title"] for layer in spec["hconcat"][0]["layer"]]
+    assert set(titles) == {"Accesses that missed DRAM and CRAM (%)"}
+
+
 def test_policies_chart__needs_both_bounds_and_a_policy_between() -> None:
     with pytest.raises(vl.InputError, match="the table has no ceiling: take all rows"):
         policies_chart(POLICIES.filter(pl.col("policy") != "clairvoyant"))

@@ -121,3 +121,7 @@ def test_compare_policies__refuses_what_cannot_be() -> None:
     kernel = vl.Machine(vl.Dram(300), kernel=vl.Kernel("6.12"), layer="none")
     with pytest.raises(vl.InputError, match="compare_policies needs a machine without kernel"):
         vl.compare_policies(trace, kernel)
+    with pytest.raises(vl.InputError, match="compare_policies of 'cram' needs a machine with cram: give it one"):
+        vl.compare_policies(trace, machine(2), of="cram")
+    with pytest.raises(vl.InputError, match=r"compare_policies.of must be .* got 'zswap'"):
+        vl.compare_policies(trace, machine(2), of="zswap")  # type: ignore[arg-type]

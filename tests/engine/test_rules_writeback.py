@@ -117,6 +117,18 @@ def test_engines__end_alike(engine: str, policy: str) -> None:
     assert on_device(engine, policy, TEN, **FOUR) == ends[policy]
 
 
+def test_compare_policies__sets_the_orders_of_the_device_between_floor_and_ceiling() -> None:
+    # Ten first touches nobody avoids. LRU and SIEVE fetch 4 and 0 from the disk, FIFO, CLOCK and generations only 0,
+    # and the clairvoyant keeps both on the device.
+    table = vl.compare_policies(trace_of(TEN), machine("lru", **FOUR), of="cram")
+    assert dict(table.select("policy", "misses").rows()) == {
+        "unlimited": 10, "clairvoyant": 10, "lru": 12, "fifo": 11, "clock": 11, "sieve": 12, "generations": 11,
+    }  # fmt: skip
+    assert table["bound"].to_list()[:2] == ["floor", "ceiling"]
+    assert table["cram_writeback_swapfile"].to_list() == [0, 5, 6, 6, 6, 6, 6]
+    assert table["of"].unique().to_list() == ["cram"]
+
+
 # What an order is told ---------------------------------------------------------------------------
 
 

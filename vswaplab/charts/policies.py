@@ -1,4 +1,4 @@
-"""Reclaim policies between floor and ceiling."""
+"""Policies of reclaim or of writeback between floor and ceiling."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class _Measure(NamedTuple):
 
 
 _MEASURES = (
-    _Measure("miss_share", "Accesses that missed DRAM (%)", ".2f", 100.0),
+    _Measure("miss_share", "Accesses that missed {} (%)", ".2f", 100.0),
     _Measure("access_ns", "Mean time of an access (ns)", ",.0f", 1.0),
 )
 
 
 def policies_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None) -> alt.HConcatChart:
-    """Show reclaim policies between floor and ceiling.
+    """Show policies of reclaim, or of CRAM writeback, between floor and ceiling.
 
     Parameters
     ----------
     table : polars.DataFrame
         One row a policy, as ``vl.compare_policies`` gives it: ``policy``,
-        ``title``, ``bound``, ``miss_share``, ``access_ns``; one row must be the
-        floor and one the ceiling.
+        ``title``, ``bound``, ``miss_share``, ``access_ns``, and ``of`` if it is
+        not DRAM's; one row must be the floor and one the ceiling.
     title, cram_mode
         As in ``residency_chart``.
 
@@ -47,8 +47,8 @@ def policies_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode: 
     -------
     chart
         Two panels, the policy with the fewest misses on top: the share of
-        accesses that missed DRAM, and what an access cost. A rule stands at
-        each bound.
+        accesses that missed DRAM (or DRAM and CRAM), and what an access cost. A
+        rule stands at each bound.
 
     Raises
     ------
@@ -75,12 +75,17 @@ def policies_finding(table: pl.DataFrame) -> str:
     ranked = table.filter(pl.col("bound").is_null()).sort("miss_share", maintain_order=True)
     best, worst = ranked.row(0, named=True), ranked.row(-1, named=True)
     ceiling = table.filter(pl.col("bound") == "ceiling")["miss_share"].item()
-    words = f"{best['title']} misses DRAM least: {best['miss_share']:.1%}"
+    words = f"{best['title']} misses {_missed(table)} least: {best['miss_share']:.1%}"
     gap = worst["miss_share"] - ceiling
     if ranked.height < 2 or gap <= 0:
         return f"{words}, the clairvoyant {ceiling:.1%}"
     share = (worst["miss_share"] - best["miss_share"]) / gap
     return f"{words}, {share:.0%} of the way from {worst['title']} to the clairvoyant"
+
+
+def _missed(table: pl.DataFrame) -> str:
+    # What a miss did not find its page in.
+    return "DRAM and CRAM" if "of" in table.columns and table["of"][0] == "cram" else "DRAM"
 
 
 def _panel(shown: pl.DataFrame, table: pl.DataFrame, measure: _Measure, *, has_names: bool) -> alt.LayerChart:
@@ -91,7 +96,7 @@ def _panel(shown: pl.DataFrame, table: pl.DataFrame, measure: _Measure, *, has_n
     bounds = bounds.with_columns(what=pl.col("bound").replace_strict(_WORDS))
     most = max(points["value"].max(), bounds["value"].max())  # type: ignore[type-var]
     scale = alt.Scale(domain=[0, 1.22 * float(str(most))], nice=False)  # room for the numbers
-    x = alt.X("value:Q", title=measure.axis, scale=scale, axis=alt.Axis(tickCount=6))
+    x = alt.X("value:Q", title=measure.axis.format(_missed(table)), scale=scale, axis=alt.Axis(tickCount=6))
     y = alt.Y(
         "title:N",
         title="Policy" if has_names else None,
@@ -133,5 +138,5 @@ def _alt_text(table: pl.DataFrame) -> str:
     ]
     return (
         "Two panels of points, one a policy, between two rules for floor and ceiling: the share of accesses that "
-        f"missed DRAM, and the mean time of an access. {'; '.join(told)}."
+        f"missed {_missed(table)}, and the mean time of an access. {'; '.join(told)}."
     )

@@ -1,16 +1,18 @@
-"""Policies between floor and ceiling: one trace and machine under every reclaim order, and two bounds beside them."""
+"""Policies between floor and ceiling: one trace and machine under every order of DRAM or CRAM, and two bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Literal, get_args
 
 import polars as pl
 
 from vswaplab.base.errors import InputError
 from vswaplab.engine.run import Progress, simulate
 from vswaplab.engine.turns import in_turn
+from vswaplab.machine.checks import choice
 from vswaplab.machine.config import Machine
 from vswaplab.machine.policies import POLICIES, check_policy, policy_title
 from vswaplab.results.counters import OUTCOMES
@@ -24,7 +26,13 @@ FLOOR = "unlimited"
 FAULTS = tuple(name for name in OUTCOMES if name not in ("dram_hit", "cram_read", "cram_write"))
 """Outcomes that are page faults."""
 
-_COPIED = ("reclaim_runs", "first_touch", "pswpin", "pswpout", "zswpin", "zswpout", "cram_in", "oom")
+IN_CRAM = tuple(name for name in OUTCOMES if name.startswith("cram_"))
+"""Outcomes that found their page on the device."""
+
+Of = Literal["dram", "cram"]
+
+_COPIED = ("reclaim_runs", "first_touch", "pswpin", "pswpout", "zswpin", "zswpout", "cram_in",
+           "cram_writeback_zero", "cram_writeback_zswap", "cram_writeback_swapfile", "oom")  # fmt: skip
 
 
 def unlimited(machine: Machine, trace: Workload) -> Machine:
@@ -50,23 +58,26 @@ def compare_policies(
     trace: Trace,
     machine: Machine,
     *,
+    of: Of = "dram",
     policies: Sequence[str] = POLICIES,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Run a trace under several reclaim orders, between the two bounds.
+    """Run a trace under several orders of reclaim, or of CRAM writeback, between the two bounds.
 
     The floor is a machine with DRAM for every page: what is left are first
     touches, which no policy avoids. The ceiling is the clairvoyant, the best
-    choice of victims for the DRAM there is (its definition in
-    ``vswaplab.machine.policies`` says when that is proven).
+    choice of victims for the DRAM, or the device, that there is (its definition
+    in ``vswaplab.machine.policies`` says when that is proven).
 
     Parameters
     ----------
     trace : Trace
         In memory: the clairvoyant must know all of it.
     machine : Machine
-        Its own ``dram.policy`` does not matter.
+        Its own policy, of that which is compared, does not matter.
+    of : {"dram", "cram"}
+        What is compared: ``dram.policy`` or ``cram.writeback_policy``.
     policies
         Which; the bounds are in the table whether named or not.
     seed
@@ -81,24 +92,27 @@ def compare_policies(
         the order given:
 
         * ``policy``: its name, or "unlimited"; ``title``: for people.
-        * ``bound``: "floor", "ceiling", or null.
+        * ``of``: as given; ``bound``: "floor", "ceiling", or null.
         * ``capacity_pages``: DRAM, pages.
-        * ``misses``: records that did not find their page in DRAM, frees left
-          out; ``miss_share``: over all records but frees. Repeats that a
-          recorder dropped are in neither, but their time is in the next two.
-        * ``faults``: those of them that were page faults: all but accesses to
-          mapped CRAM pages.
+        * ``misses``: records that did not find their page in DRAM, or if CRAM's
+          orders are compared, neither there nor on the device; frees left out.
+          ``miss_share``: over all records but frees. Repeats that a recorder
+          dropped are in neither, but their time is in the next two.
+        * ``faults``: records that were page faults: of those that did not find
+          their page in DRAM all but accesses to mapped CRAM pages.
         * ``stall_ns``: time the accesses waited; ``access_ns``: over all touches.
         * counters of the run: ``reclaim_runs``, ``first_touch``, ``pswpin``,
-          ``pswpout``, ``zswpin``, ``zswpout``, ``cram_in``, ``oom`` (1: memory
-          ran out, and the row tells of the accesses before that).
+          ``pswpout``, ``zswpin``, ``zswpout``, ``cram_in``, the three
+          ``cram_writeback_...``, ``oom`` (1: memory ran out, and the row tells of
+          the accesses before that).
 
         After Ctrl-C the runs that were finished.
 
     Raises
     ------
     InputError
-        An unknown policy, a machine with ``kernel``, a trace read piece by piece.
+        An unknown policy, a machine with ``kernel`` or without the CRAM whose
+        orders are to be compared, a trace read piece by piece.
 
     Examples
     --------
@@ -112,25 +126,32 @@ def compare_policies(
         check_policy("policies", "each", policy)
     if machine.kernel is not None:
         raise InputError("compare_policies needs a machine without kernel, which has lists of its own: leave it out")
-    machines: dict[str, Machine] = {FLOOR: unlimited(_under(machine, "lru"), trace)}
+    choice("compare_policies", "of", of, get_args(Of))
+    if of == "cram" and machine.cram is None:
+        raise InputError("compare_policies of 'cram' needs a machine with cram: give it one, or compare of='dram'")
+    machines: dict[str, Machine] = {FLOOR: unlimited(_under(machine, of, "lru"), trace)}
     names: list[str] = ["clairvoyant", *(policy for policy in policies if policy != "clairvoyant")]
-    machines |= {policy: _under(machine, policy) for policy in names}
+    machines |= {policy: _under(machine, of, policy) for policy in names}
     runs = in_turn([partial(simulate, trace, each, seed=seed) for each in machines.values()], progress)
-    rows = [_row(name, each, result) for result, (name, each) in zip(runs, machines.items(), strict=False)]
+    rows = [_row(of, name, each, result) for result, (name, each) in zip(runs, machines.items(), strict=False)]
     return pl.DataFrame(rows, schema_overrides={"bound": pl.String})
 
 
-def _under(machine: Machine, policy: str) -> Machine:
+def _under(machine: Machine, of: Of, policy: str) -> Machine:
+    if of == "cram" and machine.cram is not None:
+        return replace(machine, cram=replace(machine.cram, writeback_policy=policy))
     return replace(machine, dram=replace(machine.dram, policy=policy))
 
 
-def _row(name: str, machine: Machine, result: Result) -> dict[str, object]:
+def _row(of: Of, name: str, machine: Machine, result: Result) -> dict[str, object]:
     totals = result.totals
     served = totals["accesses"] - totals["frees"]
     misses = served - totals["dram_hit"]
+    misses -= sum(totals[outcome] for outcome in IN_CRAM) if of == "cram" else 0
     return {
         "policy": name,
         "title": "unlimited DRAM" if name == FLOOR else policy_title(name),
+        "of": of,
         "bound": {FLOOR: "floor", "clairvoyant": "ceiling"}.get(name),
         "capacity_pages": machine.dram.capacity_pages,
         "misses": misses,
