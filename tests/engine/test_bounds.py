@@ -112,6 +112,8 @@ def test_simulate__says_that_only_lru_does_not_notice_a_reduced_trace() -> None:
     assert (
         "reduced in blocks of 4 pages, which only LRU does not notice: under dram.policy 'clock'" in notes["clock"][0]
     )
+    of_cram = vl.Machine(vl.Dram(8, high=1), vl.Cram(1 << 16, writeback_policy="sieve"), swapfiles=[vl.Swapfile(9)])
+    assert "under cram.writeback_policy 'sieve' a repeated" in vl.simulate(trace, of_cram).provenance["notes"][0]
 
 
 def test_compare_policies__refuses_what_cannot_be() -> None:
