@@ -39,7 +39,7 @@ def trace_of(words: str) -> vl.Trace:
     """``w0 r1 f2``: write page 0, read page 1, free page 2."""
     parts = words.split()
     page, op = [int(part[1:]) for part in parts], ["rwf".index(part[0]) for part in parts]
-    return vl.Trace(page, op, n_pages=10, content=[0] * 10, corpus=pl.DataFrame({"region": [0], "lz4_4k": [1024]}))
+    return vl.Trace(page, op, n_pages=20, content=[0] * 20, corpus=pl.DataFrame({"region": [0], "lz4_4k": [1024]}))
 
 
 def victims(policy: str, words: str, **settings: object) -> list[int]:
@@ -170,7 +170,7 @@ def test_order__is_told_of_arrivals_touches_departures_and_of_every_step(engine:
     # 4 wants two frames. Before, 2048 bytes are over the mark: one page must go; and then all five pages shall be free.
     page, op = [0, 1, 2, 3, 4, 2, 2, 3], [1, 1, 1, 1, 1, 0, 1, 2]
     plain = trace_of("w0")
-    trace = vl.Trace(page, op, n_pages=10, content=[0] * 10, corpus=plain.corpus, repeat_reads=[0, 0, 0, 0, 0, 1, 0, 0])
+    trace = vl.Trace(page, op, n_pages=20, content=[0] * 20, corpus=plain.corpus, repeat_reads=[0, 0, 0, 0, 0, 1, 0, 0])
     marks = {"writeback_high": 0.08, "writeback_low": 0.08, "node_low": 4, "node_high": 5}
     vl.simulate(trace, machine("noted", 5, dram=2, high=2, **marks), engine=engine)
     arrive, steps = ["+0", "+1"], ["begin", "out 0", "begin", "out 1"]
@@ -222,6 +222,17 @@ def test_order__a_promoted_page_is_as_any_other_when_it_comes_back(engine: str, 
 def test_sieve__the_hand_goes_on(engine: str, words: str, left: list[int], there: list[int]) -> None:
     assert victims("sieve", words, **FOUR) == left
     assert on_device(engine, "sieve", words, **FOUR) == there
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_sieve__what_arrives_after_the_last_page_ahead_has_gone_is_not_ahead(engine: str) -> None:
+    # DRAM for four pages, two leave at once; the device keeps up to seven of eight, and then gives up to four.
+    # Before 12: 0* 1* 2* 3 4 5 6 7: 0, 1, 2 cleared, out 3 4 5 6: 0 1 2 >7, then 8 and 9 come | 7, 8, 9 freed: the hand
+    # is at the oldest | 14: >0 1 2 10 11 | 16: >0 1 2 10 11 12 13 | before 18 0, 1, 2 go
+    first, then = (" ".join(f"w{page}" for page in pages) for pages in (range(12), range(14, 19)))
+    words = f"{first} r0 r1 r2 w12 w13 f7 f8 f9 {then}"
+    settings = {"device_pages": 8, "dram": 4, "high": 2, "node_low": 1, "node_high": 4}
+    assert on_device(engine, "sieve", words, **settings) == [10, 11, 12, 13, 14, 15]
 
 
 # What cannot be ----------------------------------------------------------------------------------
