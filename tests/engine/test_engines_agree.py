@@ -466,25 +466,25 @@ def agree_on_writeback(data: st.DataObject, among: tuple[Policy, ...] = LRU) -> 
         )
 
 
-each_kind = pytest.mark.parametrize(
-    "agree",
-    [
-        pytest.param(agree_on_tiny, id="tiny machines"),
-        pytest.param(agree_on_roomy, id="many reclaims ahead"),
-        pytest.param(agree_under_stress, id="last resorts"),
-        pytest.param(agree_on_writeback, id="writeback from the device"),
-    ],
+KINDS = [
+    pytest.param(agree_on_tiny, id="tiny machines"),
+    pytest.param(agree_on_roomy, id="many reclaims ahead"),
+    pytest.param(agree_under_stress, id="last resorts"),
+]
+each_kind = pytest.mark.parametrize("agree", KINDS)
+each_kind_and_writeback = pytest.mark.parametrize(
+    "agree", [*KINDS, pytest.param(agree_on_writeback, id="writeback from the device")]
 )
 
 
-@each_kind
+@each_kind_and_writeback
 @settings(quick, max_examples=60)
 @given(data=st.data())
 def test_engines_agree(agree: Callable[[st.DataObject], None], data: st.DataObject) -> None:
     agree(data)
 
 
-@each_kind
+@each_kind_and_writeback
 @settings(quick, max_examples=40)
 @given(data=st.data())
 def test_engines_agree__whatever_the_speed_settings(
@@ -498,7 +498,7 @@ Agree = Callable[[st.DataObject, tuple[Policy, ...]], None]
 OTHERS = POLICIES[1:]
 
 
-@each_kind
+@each_kind_and_writeback
 @settings(quick, max_examples=20)
 @given(data=st.data())
 def test_engines_agree__under_other_policies(agree: Agree, data: st.DataObject) -> None:
@@ -514,6 +514,18 @@ def test_engines_agree__under_other_policies(agree: Agree, data: st.DataObject) 
 def test_engines_agree__many_times_under_other_policies(agree: Agree, policy: Policy, data: st.DataObject) -> None:
     with other_speed_settings() if data.draw(st.booleans()) else contextlib.nullcontext():
         agree(data, (policy,))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", POLICIES)
+@settings(quick, max_examples=150)
+@given(data=st.data())
+def test_engines_agree__many_times_on_writeback(policy: Policy, data: st.DataObject) -> None:
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setattr(f"{__name__}.writeback_policies", st.just(policy))
+        if data.draw(st.booleans()):
+            stack.enter_context(other_speed_settings())
+        agree_on_writeback(data, POLICIES)
 
 
 @pytest.mark.slow

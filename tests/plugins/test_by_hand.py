@@ -108,5 +108,19 @@ def test_sweep__knows_a_changed_plug_in_from_the_one_before(tmp_path, monkeypatc
     assert found[0] == found[2] > found[1] == 0
 
 
+def test_sweep__knows_a_changed_plug_in_of_the_device_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("vswaplab.sweeps.run.source_of", lambda plugin: plugin.__doc__)
+    trace = vl.loop(n_pages=20, n_accesses=200)
+    cram = vl.Cram(8 << 12, advertised_bytes=8 << 12, node_low=1, node_high=2)
+    machine = vl.Machine(vl.Dram(5, high=1), cram, swapfiles=[vl.Swapfile(99)])
+    found = []
+    for policy in (Young, Old, Young):
+        vl.register("policy", "mine", policy)
+        table = vl.sweep(trace, machine, {"cram.writeback_policy": ["mine"]}, store=tmp_path / "store")
+        found.append(table["pswpin"].item())
+    unregister("policy", "mine")
+    assert found[0] == found[2] != found[1]
+
+
 def test_source_of__is_the_module_s():
     assert "def test_source_of__is_the_module_s" in source_of(Young)
