@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -28,3 +30,19 @@ def test_by_first_touch__numbers_pages_in_the_order_of_their_first_touch():
     assert page.tolist() == [0, 1, 0, 2, 1]
     assert original.tolist() == [4, 1, 0, 2, 3, 5]
     assert original[page].tolist() == trace.page.tolist()
+
+
+@pytest.mark.parametrize(
+    ("trace", "worked_out"),
+    [
+        (vl.zipf(n_pages=50, n_accesses=200), {"digest", "content", "sharing", "by_first_touch"}),
+        (vl.fork(n_pages=64, n_accesses=200), {"digest", "content", "sharing", "first_content"}),
+    ],
+    ids=["alone", "shared"],
+)
+def test_trace__another_process_gets_what_every_run_needs_with_it(trace, worked_out):
+    sent = pickle.loads(pickle.dumps(trace))
+    assert worked_out <= vars(sent).keys()
+    assert sent.digest == trace.like().digest
+    machine = vl.preset("four-tiers", trace.n_pages)
+    assert vl.simulate(sent, machine).totals == vl.simulate(trace.like(), machine).totals

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from textwrap import fill
 
 import griffe
 from griffe2md import ConfigDict, render_object_docs
@@ -68,7 +69,14 @@ def _entry(name: str, target: griffe.Object, public: dict[str, str]) -> str:
         show_bases=False,
     )  # fmt: skip
     text = render_object_docs(target, config).replace(f"`{target.path}", f"`vl.{name}")
+    text = re.sub(r"(?<=^```python\n).+$", _folded, text, flags=re.MULTILINE)
+    text = re.sub(" \u2013 *$", "", text, flags=re.MULTILINE)  # of an argument whose name and unit say it all
     return re.sub(r"\[([^\[\]]*)\]\(#([^()]*)\)", lambda link: _link(link, public), text).strip() + "\n"
+
+
+def _folded(signature: re.Match[str]) -> str:
+    # A page shows some 100 characters of a line of code.
+    return fill(signature[0], 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def _is_told(member: griffe.Object | griffe.Alias) -> bool:

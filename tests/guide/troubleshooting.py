@@ -13,6 +13,7 @@ import tempfile
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 from vswaplab.cli import main
 
@@ -96,7 +97,7 @@ CASES = {
 _HEAD = """# Troubleshooting
 
 Every refusal is one line: the value, what was expected, what to do. These lines are real:
-`python tests/guide/troubleshooting.py` ran the commands and wrote this page.
+`python tests/guide/troubleshooting.py` ran the commands and wrote this page. Here a long line is folded.
 
 """
 _TAIL = """## When there is no error
@@ -131,7 +132,7 @@ def _said(case: Case) -> str:
         said = errors.getvalue().strip().replace(f"{os.path.realpath(folder)}/", "")
     if not status or "\n" in said:
         raise ValueError(f"vswaplab {case.command} ended with {status} and said {said!r}: one line was expected")
-    return said
+    return fill(said, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,11 @@ from multiprocessing.connection import wait as wait_for_end
 
 
 def new_pool(n: int) -> ProcessPoolExecutor:
-    """Make a pool of n processes; they start with the first task, which is handed over in ``deaf_children()``."""
+    """Make a pool of n processes; they start with the first task.
+
+    A program that must not lose one to a Ctrl-C while they start hands that
+    task over in ``deaf_children()``.
+    """
     return ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_parent)
 
 
@@ -35,6 +39,7 @@ def end_pool(pool: ProcessPoolExecutor) -> None:
 
 
 def _follow_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # If the parent is killed, its workers must not stay.
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -118,7 +119,7 @@ def simulate(
     if interrupts.noted:
         warnings.warn(f"interrupted: the result ends before access {recorder.stop:,} of {total:,}", stacklevel=2)
     provenance: dict[str, object] = {
-        "vswaplab": importlib.metadata.version("vswaplab"),
+        "vswaplab": _version(),
         "numpy": np.__version__,
         "polars": pl.__version__,
         "trace": trace.name,
@@ -134,6 +135,11 @@ def simulate(
         "notes": notes,
     }
     return recorder.result(machine, final, timeline.table(), provenance)
+
+
+@cache
+def _version() -> str:
+    return importlib.metadata.version("vswaplab")
 
 
 def _report(progress: Progress, done: int, total: int, interrupts: Interrupts) -> None:

@@ -150,8 +150,6 @@ def write_spool(trace: AnyTrace, folder: Path) -> Spool:
 
 def packed(trace: AnyTrace) -> tuple[bytes, list[memoryview]]:
     """Take a trace apart: a pickle, and the bytes of its arrays."""
-    if isinstance(trace, Trace):
-        _ = trace.by_first_touch  # worked out once, here, and sent along
     arrays: list[pickle.PickleBuffer] = []
     head = pickle.dumps(trace, protocol=5, buffer_callback=arrays.append)
     return head, [array.raw() for array in arrays]

@@ -217,6 +217,11 @@ class Trace(Workload):
     def __len__(self) -> int:
         return int(self.page.size)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Give what a pickle holds: with what every run needs to know, worked out once, here, and sent along."""
+        _ = self.digest, self.by_first_touch if self.sharing is None else self.first_content
+        return self.__dict__
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the arrays of accesses that it has."""
