@@ -16,7 +16,7 @@ import polars as pl
 
 from vswaplab.base.documents import read_json
 from vswaplab.base.errors import InputError
-from vswaplab.base.parquet import no_panic, write_frames
+from vswaplab.base.parquet import read_parquet, write_frames
 from vswaplab.results.counters import COUNTERS, TIMES
 
 _TABLES: dict[str, tuple[str, ...]] = {
@@ -247,8 +247,7 @@ def load_result(folder: str | Path) -> Result:
         provenance = read_json(source / "provenance.json")
         if not isinstance(provenance, dict) or provenance.pop("result_format", None) != _FORMAT:
             raise InputError(f"the result in {source} was written by another version of vswaplab: run it again")
-        with no_panic():
-            tables = {name: pl.read_parquet(source / f"{name}.parquet") for name in _TABLES}
+        tables = {name: read_parquet(source / f"{name}.parquet") for name in _TABLES}
         totals = read_json(source / "totals.json")
     except InputError:
         raise

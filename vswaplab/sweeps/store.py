@@ -22,6 +22,7 @@ from pathlib import Path
 import polars as pl
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.parquet import read_parquet
 from vswaplab.sweeps.worker import SCHEMA
 
 _STALE = 3600  # seconds after which a file that was never renamed is of a writer that died
@@ -103,9 +104,10 @@ class Store:
                 damaged += 1
                 path.unlink(missing_ok=True)
                 continue
-            frame = pl.read_parquet(io.BytesIO(data))
-            if frame.schema == columns:  # else it is of another version
-                yield frame
+            with contextlib.suppress(pl.exceptions.ComputeError):  # whoever wrote it: not a sweep
+                frame = read_parquet(path)
+                if frame.schema == columns:  # else it is of another version
+                    yield frame
         if damaged:
             warnings.warn(f"{damaged} damaged file(s) in {self.folder}: their runs are done again", stacklevel=4)
 
