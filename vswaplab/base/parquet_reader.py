@@ -55,7 +55,7 @@ def _answer(path: str, rows: tuple[list[str] | None, int, int | None] | None) ->
 def _send(asker: socket.socket, packet: bytes, facts: dict[str, Any], frame: pl.DataFrame) -> None:
     with _in_memory() as said, _in_memory() as table:
         said.write(json.dumps(facts).encode())
-        frame.write_ipc(table, record_batch_size=max(frame.height, 1))
+        frame.write_ipc(table)
         said.seek(0)
         table.seek(0)
         socket.send_fds(asker, [packet], [said.fileno(), table.fileno()])
