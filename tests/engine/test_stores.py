@@ -20,6 +20,7 @@ from tests.engine.test_engines_agree import (
     roomy_machines,
     smallest_window,
     stressed_machines,
+    swapoffs,
     traces,
 )
 from vswaplab.base.plugins import unregister
@@ -118,6 +119,55 @@ def test_far__frees_the_slot_of_a_page_that_it_takes_for_the_next_victim(engine)
     assert result.state()["backing"].to_list() == ["SWAPFILE", "SWAPFILE", "far", "NONE"]
 
 
+# One page in far, one on the device, and two frames free.
+ONE_EACH = vl.Trace([0, 1, 2, 3, 2, 3], [1, 1, 1, 1, 2, 2])
+
+
+def one_each(layer):
+    device = vl.Swapfile(9, read_ns=1000, bandwidth_bytes_per_s=4_096_000_000)  # 2000 ns a page
+    return vl.Machine(vl.Dram(2, total_pages=10, low=0, high=1), swapfiles=[device], layer=layer, stores=[Far(4096)])
+
+
+@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+def test_swapoff__without_a_layer_loads_what_holds_a_slot_from_the_store_too(engine):
+    result = vl.simulate(ONE_EACH, one_each("none"), engine=engine, events=[vl.swapoff(device=0, at=6)])
+    event = result.events.row(0, named=True)
+
+    # 2 pushed 0 to far: full. 3 pushed 1 to the device. Both slots go, so both pages come back.
+    assert (result.totals["far_out"], result.totals["pswpout"]) == (1, 1)
+    assert (event["slots_in_use"], event["pages_read"], event["store_loaded"]) == (2, 1, 1)
+    assert event["data_ns"] == 2_000 + 3_000
+    assert result.state()["backing"].to_list() == ["NONE"] * 4
+    assert result.state()["is_resident"].to_list() == [True, True, False, False]
+    assert result.tiers.filter(tier="far")["pages"].to_list()[-1] == 0
+
+
+@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+def test_swapoff__with_a_layer_leaves_the_store_alone(engine):
+    result = vl.simulate(ONE_EACH, one_each("vswap"), engine=engine, events=[vl.swapoff(device=0, at=6)])
+    event = result.events.row(0, named=True)
+
+    assert (event["slots_in_use"], event["pages_read"], event["store_loaded"]) == (1, 1, 0)
+    assert (event["virtual_slots"], event["data_ns"]) == (2, 2_000)
+    assert result.state()["backing"].to_list() == ["far", "NONE", "NONE", "NONE"]
+
+
+@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+def test_swapoff__a_page_of_a_store_in_dram_gives_its_bytes_back(engine):
+    # Three frames. 3 pushes out 0, of which half a frame stays in use, and 1. With 2 and 3 freed, 2 frames are free.
+    machine = vl.Machine(
+        vl.Dram(3, total_pages=10, low=0, high=1), swapfiles=[vl.Swapfile(9)], layer="none", stores=[Lines(1 << 20)]
+    )
+    corpus = vl.Corpus(pl.DataFrame({"lz4_4k": [2040]}))
+    trace = vl.Trace([0, 1, 2, 3, 2, 3], [1, 1, 1, 1, 2, 2], corpus=corpus, content=[0] * 4)
+    result = vl.simulate(trace, machine, engine=engine, events=[vl.swapoff(device=0, at=6)])
+    event = result.events.row(0, named=True)
+
+    assert (result.totals["lines_out_bytes"], event["store_loaded"]) == (2 * 2048, 2)
+    assert (event["reclaim_runs"], event["data_ns"]) == (0, 2 * 500)
+    assert result.tiers.filter(tier="lines")["stored_bytes"].to_list()[-1] == 0
+
+
 def test_prices__are_the_class_s_and_the_table_s():
     costs = vl.Costs(fault_ns=1_000, victim_ns=500, dram_ns=0, zero_fill_ns=0)
     machine = vl.Machine(vl.Dram(1, high=1), stores=[Far(1 << 20)], costs=costs)
@@ -179,25 +229,30 @@ def with_stores(data, machine):
     return replace(machine, dram=dram, stores=data.draw(stores))
 
 
+def some_events(data, machine, trace):
+    return data.draw(st.one_of(st.just([]), swapoffs(machine, len(trace))))
+
+
 def agree_on_tiny(data):
     trace, machine = data.draw(traces()), with_stores(data, data.draw(machines))
-    window = data.draw(st.sampled_from([1, 5, 64, 4096]))
+    window, batch = data.draw(st.sampled_from([1, 5, 64, 4096])), data.draw(st.sampled_from([1, 7, 500]))
     with smallest_window(window):
-        assert_same(trace, machine, data.draw(st.integers(0, 3)), data.draw(st.sampled_from([1, 7, 500])), window, [])
+        assert_same(trace, machine, data.draw(st.integers(0, 3)), batch, window, some_events(data, machine, trace))
 
 
 def agree_on_roomy(data):
     trace = data.draw(traces(most_pages=400, most_accesses=4000))
     machine = with_stores(data, data.draw(roomy_machines(max(trace.n_pages, 10))))
     with smallest_window(data.draw(st.sampled_from([32, 256]))):
-        assert_same(trace, machine, 0, data.draw(st.sampled_from([100, len(trace)])), 256, [])
+        batch = data.draw(st.sampled_from([100, len(trace)]))
+        assert_same(trace, machine, 0, batch, 256, some_events(data, machine, trace))
 
 
 def agree_under_stress(data):
     trace, machine = data.draw(busy_traces()), with_stores(data, data.draw(stressed_machines()))
-    window = data.draw(st.sampled_from([1, 5, 64]))
+    window, batch = data.draw(st.sampled_from([1, 5, 64])), data.draw(st.sampled_from([1, 7, 600]))
     with smallest_window(window):
-        assert_same(trace, machine, data.draw(st.integers(0, 3)), data.draw(st.sampled_from([1, 7, 600])), window, [])
+        assert_same(trace, machine, data.draw(st.integers(0, 3)), batch, window, some_events(data, machine, trace))
 
 
 each = pytest.mark.parametrize("agree", [agree_on_tiny, agree_on_roomy, agree_under_stress])
@@ -297,7 +352,5 @@ def test_store__with_a_name_of_ours_is_refused():
 def test_store__what_is_not_modelled_with_it_is_refused():
     machine = vl.Machine(vl.Dram(1, high=1), swapfiles=[vl.Swapfile(9)], stores=[Far(4096)])
 
-    with pytest.raises(vl.InputError, match="swapoff is not modelled of a machine with stores"):
-        vl.simulate(vl.Trace([0], [1]), machine, events=[vl.swapoff(device=0, at=1)])
     with pytest.raises(vl.InputError, match=r"machine\.kernel does not model stores"):
         replace(machine, layer="none", kernel=vl.Kernel())

@@ -69,10 +69,11 @@ class Result:
         before it ``slots_in_use``, ``virtual_slots``, ``virtual_clusters``,
         ``address_space_pages``, ``mappers``; ``visits_`` and ``scan_..._ns`` of
         each method; what was moved (``pages_read``, ``pages_loaded``,
-        ``zero_loaded``, ``cram_loaded``, ``copies_dropped``, ``written_back``,
-        ``pte_changed``, ``reclaim_runs``); ``minor_faults_left`` (pages that
-        only the swap cache knows since) and ``virtual_slots_left`` (names with only a folio behind
-        them, whatever the method those of resident copies too) with their
+        ``zero_loaded``, ``cram_loaded``, ``store_loaded`` (out of plug-ins'
+        tiers), ``copies_dropped``, ``written_back``, ``pte_changed``, ``reclaim_runs``);
+        ``minor_faults_left`` (pages that only the swap cache knows since) and
+        ``virtual_slots_left`` (names with only a folio behind them, whatever
+        the method those of resident copies too) with their
         ``metadata_left_bytes``; ``data_ns`` (reading and decompressing),
         ``time_ns`` (with the scan), ``later_ns`` (of the faults left), ``oom``.
     provenance : dict
