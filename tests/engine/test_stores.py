@@ -203,6 +203,26 @@ def test_sampled__estimates_it():
     assert "far_in" in found.table["quantity"].to_list()
 
 
+@pytest.mark.parametrize("executor", [None, 2])
+def test_sweep__has_its_columns_and_keeps_them(executor, tmp_path):
+    trace = vl.zipf(n_pages=60, n_accesses=300, seed=1)
+    machine = vl.Machine(vl.Dram(20), swapfiles=[vl.Swapfile(99)], stores=[Far(10 * 4096), Lines(2_000)])
+    grid = {"dram.capacity_pages": [10, 30, 0]}
+    runs = vl.sweep(trace, machine, grid, executor=executor, store=tmp_path, progress=False)
+
+    for capacity, row in zip([10, 30], runs.iter_rows(named=True), strict=False):
+        result = vl.simulate(trace, replace(machine, dram=vl.Dram(capacity)))
+        for name in ("far_in", "far_out_bytes", "lines_refused", "lines_out", "pswpin"):
+            assert row[name] == result.totals[name]
+        assert row["stall_far_ns"] == result.epochs["stall_far_ns"].sum()
+    assert runs["far_in"][0] > 0
+    assert runs["far_in"][2] is None  # refused
+    assert vl.sweep(trace, machine, grid, store=tmp_path, progress=False).equals(runs)
+
+    plain = vl.sweep(trace, replace(machine, stores=()), grid, store=tmp_path, progress=False)
+    assert "far_in" not in plain.columns
+
+
 def test_follow__names_it():
     machine = vl.Machine(vl.Dram(1, high=1), stores=[Far(2 * 4096)])
     steps = vl.follow(vl.Trace([0, 1, 0], [1, 1, 1]), machine)
