@@ -24,8 +24,11 @@ from tests.engine.test_engines_agree import (
     traces,
 )
 from vswaplab.base.plugins import unregister
+from vswaplab.charts.panels import slots_in_use
+from vswaplab.charts.theme import SPARE_COLOURS
 from vswaplab.machine.presets import load_machine
 from vswaplab.results.counters import OUTCOMES
+from vswaplab.widgets.explorer import Explorer
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,34 @@ def test_follow__names_it():
 
     assert steps.filter(access=1, page=0)["place"].item() == "far"
     assert steps.filter(access=2, page=0)["event"].item() == "far_in"
+
+
+def test_explorer__shows_it_also_beside_a_machine_without():
+    trace = vl.zipf(n_pages=60, n_accesses=2_000, seed=1)
+    machine = vl.Machine(vl.Dram(20), swapfiles=[vl.Swapfile(99)], layer="none", stores=[Far(10 * 4096)])
+    result = vl.simulate(trace, machine)
+    held = result.tiers.filter(tier="far")["pages"].to_list()[-1]
+
+    explorer = Explorer(trace, machine, compare=replace(machine, stores=()), preview_after=9)
+    shown = {panel.name: panel for panel in explorer.panels}
+    own, other, change = shown["residency"].views
+    assert own.data["far"][-1] == pytest.approx(held * 4096 / (1 << 20), rel=1e-3)
+    assert (other.data["far"][-1], change.data["far"][-1]) == (0, -own.data["far"][-1])
+    assert max(shown["faults"].views[0].data["far, loaded"]) > max(shown["faults"].views[1].data["far, loaded"]) == 0
+    assert max(shown["traffic"].views[0].data["from far"]) > max(shown["stall"].views[1].data["far"]) == 0
+    assert "far" in shown["stall"].note + shown["stall"].title
+    colours = [entry.colour for name in ("residency", "stall") for entry in shown[name].legend if entry.name == "far"]
+    assert colours == [SPARE_COLOURS[0]] * 2
+
+    explorer.set("dram.capacity_pages", 10)
+    assert explorer.refusal == ("", "")
+
+
+def test_slots_in_use__counts_its_pages_as_entries():
+    machine = vl.Machine(vl.Dram(1, high=1), swapfiles=[vl.Swapfile(9)], stores=[Far(2 * 4096)])
+    used, _ = slots_in_use(run([0, 1, 2, 3], [1] * 4, machine))
+
+    assert used == {"zswap": 2, "zero": 0, "cram": 0, "disk": 1}
 
 
 # The engines -------------------------------------------------------------------------------------
