@@ -26,7 +26,7 @@ from tests.engine.test_engines_agree import (
 from vswaplab.base.plugins import unregister
 from vswaplab.charts.panels import slots_in_use
 from vswaplab.charts.theme import SPARE_COLOURS
-from vswaplab.machine.presets import load_machine
+from vswaplab.machine.presets import load_machine, with_settings
 from vswaplab.results.counters import OUTCOMES
 from vswaplab.widgets.explorer import Explorer
 
@@ -351,6 +351,31 @@ def test_machine_file__names_a_store_by_its_kind(tmp_path):
     assert machine.stores == (Far(1 << 20, load_ns=9),)
     assert vl.machine_from_dict(machine.to_dict()) == machine
     assert "stores" not in vl.Machine(vl.Dram(5)).to_dict()  # what was there before reads as before
+
+
+def test_settings__name_a_store_by_its_kind():
+    machine = vl.Machine(vl.Dram(5), stores=[Far(4096), Lines(512)])
+
+    changed = with_settings(machine, ["stores.far.capacity_bytes=1MiB", "stores.lines.most=9"])
+    assert changed.stores == (Far(1 << 20), Lines(512, most=9))
+    grid = {"stores.far.capacity_bytes": [4096, 8192]}
+    runs = vl.sweep(vl.uniform(n_pages=20, n_accesses=99), machine, grid, progress=False)
+    assert runs["far_out"][0] < runs["far_out"][1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("stores.near.capacity_bytes=1", r"name a store \(far\) and one of its settings"),
+        ("stores.far=1", r"name a store \(far\) and one"),
+        ("stores.far.kind=lines", r"name a store \(far\) and one"),
+        ("stores.far.read_ns=1", r"far\.read_ns is not a setting"),
+        ("stores.far.capacity_bytes=0", r"far\.capacity_bytes must be"),
+    ],
+)
+def test_settings__of_a_store_that_is_not_there_are_refused(setting, words):
+    with pytest.raises(vl.InputError, match=words):
+        with_settings(vl.Machine(vl.Dram(5), stores=[Far(4096)]), [setting])
 
 
 @pytest.mark.parametrize(
