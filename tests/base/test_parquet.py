@@ -118,6 +118,19 @@ def test_read_parquet__an_answer_cut_off_by_ctrl_c_is_not_taken_for_the_next(
     assert read_parquet(whole).height == 3
 
 
+def test_read_parquet__a_start_cut_off_by_ctrl_c_is_begun_again(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parquet, "_readers", {})
+    with monkeypatch.context() as changed:
+        changed.setattr(socket.socket, "recv", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            read_parquet(whole)
+    assert parquet._readers[os.getpid()]._process is None
+    assert read_parquet(whole).height == 3
+
+
 def test_read_parquet__may_have_no_more_memory_than_the_machine(process: int) -> None:
     limits = dict(line.rsplit(None, 3)[:2] for line in Path(f"/proc/{process}/limits").read_text().splitlines()[1:])
     assert limits["Max address space"] != "unlimited"

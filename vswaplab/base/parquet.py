@@ -142,9 +142,7 @@ def read_parquet(
 # The process that reads ----------------------------------------------------------------------------
 
 
-def _ask(
-    path: str | Path, rows: tuple[list[str] | None, int, int | None] | None
-) -> tuple[dict[str, Any], pl.DataFrame]:
+def _ask(path: str | Path, rows: _Rows | None) -> _Answer:
     file = Path(path).absolute()
     question = json.dumps({"path": str(file), "rows": rows}).encode()
     patience = _PATIENCE + (file.stat().st_size / _SLOWEST if file.exists() else 0)
@@ -168,10 +166,10 @@ class _Reader:
 
     def ask(self, question: bytes, patience: float) -> _Answer:
         """Ask for a file: what the process says, or what became of it."""
-        if self._process is None or self._process.poll() is not None:
-            self.end()
-            self._start()
         try:
+            if self._process is None or self._process.poll() is not None:
+                self.end()
+                self._start()
             return self._answer(question, patience)
         except BaseException:  # Ctrl-C too: its answer must not become that of the next question
             self.end()
