@@ -44,6 +44,15 @@ def test_environment__names_no_version_of_its_own() -> None:
     assert [line.strip() for line in lines] == ["- python", "- pip", "- pip:", "- -e ."]
 
 
+def test_dependencies__say_from_which_version_on_as_the_ci_reads_them() -> None:
+    bounds = [re.fullmatch(r"([a-z-]+)>=(\d+(?:\.\d+)+)", each) for each in PROJECT["dependencies"]]
+
+    assert all(bounds), "each is written NAME>=MAJOR.MINOR: .ci/run installs that very version too"
+    for bound in filter(None, bounds):
+        wanted, found = ([int(n) for n in re.findall(r"\d+", text)] for text in (bound[2], version(bound[1])))
+        assert found >= wanted, f"{bound[0]} is not what is installed"
+
+
 def test_readme__names_only_extras_that_exist() -> None:
     named = re.findall(r"(?:\.|vswaplab)\[([a-z, ]+)\]", read("README.md"))
     extras = {extra.strip() for group in named for extra in group.split(",")}

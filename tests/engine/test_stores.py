@@ -20,11 +20,15 @@ from tests.engine.test_engines_agree import (
     roomy_machines,
     smallest_window,
     stressed_machines,
+    swapoffs,
     traces,
 )
 from vswaplab.base.plugins import unregister
-from vswaplab.machine.presets import load_machine
+from vswaplab.charts.panels import slots_in_use
+from vswaplab.charts.theme import SPARE_COLOURS
+from vswaplab.machine.presets import load_machine, with_settings
 from vswaplab.results.counters import OUTCOMES
+from vswaplab.widgets.explorer import Explorer
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,55 @@ def test_far__frees_the_slot_of_a_page_that_it_takes_for_the_next_victim(engine)
     assert result.state()["backing"].to_list() == ["SWAPFILE", "SWAPFILE", "far", "NONE"]
 
 
+# One page in far, one on the device, and two frames free.
+ONE_EACH = vl.Trace([0, 1, 2, 3, 2, 3], [1, 1, 1, 1, 2, 2])
+
+
+def one_each(layer):
+    device = vl.Swapfile(9, read_ns=1000, bandwidth_bytes_per_s=4_096_000_000)  # 2000 ns a page
+    return vl.Machine(vl.Dram(2, total_pages=10, low=0, high=1), swapfiles=[device], layer=layer, stores=[Far(4096)])
+
+
+@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+def test_swapoff__without_a_layer_loads_what_holds_a_slot_from_the_store_too(engine):
+    result = vl.simulate(ONE_EACH, one_each("none"), engine=engine, events=[vl.swapoff(device=0, at=6)])
+    event = result.events.row(0, named=True)
+
+    # 2 pushed 0 to far: full. 3 pushed 1 to the device. Both slots go, so both pages come back.
+    assert (result.totals["far_out"], result.totals["pswpout"]) == (1, 1)
+    assert (event["slots_in_use"], event["pages_read"], event["store_loaded"]) == (2, 1, 1)
+    assert event["data_ns"] == 2_000 + 3_000
+    assert result.state()["backing"].to_list() == ["NONE"] * 4
+    assert result.state()["is_resident"].to_list() == [True, True, False, False]
+    assert result.tiers.filter(tier="far")["pages"].to_list()[-1] == 0
+
+
+@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+def test_swapoff__with_a_layer_leaves_the_store_alone(engine):
+    result = vl.simulate(ONE_EACH, one_each("vswap"), engine=engine, events=[vl.swapoff(device=0, at=6)])
+    event = result.events.row(0, named=True)
+
+    assert (event["slots_in_use"], event["pages_read"], event["store_loaded"]) == (1, 1, 0)
+    assert (event["virtual_slots"], event["data_ns"]) == (2, 2_000)
+    assert result.state()["backing"].to_list() == ["far", "NONE", "NONE", "NONE"]
+
+
+@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+def test_swapoff__a_page_of_a_store_in_dram_gives_its_bytes_back(engine):
+    # Three frames. 3 pushes out 0, of which half a frame stays in use, and 1. With 2 and 3 freed, 2 frames are free.
+    machine = vl.Machine(
+        vl.Dram(3, total_pages=10, low=0, high=1), swapfiles=[vl.Swapfile(9)], layer="none", stores=[Lines(1 << 20)]
+    )
+    corpus = vl.Corpus(pl.DataFrame({"lz4_4k": [2040]}))
+    trace = vl.Trace([0, 1, 2, 3, 2, 3], [1, 1, 1, 1, 2, 2], corpus=corpus, content=[0] * 4)
+    result = vl.simulate(trace, machine, engine=engine, events=[vl.swapoff(device=0, at=6)])
+    event = result.events.row(0, named=True)
+
+    assert (result.totals["lines_out_bytes"], event["store_loaded"]) == (2 * 2048, 2)
+    assert (event["reclaim_runs"], event["data_ns"]) == (0, 2 * 500)
+    assert result.tiers.filter(tier="lines")["stored_bytes"].to_list()[-1] == 0
+
+
 def test_prices__are_the_class_s_and_the_table_s():
     costs = vl.Costs(fault_ns=1_000, victim_ns=500, dram_ns=0, zero_fill_ns=0)
     machine = vl.Machine(vl.Dram(1, high=1), stores=[Far(1 << 20)], costs=costs)
@@ -153,12 +206,60 @@ def test_sampled__estimates_it():
     assert "far_in" in found.table["quantity"].to_list()
 
 
+@pytest.mark.parametrize("executor", [None, 2])
+def test_sweep__has_its_columns_and_keeps_them(executor, tmp_path):
+    trace = vl.zipf(n_pages=60, n_accesses=300, seed=1)
+    machine = vl.Machine(vl.Dram(20), swapfiles=[vl.Swapfile(99)], stores=[Far(10 * 4096), Lines(2_000)])
+    grid = {"dram.capacity_pages": [10, 30, 0]}
+    runs = vl.sweep(trace, machine, grid, executor=executor, store=tmp_path, progress=False)
+
+    for capacity, row in zip([10, 30], runs.iter_rows(named=True), strict=False):
+        result = vl.simulate(trace, replace(machine, dram=vl.Dram(capacity)))
+        for name in ("far_in", "far_out_bytes", "lines_refused", "lines_out", "pswpin"):
+            assert row[name] == result.totals[name]
+        assert row["stall_far_ns"] == result.epochs["stall_far_ns"].sum()
+    assert runs["far_in"][0] > 0
+    assert runs["far_in"][2] is None  # refused
+    assert vl.sweep(trace, machine, grid, store=tmp_path, progress=False).equals(runs)
+
+    plain = vl.sweep(trace, replace(machine, stores=()), grid, store=tmp_path, progress=False)
+    assert "far_in" not in plain.columns
+
+
 def test_follow__names_it():
     machine = vl.Machine(vl.Dram(1, high=1), stores=[Far(2 * 4096)])
     steps = vl.follow(vl.Trace([0, 1, 0], [1, 1, 1]), machine)
 
     assert steps.filter(access=1, page=0)["place"].item() == "far"
     assert steps.filter(access=2, page=0)["event"].item() == "far_in"
+
+
+def test_explorer__shows_it_also_beside_a_machine_without():
+    trace = vl.zipf(n_pages=60, n_accesses=2_000, seed=1)
+    machine = vl.Machine(vl.Dram(20), swapfiles=[vl.Swapfile(99)], layer="none", stores=[Far(10 * 4096)])
+    result = vl.simulate(trace, machine)
+    held = result.tiers.filter(tier="far")["pages"].to_list()[-1]
+
+    explorer = Explorer(trace, machine, compare=replace(machine, stores=()), preview_after=9)
+    shown = {panel.name: panel for panel in explorer.panels}
+    own, other, change = shown["residency"].views
+    assert own.data["far"][-1] == pytest.approx(held * 4096 / (1 << 20), rel=1e-3)
+    assert (other.data["far"][-1], change.data["far"][-1]) == (0, -own.data["far"][-1])
+    assert max(shown["faults"].views[0].data["far, loaded"]) > max(shown["faults"].views[1].data["far, loaded"]) == 0
+    assert max(shown["traffic"].views[0].data["from far"]) > max(shown["stall"].views[1].data["far"]) == 0
+    assert "far" in shown["stall"].note + shown["stall"].title
+    colours = [entry.colour for name in ("residency", "stall") for entry in shown[name].legend if entry.name == "far"]
+    assert colours == [SPARE_COLOURS[0]] * 2
+
+    explorer.set("dram.capacity_pages", 10)
+    assert explorer.refusal == ("", "")
+
+
+def test_slots_in_use__counts_its_pages_as_entries():
+    machine = vl.Machine(vl.Dram(1, high=1), swapfiles=[vl.Swapfile(9)], stores=[Far(2 * 4096)])
+    used, _ = slots_in_use(run([0, 1, 2, 3], [1] * 4, machine))
+
+    assert used == {"zswap": 2, "zero": 0, "cram": 0, "disk": 1}
 
 
 # The engines -------------------------------------------------------------------------------------
@@ -179,25 +280,30 @@ def with_stores(data, machine):
     return replace(machine, dram=dram, stores=data.draw(stores))
 
 
+def some_events(data, machine, trace):
+    return data.draw(st.one_of(st.just([]), swapoffs(machine, len(trace))))
+
+
 def agree_on_tiny(data):
     trace, machine = data.draw(traces()), with_stores(data, data.draw(machines))
-    window = data.draw(st.sampled_from([1, 5, 64, 4096]))
+    window, batch = data.draw(st.sampled_from([1, 5, 64, 4096])), data.draw(st.sampled_from([1, 7, 500]))
     with smallest_window(window):
-        assert_same(trace, machine, data.draw(st.integers(0, 3)), data.draw(st.sampled_from([1, 7, 500])), window, [])
+        assert_same(trace, machine, data.draw(st.integers(0, 3)), batch, window, some_events(data, machine, trace))
 
 
 def agree_on_roomy(data):
     trace = data.draw(traces(most_pages=400, most_accesses=4000))
     machine = with_stores(data, data.draw(roomy_machines(max(trace.n_pages, 10))))
     with smallest_window(data.draw(st.sampled_from([32, 256]))):
-        assert_same(trace, machine, 0, data.draw(st.sampled_from([100, len(trace)])), 256, [])
+        batch = data.draw(st.sampled_from([100, len(trace)]))
+        assert_same(trace, machine, 0, batch, 256, some_events(data, machine, trace))
 
 
 def agree_under_stress(data):
     trace, machine = data.draw(busy_traces()), with_stores(data, data.draw(stressed_machines()))
-    window = data.draw(st.sampled_from([1, 5, 64]))
+    window, batch = data.draw(st.sampled_from([1, 5, 64])), data.draw(st.sampled_from([1, 7, 600]))
     with smallest_window(window):
-        assert_same(trace, machine, data.draw(st.integers(0, 3)), data.draw(st.sampled_from([1, 7, 600])), window, [])
+        assert_same(trace, machine, data.draw(st.integers(0, 3)), batch, window, some_events(data, machine, trace))
 
 
 each = pytest.mark.parametrize("agree", [agree_on_tiny, agree_on_roomy, agree_under_stress])
@@ -245,6 +351,31 @@ def test_machine_file__names_a_store_by_its_kind(tmp_path):
     assert machine.stores == (Far(1 << 20, load_ns=9),)
     assert vl.machine_from_dict(machine.to_dict()) == machine
     assert "stores" not in vl.Machine(vl.Dram(5)).to_dict()  # what was there before reads as before
+
+
+def test_settings__name_a_store_by_its_kind():
+    machine = vl.Machine(vl.Dram(5), stores=[Far(4096), Lines(512)])
+
+    changed = with_settings(machine, ["stores.far.capacity_bytes=1MiB", "stores.lines.most=9"])
+    assert changed.stores == (Far(1 << 20), Lines(512, most=9))
+    grid = {"stores.far.capacity_bytes": [4096, 8192]}
+    runs = vl.sweep(vl.uniform(n_pages=20, n_accesses=99), machine, grid, progress=False)
+    assert runs["far_out"][0] < runs["far_out"][1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("stores.near.capacity_bytes=1", r"name a store \(far\) and one of its settings"),
+        ("stores.far=1", r"name a store \(far\) and one"),
+        ("stores.far.kind=lines", r"name a store \(far\) and one"),
+        ("stores.far.read_ns=1", r"far\.read_ns is not a setting"),
+        ("stores.far.capacity_bytes=0", r"far\.capacity_bytes must be"),
+    ],
+)
+def test_settings__of_a_store_that_is_not_there_are_refused(setting, words):
+    with pytest.raises(vl.InputError, match=words):
+        with_settings(vl.Machine(vl.Dram(5), stores=[Far(4096)]), [setting])
 
 
 @pytest.mark.parametrize(
@@ -297,7 +428,5 @@ def test_store__with_a_name_of_ours_is_refused():
 def test_store__what_is_not_modelled_with_it_is_refused():
     machine = vl.Machine(vl.Dram(1, high=1), swapfiles=[vl.Swapfile(9)], stores=[Far(4096)])
 
-    with pytest.raises(vl.InputError, match="swapoff is not modelled of a machine with stores"):
-        vl.simulate(vl.Trace([0], [1]), machine, events=[vl.swapoff(device=0, at=1)])
     with pytest.raises(vl.InputError, match=r"machine\.kernel does not model stores"):
         replace(machine, layer="none", kernel=vl.Kernel())

@@ -47,6 +47,7 @@ def main() -> int:
     failed = 0
     for name in names:  # each in a process of its own: a reader may take it down
         words = ["--alone", f"--seconds={arguments.seconds}", *(["--atheris"] if arguments.atheris else []), name]
+        words += [f"--{option}={n}" for option in ("files", "seed") if (n := getattr(arguments, option)) is not None]
         status = subprocess.run([sys.executable, __file__, *words], check=False).returncode
         if status:
             print(f"{name}: FAILED (status {status})", flush=True)

@@ -1,6 +1,6 @@
 """Damaged files are refused in one line: a short run here, ``python tests/fuzz/long.py`` for as long as you like.
 
-In processes of their own: polars panics on some damaged Parquet files, and a process in which it did so may hang later.
+In processes of their own, whose memory is bounded.
 """
 
 from __future__ import annotations

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
+from vswaplab.base.parquet_reader import LAST, PACKET
 
 ROW_GROUP = 1 << 18
 """Rows of a row group: what a reader takes into memory at once, at least."""
+_PATIENCE = 60.0  # seconds for any file, and so many bytes of it in one more
+_SLOWEST = 1 << 20
+
+_Rows: TypeAlias = tuple[list[str] | None, int, int | None]  # columns, first row, how many
+_Answer: TypeAlias = tuple[dict[str, Any], pl.DataFrame]
 
 
 def write_frames(
@@ -77,39 +91,133 @@ def write_frames(
         raise failures[0]
 
 
-@contextmanager
-def no_panic() -> Iterator[None]:
-    """Turn a panic of polars, which some damaged files cause, into a ``ComputeError``.
+@dataclass(frozen=True)
+class Facts:
+    """What a Parquet file says of itself."""
 
-    A panic writes pages of its own to file descriptor 2 before anybody can catch it: those are dropped.
+    metadata: Mapping[str, str]
+    """Key to text."""
+    schema: pl.Schema
+    n_rows: int
+
+
+def parquet_facts(path: str | Path) -> Facts:
+    """Read what a Parquet file says of itself, and none of its rows.
+
+    Raises
+    ------
+    polars.exceptions.ComputeError
+        It cannot be read, whatever that did to polars: one line.
     """
-    try:
-        with _held_back():
-            yield
-    except pl.exceptions.PanicException as panic:
-        reason = (str(panic).splitlines() or ["unknown"])[0]
-        raise pl.exceptions.ComputeError(f"polars gave up on it: {reason}") from None
+    said, empty = _ask(path, None)
+    return Facts(said["metadata"], empty.schema, said["n_rows"])
 
 
-@contextmanager
-def _held_back() -> Iterator[None]:
-    # What is written to standard error meanwhile comes out at the end, but not after a panic.
-    try:
-        own = os.dup(2)
-    except OSError:  # there is none
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        is_wanted = True
+def read_parquet(
+    path: str | Path, columns: Sequence[str] | None = None, *, start: int = 0, n_rows: int | None = None
+) -> pl.DataFrame:
+    """Read rows of a Parquet file that may be damaged.
+
+    Some damage makes polars abort its whole process, panic, or hang after a
+    panic. So it reads in a process of its own (``parquet_reader``), which
+    starts with the first file, stays, and hands tables over in shared memory.
+
+    Parameters
+    ----------
+    path
+        A file; never a pattern or a folder.
+    columns
+        Which; default all.
+    start, n_rows
+        From which row on and how many; default all. Only the row groups they lie in are decoded.
+
+    Raises
+    ------
+    polars.exceptions.ComputeError
+        It cannot be read, whatever that did to polars: one line.
+    """
+    return _ask(path, (None if columns is None else list(columns), start, n_rows))[1]
+
+
+# The process that reads ----------------------------------------------------------------------------
+
+
+def _ask(path: str | Path, rows: _Rows | None) -> _Answer:
+    file = Path(path).absolute()
+    question = json.dumps({"path": str(file), "rows": rows}).encode()
+    patience = _PATIENCE + (file.stat().st_size / _SLOWEST if file.exists() else 0)
+    with _one_at_a_time:
+        reader = _readers.get(os.getpid())
+        if reader is None:
+            reader = _readers[os.getpid()] = _Reader()  # a fork inherits that of its parent
+        said, frame = reader.ask(question, patience)
+    if "error" in said:
+        raise pl.exceptions.ComputeError(said["error"])
+    return said, frame
+
+
+class _Reader:
+    """A process that reads, started when it is needed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket
+        atexit.register(self.end)
+
+    def ask(self, question: bytes, patience: float) -> _Answer:
+        """Ask for a file: what the process says, or what became of it."""
         try:
-            yield
-        except pl.exceptions.PanicException:
-            is_wanted = False
+            if self._process is None or self._process.poll() is not None:
+                self.end()
+                self._start()
+            return self._answer(question, patience)
+        except BaseException:  # Ctrl-C too: its answer must not become that of the next question
+            self.end()
             raise
-        finally:
-            os.dup2(own, 2)
-            os.close(own)
-            if is_wanted and held.seek(0, os.SEEK_END):
-                held.seek(0)
-                os.write(2, held.read())
+
+    def _answer(self, question: bytes, patience: float) -> _Answer:
+        assert self._process is not None
+        self._socket.settimeout(patience)
+        self._socket.send(question)
+        try:
+            packet, handles, _, _ = socket.recv_fds(self._socket, PACKET, 2)
+        except TimeoutError:
+            raise pl.exceptions.ComputeError(f"polars gave no answer in {patience:.0f} s") from None
+        if not packet:
+            raise pl.exceptions.ComputeError(f"polars gave up on it: {_how_it_ended(self._process.wait())}")
+        if packet == LAST:
+            self.end()
+        with os.fdopen(handles[0]) as said, os.fdopen(handles[1], "rb") as table:
+            return json.load(said), pl.read_ipc(f"/proc/self/fd/{table.fileno()}")
+
+    def _start(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(Path(__file__).with_name("parquet_reader.py"))],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                start_new_session=True,  # Ctrl-C is not for it
+            )
+        if not self._socket.recv(PACKET):
+            how = _how_it_ended(self._process.wait())
+            self.end()
+            raise InputError(f"cannot start a process to read Parquet files ({how}): is there memory for it?")
+
+    def end(self) -> None:
+        """Let the process go."""
+        if self._process is not None:
+            self._socket.close()
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+_readers: dict[int, _Reader] = {}  # by the process that asks
+_one_at_a_time = threading.Lock()
+
+
+def _how_it_ended(status: int) -> str:
+    return f"its process ended with {signal.Signals(-status).name if status < 0 else f'status {status}'}"

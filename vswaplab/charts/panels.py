@@ -21,8 +21,19 @@ import polars as pl
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
 from vswaplab.charts.history import fault_counts, last_places
-from vswaplab.charts.tables import FAULTS, MAX_WINDOWS, MIB, REPEATS, TRAFFIC, add_up, places_table
-from vswaplab.charts.theme import TIER_COLOURS, TIME_TITLE
+from vswaplab.charts.tables import (
+    FAULTS,
+    MAX_WINDOWS,
+    MIB,
+    REPEATS,
+    TRAFFIC,
+    add_up,
+    faults_of,
+    places_table,
+    plugged_tiers,
+    traffic_of,
+)
+from vswaplab.charts.theme import TIER_COLOURS, TIME_TITLE, tier_colour
 from vswaplab.machine.layers import DESIGNS, metadata_bytes
 from vswaplab.results.changes import below_dram_ns
 from vswaplab.results.result import Result
@@ -38,6 +49,7 @@ _HEIGHT = 170  # px: six panels and their titles on one screen and a half
 _DIGITS = 4  # significant: more than a screen shows
 _OWN, _OTHER = "designs of this machine's layer", "of another layer"
 _LINE = "#4D4D4D"
+_NOTHING: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
 class Entry(NamedTuple):
@@ -118,7 +130,9 @@ def _panel(kind: _Kind, results: Mapping[str, Result]) -> Panel:
 def _legend(kind: _Kind, keys: tuple[str, ...]) -> tuple[Entry, ...]:
     # Beside the drawings, because two machines and their difference share it.
     names = (_OWN, _OTHER) if kind.form == "bars" else keys
-    return tuple(Entry(name, _COLOURS[name], _LINES.get(name, "area")) for name in names)
+    return tuple(
+        Entry(name, colour, _LINES.get(name, "area")) for name, colour in zip(names, _colours(names), strict=True)
+    )
 
 
 def _difference(kind: _Kind, keys: tuple[str, ...], tables: list[pl.DataFrame], end: int) -> View:
@@ -187,8 +201,9 @@ def _over_time(result: Result, series: Mapping[str, pl.Expr]) -> pl.DataFrame:
     return pl.concat([steps, windows.tail(1).select(pl.col("stop").alias("access"), *values)])
 
 
-def _per_thousand(names: Sequence[str]) -> pl.Expr:
-    return pl.sum_horizontal(names) * 1000.0 / pl.max_horizontal("accesses", 1)
+def _rate(names: Sequence[str]) -> pl.Expr:
+    # Per 1,000 accesses; of no names, because the machine lacks the other one's tier, 0.
+    return pl.sum_horizontal(pl.lit(0, pl.Int64), *names) * 1000.0 / pl.max_horizontal("accesses", 1)
 
 
 def _held(result: Result, tier: str, column: str, scale: float) -> pl.Series:
@@ -216,18 +231,22 @@ def _residency(result: Result, keys: Sequence[str]) -> pl.DataFrame:
 
 
 def _faults(result: Result, keys: Sequence[str]) -> pl.DataFrame:
-    return _over_time(result, {kind: _per_thousand(FAULTS[kind][0]) for kind in keys})
+    kinds = faults_of(result.epochs)
+    return _over_time(result, {kind: _rate(kinds.get(kind, _NOTHING)[0]) for kind in keys})
 
 
 def _traffic(result: Result, keys: Sequence[str]) -> pl.DataFrame:
     size = PAGE_SIZE / MIB
-    down = {f"into {tier}": -_per_thousand(TRAFFIC[tier][0]) * size for tier in keys}
-    return _over_time(result, down | {f"from {tier}": _per_thousand(TRAFFIC[tier][1]) * size for tier in keys})
+    ways = {tier: traffic_of(result.epochs).get(tier, _NOTHING) for tier in keys}
+    down = {f"into {tier}": -_rate(into) * size for tier, (into, _) in ways.items()}
+    return _over_time(result, down | {f"from {tier}": _rate(back) * size for tier, (_, back) in ways.items()})
 
 
 def _stall(result: Result, keys: Sequence[str]) -> pl.DataFrame:
     touches = pl.max_horizontal(pl.sum_horizontal("reads", "writes", *REPEATS), 1)
-    return _over_time(result, {tier: pl.col(f"stall_{tier.lower()}_ns") / touches for tier in keys})
+    have = {*TIERS, *plugged_tiers(result.epochs)}
+    waits = {tier: pl.col(f"stall_{tier.lower()}_ns") if tier in have else pl.lit(0) for tier in keys}
+    return _over_time(result, {tier: wait / touches for tier, wait in waits.items()})
 
 
 _STORED, _MEDIA, _WRITEBACK, _CLOSES = "stored on the media", "media", "writeback begins", "gate closes"
@@ -291,7 +310,8 @@ def slots_in_use(result: Result) -> tuple[dict[str, int], int]:
     rows = {row["tier"]: row for row in last.iter_rows(named=True)}
     pages = {tier: rows[tier]["pages"] if tier in rows else 0 for tier in TIERS}
     cram = machine["cram"]
-    used = {"zswap": pages["zswap"], "zero": pages["ZERO"]}
+    stored = sum(row["pages"] for tier, row in rows.items() if tier not in TIERS)  # each needs an entry as zswap's do
+    used = {"zswap": pages["zswap"] + stored, "zero": pages["ZERO"]}
     used["cram"] = pages["CRAM"] if cram is not None and cram["mode"] == "swap" else 0
     on_files = rows["swapfile"]["media_bytes"] // PAGE_SIZE if "swapfile" in rows else 0
     disk = on_files + pages["zram"]
@@ -315,11 +335,11 @@ def _tier_keys(result: Result) -> tuple[str, ...]:
 
 def _fault_keys(result: Result) -> tuple[str, ...]:
     have = tiers_of(result)
-    return tuple(kind for kind in FAULTS if _FAULT_TIER[kind] in have)
+    return tuple(kind for kind in faults_of(result.epochs) if _FAULT_TIER.get(kind, _tier_of(kind)) in have)
 
 
 def _traffic_keys(result: Result) -> tuple[str, ...]:
-    return tuple(tier for tier in tiers_of(result) if tier in TRAFFIC)
+    return tuple(tier for tier in tiers_of(result) if tier in traffic_of(result.epochs))
 
 
 def _below_keys(result: Result) -> tuple[str, ...]:
@@ -346,7 +366,8 @@ def _found_faults(result: Result) -> tuple[str, str]:
 
 
 def _moved(result: Result, way: int) -> dict[str, int]:
-    moves = {tier: sum(int(result.epochs[name].sum()) for name in TRAFFIC[tier][way]) for tier in TRAFFIC}
+    ways = traffic_of(result.epochs)
+    moves = {tier: sum(int(result.epochs[name].sum()) for name in names[way]) for tier, names in ways.items()}
     return {tier: n * PAGE_SIZE for tier, n in moves.items() if n}
 
 
@@ -420,7 +441,9 @@ def _newest_metadata(result: Result) -> float:
 
 
 def _faults_of(result: Result) -> float:
-    return float(sum(int(result.epochs[name].sum()) for names, _ in FAULTS.values() for name in names))
+    return float(
+        sum(int(result.epochs[name].sum()) for names, _ in faults_of(result.epochs).values() for name in names)
+    )
 
 
 def _outside_dram(result: Result) -> float:
@@ -428,7 +451,7 @@ def _outside_dram(result: Result) -> float:
     return float(last["pages"].sum() * PAGE_SIZE)
 
 
-def _traffic_of(result: Result) -> float:
+def _moved_bytes(result: Result) -> float:
     return float(sum(_moved(result, 0).values()) + sum(_moved(result, 1).values()))
 
 
@@ -443,7 +466,7 @@ _KINDS = (
           "Faults (per 1,000 accesses)", _fault_keys, _faults, _found_faults, _faults_of, _count, "steps"),
     _Kind("traffic", "Moved between tiers", "Areas of the traffic of each tier over the run: below zero what went "
           "into the tier, above what came back.", "Traffic (MiB per 1,000 accesses)", _traffic_keys, _traffic,
-          _found_traffic, _traffic_of, format_bytes, "ways"),
+          _found_traffic, _moved_bytes, format_bytes, "ways"),
     _Kind("stall", "Waits below DRAM", "Areas of the time an access waits, by the tier it waits for, over the run.",
           "Stall below DRAM (ns per touch)", _below_keys, _stall, _found_stall,
           lambda r: float(below_dram_ns(r)), format_ns, "steps"),
@@ -494,7 +517,17 @@ def _scale() -> alt.Scale:
 
 
 def _colour(keys: Sequence[str], field: str = "series:N") -> alt.Color:
-    return alt.Color(field, scale=alt.Scale(domain=list(keys), range=[_COLOURS[key] for key in keys]), legend=None)
+    return alt.Color(field, scale=alt.Scale(domain=list(keys), range=_colours(keys)), legend=None)
+
+
+def _colours(keys: Sequence[str]) -> list[str]:
+    plugged = [_tier_of(key) for key in keys if key not in _COLOURS]
+    return [_COLOURS.get(key) or tier_colour(_tier_of(key), plugged) for key in keys]
+
+
+def _tier_of(key: str) -> str:
+    # The plug-in's tier that a series is of.
+    return key.removesuffix(", loaded").removeprefix("into ").removeprefix("from ")
 
 
 def _rank(keys: Sequence[str]) -> str:

@@ -62,7 +62,8 @@ def faults_of(epochs: pl.DataFrame) -> dict[str, tuple[tuple[str, ...], str]]:
     return FAULTS | {f"{tier}, loaded": ((f"{tier}_in",), tier_colour(tier, own)) for tier in own}
 
 
-def _traffic_of(epochs: pl.DataFrame) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+def traffic_of(epochs: pl.DataFrame) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Give ``TRAFFIC``, and that of plug-ins' tiers."""
     return TRAFFIC | {tier: ((f"{tier}_out",), (f"{tier}_in",)) for tier in plugged_tiers(epochs)}
 
 
@@ -134,7 +135,7 @@ def faults_table(windows: pl.DataFrame) -> pl.DataFrame:
 def traffic_table(windows: pl.DataFrame) -> pl.DataFrame:
     """Lay out traffic, MiB per 1,000 accesses, negative into a tier: ``access``, ``tier``, ``way``, ``value``."""
     parts = []
-    for rank, (tier, (down, up)) in enumerate(_traffic_of(windows).items()):
+    for rank, (tier, (down, up)) in enumerate(traffic_of(windows).items()):
         if _happened(windows, down + up):
             mib_down = -_per_thousand(down) * PAGE_SIZE / MIB
             mib_up = _per_thousand(up) * PAGE_SIZE / MIB

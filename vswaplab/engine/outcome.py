@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -136,6 +136,8 @@ class Drain:
     zero_loaded: int = 0
     cram_loaded: int = 0
     """Copied from CRAM to DRAM."""
+    store_loaded: list[int] = field(default_factory=list)
+    """Loaded out of each plug-in's tier."""
     copies_dropped: int = 0
     """Slots behind pages that are in DRAM or CRAM: given back, nothing read."""
     written_back: int = 0

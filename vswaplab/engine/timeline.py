@@ -47,8 +47,6 @@ class Timeline:
     def __init__(self, events: Sequence[Swapoff], machine: Machine, trace: Workload) -> None:
         if not isinstance(events, Sequence) or not all(isinstance(event, Swapoff) for event in events):
             raise InputError(f"events must be a list of vl.swapoff(...), got {events!r}")
-        if events and machine.stores:
-            raise InputError("swapoff is not modelled of a machine with stores of plug-ins: leave one of the two out")
         self.machine, self.trace = machine, trace
         found = [(event, *resolve(event, machine)) for event in events]
         self.waiting = sorted(found, key=lambda entry: entry[0].at)
@@ -90,7 +88,8 @@ class Timeline:
         cache_only = int(np.count_nonzero(after.cache_only & ~was_cache_only))
         left = row.pop("virtual_slots_left") + cache_only
         return {
-            "at": event.at, "event": "swapoff", "device": name, "method": method, **row, **asdict(drain),
+            "at": event.at, "event": "swapoff", "device": name, "method": method, **row,
+            **asdict(drain), "store_loaded": sum(drain.store_loaded),
             "reclaim_runs": runner.count["reclaim_runs"] - before,
             "minor_faults_left": cache_only,
             "virtual_slots_left": left,
@@ -126,6 +125,7 @@ class Timeline:
     def _data_ns(self, drain: Drain, device: int | None) -> int:
         machine, costs = self.machine, self.machine.costs
         total = drain.zero_loaded * costs.zero_fill_ns
+        total += sum(n * store.load_ns for n, store in zip(drain.store_loaded, machine.stores, strict=False))
         if machine.cram is not None:
             total += (drain.cram_loaded + drain.written_back) * machine.cram.device.load_ns
         loader = machine.swap_devices[device] if device is not None else None

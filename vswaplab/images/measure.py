@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
-from vswaplab.base.parquet import no_panic
+from vswaplab.base.parquet import parquet_facts, read_parquet
 from vswaplab.base.paths import data_dir
 from vswaplab.base.plugins import is_by_hand
 from vswaplab.base.workers import deaf_children, end_pool, new_pool
@@ -177,12 +177,11 @@ def load_contents(path: str | Path) -> Contents:
     if len(source.parts) == 1 and not source.exists() and shipped.is_file():
         source = shipped
     try:
-        with no_panic():
-            about = dict(parse_json(pl.read_parquet_metadata(source).get("vswaplab", "{}")))
-            n_rows = int(pl.scan_parquet(source).select(pl.len()).collect().item())
-            if n_rows > MOST_ROWS:
-                raise InputError(f"{source} has {n_rows:,} rows: a corpus has at most {MOST_ROWS:,}; sample it")
-            table = pl.read_parquet(source)
+        facts = parquet_facts(source)
+        about = dict(parse_json(facts.metadata.get("vswaplab", "{}")))
+        if facts.n_rows > MOST_ROWS:
+            raise InputError(f"{source} has {facts.n_rows:,} rows: a corpus has at most {MOST_ROWS:,}; sample it")
+        table = read_parquet(source)
     except InputError:
         raise
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:

@@ -226,7 +226,7 @@ def with_settings(machine: Machine, settings: Iterable[str], profiles_file: str 
     changes ratios and latency, and what the node shows if that followed from
     the old device's ratio; media stay. A tier that the machine lacks is
     added; ``cram=none`` takes it away; ``swapfiles.1.capacity_slots=...`` adds
-    a second device.
+    a second device. ``stores.NAME.capacity_bytes`` is of a plug-in's tier that the machine has.
 
     Parameters
     ----------
@@ -383,6 +383,8 @@ def _put(tables: dict[str, Any], key: str, value: object) -> None:
     part, dot, name = key.partition(".")
     if part == "swapfiles":
         _put_swapfile(tables["swapfiles"], key, name, value)
+    elif part == "stores" and dot:
+        _put_store(tables.get("stores", ()), key, name, value)
     elif not dot:
         tables[part] = value
     else:
@@ -405,6 +407,15 @@ def _put_swapfile(devices: list[dict[str, Any]], key: str, name: str, value: obj
     if int(index) == len(devices):
         devices.append({})
     devices[int(index)][setting] = value
+
+
+def _put_store(stores: Iterable[dict[str, Any]], key: str, name: str, value: object) -> None:
+    kind, _, setting = name.partition(".")
+    found = {store["kind"]: store for store in stores}
+    if kind not in found or setting in ("", "kind"):
+        known = ", ".join(found) or "the machine has none"
+        raise InputError(f"{key}: name a store ({known}) and one of its settings, as in stores.NAME.capacity_bytes")
+    found[kind][setting] = value
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

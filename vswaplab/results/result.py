@@ -16,7 +16,7 @@ import polars as pl
 
 from vswaplab.base.documents import read_json
 from vswaplab.base.errors import InputError
-from vswaplab.base.parquet import no_panic, write_frames
+from vswaplab.base.parquet import read_parquet, write_frames
 from vswaplab.results.counters import COUNTERS, TIMES
 
 _TABLES: dict[str, tuple[str, ...]] = {
@@ -69,10 +69,11 @@ class Result:
         before it ``slots_in_use``, ``virtual_slots``, ``virtual_clusters``,
         ``address_space_pages``, ``mappers``; ``visits_`` and ``scan_..._ns`` of
         each method; what was moved (``pages_read``, ``pages_loaded``,
-        ``zero_loaded``, ``cram_loaded``, ``copies_dropped``, ``written_back``,
-        ``pte_changed``, ``reclaim_runs``); ``minor_faults_left`` (pages that
-        only the swap cache knows since) and ``virtual_slots_left`` (names with only a folio behind
-        them, whatever the method those of resident copies too) with their
+        ``zero_loaded``, ``cram_loaded``, ``store_loaded`` (out of plug-ins'
+        tiers), ``copies_dropped``, ``written_back``, ``pte_changed``, ``reclaim_runs``);
+        ``minor_faults_left`` (pages that only the swap cache knows since) and
+        ``virtual_slots_left`` (names with only a folio behind them, whatever
+        the method those of resident copies too) with their
         ``metadata_left_bytes``; ``data_ns`` (reading and decompressing),
         ``time_ns`` (with the scan), ``later_ns`` (of the faults left), ``oom``.
     provenance : dict
@@ -247,8 +248,7 @@ def load_result(folder: str | Path) -> Result:
         provenance = read_json(source / "provenance.json")
         if not isinstance(provenance, dict) or provenance.pop("result_format", None) != _FORMAT:
             raise InputError(f"the result in {source} was written by another version of vswaplab: run it again")
-        with no_panic():
-            tables = {name: pl.read_parquet(source / f"{name}.parquet") for name in _TABLES}
+        tables = {name: read_parquet(source / f"{name}.parquet") for name in _TABLES}
         totals = read_json(source / "totals.json")
     except InputError:
         raise

@@ -283,6 +283,7 @@ def _taken_away(event: Mapping[str, Any]) -> str:
         "read from the device": event["pages_read"],
         "decompressed": event["pages_loaded"] + event["zero_loaded"],
         "copied out of CRAM": event["cram_loaded"],
+        "loaded out of a store": event.get("store_loaded", 0),
         "written on": event["written_back"],
     }
     found = ", ".join(f"{n:,} {what}" for what, n in moved.items() if n) or "no page had to move"

@@ -204,7 +204,9 @@ def _names(settings: object) -> tuple[str, ...]:
 def _check_name(name: object) -> None:
     known = list(_known_names())
     plain = re.sub(r"^swapfiles\.\d+\.", "swapfiles.0.", name) if isinstance(name, str) else ""
-    if plain not in known:
+    if plain not in known and not re.fullmatch(
+        r"stores\.\w+\.\w+", plain
+    ):  # what a plug-in's tier has, a machine tells
         nearest = difflib.get_close_matches(plain, known, n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(nearest)}?" if nearest else "write part.name, such as dram.capacity_pages"
         raise InputError(f"{name!r} is not a setting of a machine: {hint}")

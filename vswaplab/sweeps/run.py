@@ -26,7 +26,7 @@ from vswaplab.sweeps.design import Design
 from vswaplab.sweeps.design import grid as full_grid
 from vswaplab.sweeps.doors import Door, open_door
 from vswaplab.sweeps.store import Store, run_key
-from vswaplab.sweeps.worker import NOTES, SCHEMA, AnyTrace, Done, Task, model_version
+from vswaplab.sweeps.worker import NOTES, AnyTrace, Done, Task, columns_of, model_version
 from vswaplab.trace.files import TraceFile
 from vswaplab.trace.trace import Trace
 
@@ -80,7 +80,7 @@ def sweep(
         settings, ``seed``; ``reason`` (why this machine was refused: then there
         are no numbers), ``note`` (what the run says about itself),
         ``effective_access_ns``, ``stall_ns``, ``cpu_ns``, ``stall_TIER_ns``,
-        and every counter. After Ctrl-C, which a warning tells, rows of runs
+        and every counter, those of plug-ins' tiers too. After Ctrl-C, which a warning tells, rows of runs
         that are not finished are missing.
 
     Raises
@@ -103,7 +103,8 @@ def sweep(
     plan = _plan(trace, machine, grid, seeds)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=NOTES)
-        rows, stopped = _run(trace, plan, executor, None if store is None else Store(store), progress)
+        kept = None if store is None else Store(store, plan.columns)
+        rows, stopped = _run(trace, plan, executor, kept, progress)
     runs = plan.table(rows)
     if stopped:
         warnings.warn(f"interrupted: {runs.height:,} of {plan.keys.height:,} rows are there", stacklevel=2)
@@ -117,6 +118,7 @@ def sweep(
 class _Plan:
     design: Design
     machines: list[Machine | None]  # by point
+    columns: dict[str, type[pl.DataType]]  # of a run's numbers
     keys: pl.DataFrame  # point, seed, key (of a run), reason (of a refusal); in the table's order
 
     def tasks(self, missing: pl.DataFrame) -> list[Task]:
@@ -131,7 +133,7 @@ class _Plan:
         runs = runs.filter(is_there).with_columns(pl.coalesce("reason", "reason_run").alias("reason"))
         settings = self.design.frame()
         named = runs.join(settings, on="point", how="left", maintain_order="left")
-        return named.select(*settings.columns, "seed", *SCHEMA)
+        return named.select(*settings.columns, "seed", *self.columns)
 
 
 def _plan(trace: AnyTrace, machine: Machine, grid: Mapping[str, object] | Design, seeds: Iterable[int]) -> _Plan:
@@ -153,7 +155,8 @@ def _plan(trace: AnyTrace, machine: Machine, grid: Mapping[str, object] | Design
     if all(made is None for made in machines):
         raise InputError(f"each of the {len(design):,} machines is refused; the first: {rows[0][3]}")
     schema = {"point": pl.Int64, "seed": pl.Int64, "key": pl.String, "reason": pl.String}
-    return _Plan(design, machines, pl.DataFrame(rows, schema=schema, orient="row").with_row_index("index"))
+    keys = pl.DataFrame(rows, schema=schema, orient="row").with_row_index("index")
+    return _Plan(design, machines, columns_of(machine), keys)
 
 
 def _plugged(machine: Machine) -> str:
@@ -183,14 +186,14 @@ def _run(
 ) -> tuple[pl.DataFrame, bool]:
     # Rows by key of all that is there in the end, and whether Ctrl-C came.
     wanted = plan.keys.filter(pl.col("key").is_not_null()).unique("key", keep="first", maintain_order=True)
-    found = pl.DataFrame(schema={"key": pl.String, **SCHEMA}) if store is None else store.find(wanted["key"])
+    found = pl.DataFrame(schema={"key": pl.String, **plan.columns}) if store is None else store.find(wanted["key"])
     frames = [found]
     key_of = plan.keys.select(pl.col("index").cast(pl.Int64), "key")
     done = found.height
 
     def take(rows: pl.DataFrame) -> None:
         nonlocal done
-        keyed = rows.join(key_of, on="index", how="left", maintain_order="left").select("key", *SCHEMA)
+        keyed = rows.join(key_of, on="index", how="left", maintain_order="left").select("key", *plan.columns)
         frames.append(keyed)
         fit = keyed.filter(pl.col("reason").is_null())
         if store is not None and fit.height:

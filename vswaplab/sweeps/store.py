@@ -16,12 +16,13 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.parquet import read_parquet
 from vswaplab.sweeps.worker import SCHEMA
 
 _STALE = 3600  # seconds after which a file that was never renamed is of a writer that died
@@ -50,6 +51,8 @@ class Store:
     ----------
     folder
         Made if it is not there.
+    columns
+        Those of the runs, with their dtypes.
 
     Raises
     ------
@@ -57,8 +60,9 @@ class Store:
         The folder is a file, holds something else, or cannot be written.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, columns: Mapping[str, type[pl.DataType]] = SCHEMA) -> None:
         self.folder = Path(folder)
+        self.columns = pl.DataFrame(schema={"key": pl.String, **columns}).schema
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._check()
@@ -86,14 +90,14 @@ class Store:
         Returns
         -------
         rows : polars.DataFrame
-            ``key`` and the columns of ``SCHEMA``, one row a run that is there.
+            ``key`` and the columns of the runs, one row a run that is there.
         """
-        none = pl.DataFrame(schema={"key": pl.String, **SCHEMA})
+        none = pl.DataFrame(schema=self.columns)
         found = [none, *(frame.filter(pl.col("key").is_in(keys.implode())) for frame in self._frames())]
         return pl.concat(found).unique("key", keep="first", maintain_order=True)
 
     def _frames(self) -> Iterator[pl.DataFrame]:
-        damaged, columns = 0, pl.DataFrame(schema={"key": pl.String, **SCHEMA}).schema
+        damaged = 0
         for path in sorted(self.folder.glob("*.parquet")):
             try:
                 data = path.read_bytes()
@@ -103,14 +107,15 @@ class Store:
                 damaged += 1
                 path.unlink(missing_ok=True)
                 continue
-            frame = pl.read_parquet(io.BytesIO(data))
-            if frame.schema == columns:  # else it is of another version
-                yield frame
+            with contextlib.suppress(pl.exceptions.ComputeError):  # whoever wrote it: not a sweep
+                frame = read_parquet(path)
+                if frame.schema == self.columns:  # else it is of another version, or of other tiers
+                    yield frame
         if damaged:
             warnings.warn(f"{damaged} damaged file(s) in {self.folder}: their runs are done again", stacklevel=4)
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Keep rows (``key`` and the columns of ``SCHEMA``) for good before this returns.
+        """Keep rows (``key`` and the columns of the runs) for good before this returns.
 
         Raises
         ------
@@ -118,9 +123,8 @@ class Store:
             The disk is full or gone; what was kept before stays.
         """
         buffer = io.BytesIO()
-        rows.select("key", *SCHEMA).write_parquet(
-            buffer, statistics=False
-        )  # a third of a small file would be statistics
+        # A third of a small file would be statistics.
+        rows.select(*self.columns).write_parquet(buffer, statistics=False)
         data = buffer.getvalue()
         try:
             write_whole(data, self.folder / f"{hashlib.sha256(data).hexdigest()}.parquet")

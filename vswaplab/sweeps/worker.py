@@ -8,7 +8,7 @@ import mmap
 import pickle
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ import polars as pl
 from vswaplab.base.errors import InputError
 from vswaplab.engine.run import simulate
 from vswaplab.machine.config import Machine
+from vswaplab.machine.stores import store_counters
 from vswaplab.results.counters import COUNTER_NAMES, TIMES
 from vswaplab.results.result import Result
 from vswaplab.results.summary import effective_access_ns
@@ -35,6 +36,14 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     **dict.fromkeys((*TIMES, *(f"stall_{tier}_ns" for tier in TIERS), *COUNTER_NAMES), pl.Int64),
 }
 """Columns of a run's numbers; ``reason``: why a machine was refused, ``note``: what the run says about itself."""
+
+
+def columns_of(machine: Machine) -> dict[str, type[pl.DataType]]:
+    """Name the columns of a machine's runs: those of ``SCHEMA``, and those of its plug-ins' tiers."""
+    names = [store.name for store in machine.stores]
+    stalls = [f"stall_{name}_ns" for name in names]
+    return SCHEMA | dict.fromkeys((*stalls, *(counter for name in names for counter in store_counters(name))), pl.Int64)
+
 
 NOTES = r"(trace .* was reduced in blocks|interrupted: )"
 """The warnings of ``simulate`` that a sweep tells by its table."""
@@ -59,12 +68,13 @@ class Done:
 
     indexes: list[int]
     rows: list[Row]
+    columns: dict[str, type[pl.DataType]]
     seconds: float
     model: str
 
     def frame(self) -> pl.DataFrame:
-        """Lay out the rows as a table with the column ``index`` before those of ``SCHEMA``."""
-        numbers = pl.DataFrame(self.rows, schema=SCHEMA, orient="row")
+        """Lay out the rows as a table with the column ``index`` before those of the rows."""
+        numbers = pl.DataFrame(self.rows, schema=self.columns, orient="row")
         return numbers.insert_column(0, pl.Series("index", self.indexes, dtype=pl.Int64))
 
 
@@ -80,7 +90,7 @@ def model_version() -> str:
 
 
 def run_tasks(trace: AnyTrace, tasks: Sequence[Task]) -> Done:
-    """Run machines on a trace.
+    """Run machines on a trace; their plug-ins' tiers are the same.
 
     Raises
     ------
@@ -88,31 +98,30 @@ def run_tasks(trace: AnyTrace, tasks: Sequence[Task]) -> Done:
         Ctrl-C came: what is not finished is not told.
     """
     began = time.perf_counter()
-    rows = [_run(trace, task) for task in tasks]
-    return Done([task.index for task in tasks], rows, time.perf_counter() - began, model_version())
+    columns = columns_of(tasks[0].machine)
+    rows = [_run(trace, task, columns) for task in tasks]
+    return Done([task.index for task in tasks], rows, columns, time.perf_counter() - began, model_version())
 
 
-def _run(trace: AnyTrace, task: Task) -> Row:
+def _run(trace: AnyTrace, task: Task, columns: Iterable[str]) -> Row:
     try:  # one window: no total depends on how many there are
         result = simulate(trace, task.machine, seed=task.seed, epoch_accesses=len(trace))
     except InputError as error:
-        return refused(str(error))
+        return tuple(str(error) if name == "reason" else None for name in columns)
     if result.provenance["partial"]:
         raise KeyboardInterrupt
-    return _row(result)
+    return tuple(_number(result, name) for name in columns)
 
 
-def refused(reason: str) -> Row:
-    """Give the row of a run that cannot be: the reason, and no numbers."""
-    return (reason, *[None] * (len(SCHEMA) - 1))
-
-
-def _row(result: Result) -> Row:
-    notes: list[str] = result.provenance["notes"]  # type: ignore[assignment]
-    stalls = [int(result.epochs[f"stall_{tier}_ns"].sum()) for tier in TIERS]
-    times = [result.totals[name] for name in TIMES]
-    counts = [result.totals[name] for name in COUNTER_NAMES]
-    return (None, "; ".join(notes) or None, effective_access_ns(result), *times, *stalls, *counts)
+def _number(result: Result, name: str) -> object:
+    if name == "reason":
+        return None
+    if name == "note":
+        notes: list[str] = result.provenance["notes"]  # type: ignore[assignment]
+        return "; ".join(notes) or None
+    if name == "effective_access_ns":
+        return effective_access_ns(result)
+    return result.totals[name] if name in result.totals else int(result.epochs[name].sum())
 
 
 # The trace in another process ------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
-from vswaplab.base.parquet import no_panic, write_frames
+from vswaplab.base.parquet import parquet_facts, read_parquet, write_frames
 from vswaplab.base.paths import data_dir
 from vswaplab.trace.checks import access_column, at_least_zero, count, parallel, probability, whole_numbers
 from vswaplab.trace.corpus import Corpus
@@ -177,7 +178,7 @@ def load_trace(path: str | Path) -> Trace:
     """
     source = find_trace(path)
     about = _metadata(source)
-    table = _polars(source, "trace", lambda: pl.read_parquet(source))
+    table = _polars(source, "trace", lambda: read_parquet(source))
     arrays: dict[str, Any] = {
         name: _whole_column(source, table[name]) for name in _columns(source, table.schema, table.height)
     }
@@ -213,7 +214,7 @@ def open_trace(path: str | Path, *, piece_accesses: int = PIECE_ACCESSES) -> Tra
     """
     source, piece = find_trace(path), count("piece_accesses", piece_accesses)
     about = _metadata(source)
-    schema, n_accesses = _polars(source, "trace", lambda: _shape(source))
+    schema, n_accesses = _shape(source)
     columns = _columns(source, schema, n_accesses)
     if "mapper" in columns or about.get("mappers") is not None:
         raise InputError(f"{source} is a trace of several mappers, which only a whole stream tells: use vl.load_trace")
@@ -231,7 +232,7 @@ def open_trace(path: str | Path, *, piece_accesses: int = PIECE_ACCESSES) -> Tra
 def load_or_open(path: str | Path) -> Trace | TraceFile:
     """Read a trace as ``load_trace`` does, or a large one as ``open_trace`` does: the numbers are the same."""
     source = find_trace(path)
-    schema, n_accesses = _polars(source, "trace", lambda: _shape(source))
+    schema, n_accesses = _shape(source)
     return open_trace(source) if n_accesses > LARGE_ACCESSES and "mapper" not in schema else load_trace(source)
 
 
@@ -388,8 +389,7 @@ _T = TypeVar("_T")
 
 def _polars(path: Path, kind: str, read: Callable[[], _T]) -> _T:
     try:
-        with no_panic():
-            return read()
+        return read()
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot read the {kind} {path}: not a whole Parquet file ({reason}); copy it again") from None
@@ -404,24 +404,23 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _metadata(path: Path) -> dict[str, object]:
-    about = _polars(path, "trace", lambda: parse_json(pl.read_parquet_metadata(path).get(_KEY, "{}")))
+    about = _polars(path, "trace", lambda: parse_json(parquet_facts(path).metadata.get(_KEY, "{}")))
     if not isinstance(about, dict) or not isinstance(about.get("k", 0), int):
         raise InputError(f"{path}: its vswaplab metadata is damaged ({about!r}): write it again with save_trace")
     return cast("dict[str, object]", about)
 
 
 def _shape(path: Path) -> tuple[Mapping[str, pl.DataType], int]:
-    scan = pl.scan_parquet(path, glob=False)
-    return scan.collect_schema(), scan.select(pl.len()).collect().item()
+    facts = _polars(path, "trace", lambda: parquet_facts(path))
+    return facts.schema, facts.n_rows
 
 
 def _frames(path: Path, names: Iterable[str], length: int, piece: int) -> Iterator[tuple[int, pl.DataFrame]]:
-    # A slice of a scan decodes the row groups it lies in and no other: time and memory do not grow with the file.
-    scan = pl.scan_parquet(path, glob=False).select(names)
+    columns = list(names)
     for start in range(0, length, piece):
-        stretch = scan.slice(start, min(piece, length - start))
-        frame = _polars(path, "trace", stretch.collect)
-        if frame.height < min(piece, length - start):
+        n_rows = min(piece, length - start)
+        frame = _polars(path, "trace", partial(read_parquet, path, columns, start=start, n_rows=n_rows))
+        if frame.height < n_rows:
             raise InputError(f"{path} became shorter while it was read: copy it again, then run again")
         yield start, frame
 
@@ -464,7 +463,7 @@ def _facts(path: Path, about: Mapping[str, object], largest: int) -> dict[str, A
 def _load_corpus(path: Path, n_pages: int) -> tuple[Corpus | None, NDArray[np.int32] | None]:
     if not path.is_file():
         return None, None
-    rows = _polars(path, "corpus", lambda: pl.read_parquet(path))
+    rows = _polars(path, "corpus", lambda: read_parquet(path))
     for column in ("page", "moment", "region"):
         if column not in rows.columns:
             raise InputError(f"{path} has no column {column!r}: see the data dictionary")

@@ -21,7 +21,7 @@ class Drains(Reclaim):
             Page tables are scanned, so that loaded pages are mapped; else they
             stay in the swap cache and fault once more.
         """
-        drain = Drain()
+        drain = Drain(store_loaded=[0] * len(self.plan.stores))
         self.capacity[device] = 0
         held = sorted(page for page, d in self.slot.items() if d == device)
         for page in held:
@@ -39,7 +39,7 @@ class Drains(Reclaim):
 
     def remove_cram(self, *, maps: bool) -> Drain:
         """Take the CRAM device away: its pages go on through rule 2, what finds no room comes back to DRAM."""
-        drain, cram = Drain(), self._cram_plan()
+        drain, cram = Drain(store_loaded=[0] * len(self.plan.stores)), self._cram_plan()
         self._reap()
         self._flush(cram)
         self.is_removed = True
@@ -84,10 +84,14 @@ class Drains(Reclaim):
             drain.pages_loaded += 1
         elif state == State.ZERO:
             drain.zero_loaded += 1
+        elif state == State.STORE:
+            drain.store_loaded[self.in_store[page][0]] += 1
         else:
             drain.cram_loaded += 1
         if state == State.ZSWAP:
             self._pool_remove(page)
+        elif state == State.STORE:
+            self._leave_store(page)
         elif state in CRAM_MAPPED:
             self._leave_cram(page)
         self._release_slot(page)

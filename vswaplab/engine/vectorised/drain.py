@@ -11,12 +11,12 @@ from vswaplab.engine.plan import CramPlan
 from vswaplab.engine.vectorised.logs import NO_PAGES
 from vswaplab.engine.vectorised.memory import BACKING, Mask, Memory, Pages, which
 from vswaplab.engine.vectorised.reclaim import reclaim, write_back_all
-from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, RESIDENT, SWAPFILE, ZERO, ZSWAP
+from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, RESIDENT, STORE, SWAPFILE, ZERO, ZSWAP
 
 
 def swapoff(mem: Memory, device: int, *, maps: bool) -> Drain:
     """Empty a swap device into DRAM, in the order of page numbers."""
-    drain = Drain()
+    drain = Drain(store_loaded=[0] * len(mem.plan.stores))
     mem.capacity[device] = 0
     held = mem.in_page_order(which(mem.slot == device))
     state = mem.states(held)
@@ -47,10 +47,18 @@ def _swap_in(mem: Memory, pages: Pages, drain: Drain, *, maps: bool) -> None:
     drain.cram_loaded += int(np.count_nonzero(in_cram))
     if (state == ZSWAP).any():
         mem.pool_remove(pages[state == ZSWAP])
+    _leave_stores(mem, pages[state == STORE], drain)
     if in_cram.any():
         _leave_cram(mem, pages[in_cram])
     mem.release_slots(pages)
     _arrive(mem, pages, drain, maps=maps)
+
+
+def _leave_stores(mem: Memory, pages: Pages, drain: Drain) -> None:
+    held = mem.store_of.take(pages)
+    for k in range(len(mem.plan.stores)):
+        drain.store_loaded[k] += int(np.count_nonzero(held == k))
+    mem.store_remove(pages)
 
 
 def _leave_cram(mem: Memory, pages: Pages) -> None:
@@ -110,6 +118,8 @@ def _loadable(mem: Memory, pages: Pages) -> int:
     if plan.zram is not None:
         on_zram = (state == SWAPFILE) & mem.is_on_zram(pages) & (mem.stored.take(pages) > 0)
         gain[on_zram] += plan.zram.charge_of_length.take(mem.stored.take(pages[on_zram]))
+    if plan.stores:
+        gain[state == STORE] += mem.store_charge(pages[state == STORE])
     if plan.cram is not None:
         gain[state >= CRAM_SOFTLEAF] += plan.cram.charge
     before = mem.free_charge + gain.cumsum() - gain
@@ -121,7 +131,7 @@ def remove_cram(mem: Memory, *, maps: bool) -> Drain:
     """Take the CRAM device away: its pages go on through rule 2, what finds no room comes back to DRAM."""
     cram = mem.plan.cram
     assert cram is not None
-    drain = Drain()
+    drain = Drain(store_loaded=[0] * len(mem.plan.stores))
     mem.reap()
     mem.flush()
     mem.is_removed = True

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base import parquet
 from vswaplab.base.backing import Op
 from vswaplab.base.errors import InputError
-from vswaplab.base.parquet import no_panic
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.trace.importers.footer import check_row_groups
 from vswaplab.trace.importers.lines import Block, blocks, shown
@@ -163,13 +163,10 @@ def read_parquet(path: Path, asked: Asked, tally: Tally) -> Iterator[Touches]:
     """
     check_row_groups(path)
     try:
-        scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        with no_panic():
-            schema, n_rows = scan.collect_schema(), scan.select(pl.len()).collect().item()
-        roles = roles_of(list(schema), asked.columns)
-        for start in range(0, n_rows, PIECE):
-            with no_panic():
-                rows = scan.select(sorted(set(roles.values()))).slice(start, PIECE).collect()
+        facts = parquet.parquet_facts(path)
+        roles = roles_of(list(facts.schema), asked.columns)
+        for start in range(0, facts.n_rows, PIECE):
+            rows = parquet.read_parquet(path, sorted(set(roles.values())), start=start, n_rows=PIECE)
             numbered = rows.with_columns(pl.Series(_LINE, np.arange(start, start + rows.height)))
             yield from _touches(numbered, roles, asked)
     except (OSError, pl.exceptions.PolarsError) as error:
