@@ -287,6 +287,17 @@ def test_shrink_worker__thirty_two_a_try_write_back_on_the_second_round() -> Non
     assert kernel.zs_pool.pages == 0
 
 
+def test_use_cpu__a_worker_that_waits_has_the_share_of_one_of_those_awake() -> None:
+    # Beside the program alone it may take as much as that took; beside program and kswapd half of what both took.
+    kernel = full_pool("7.2")
+    kernel.credit = 0
+    kernel.use_cpu(1000)
+    assert (kernel.n_awake(), kernel.credit) == (0, 1000)
+    kernel.wakeup_kswapd(0)
+    kernel.use_cpu(1000)
+    assert (kernel.n_awake(), kernel.credit) == (1, 1500)
+
+
 def test_zswap_max__a_store_at_the_limit_writes_an_old_entry_back_first() -> None:
     # 9 entries of 1000 bytes are two whole pages. Each store beyond looks at the oldest entry; its second chance is no
     # room.

@@ -12,11 +12,20 @@ from polars.testing import assert_frame_equal
 
 import vswaplab as vl
 from vswaplab.truth.boots import SLOWNESS, Boot, boots, in_boot
-from vswaplab.truth.counters import agreement, kernel_counters
+from vswaplab.truth.counters import agreement, kernel_counters, ranges, repetitions
 from vswaplab.truth.machines import machine_of
 from vswaplab.truth.replay import Replay, replay
 from vswaplab.truth.runs import TruthRun
-from vswaplab.truth.targets import TARGET_SCHEMA, bounds, clues, least_agreement, load_of, parting, verdict
+from vswaplab.truth.targets import (
+    TARGET_SCHEMA,
+    bounds,
+    clues,
+    entries_of_others,
+    least_agreement,
+    load_of,
+    parting,
+    verdict,
+)
 from vswaplab.truth.validate import validate
 
 TRUTH = Path(__file__).resolve().parents[2] / "data" / "truth"
@@ -155,6 +164,53 @@ def test_clues__name_a_counter_and_its_number() -> None:
     assert pool.startswith("pool 94 % of its limit at the end")
     assert clues(runs()["global_zipf_mp20"])[0].endswith("1,800 bytes an entry after the fill (zs_pool_total_size)")
     assert "467 objects" in clues(runs()["global_zipf_mp20"])[1]  # 83 before any batch, then three of 128
+    assert clues(runs()["global_zipf_mp20"])[2].startswith("728 of 24,494 entries after the fill are not the program's")
+
+
+def test_clues__of_a_shrinker_tell_what_a_full_pool_refused() -> None:
+    run = runs()["zipf_mp10_shr"]
+    assert clues(run) == []
+    written = run.epochs.with_columns(vm_pswpout=pl.col("vm_pswpout") + pl.col("row").is_in(["fill", "epoch"]) * 3997)
+    assert clues(replace(run, epochs=written))[0].startswith("3,997 stores refused by a full pool, 3,997 of them in")
+
+
+def test_clues__say_that_a_full_pool_was_looked_at_once() -> None:
+    run = replace(runs()["zipf_mp10"], noise={})
+    assert clues(run, [run])[-1].startswith("booted once")
+    assert clues(run, [run, run]) == clues(run) == clues(runs()["zipf_mp10"], [run])
+
+
+def test_entries_of_others__are_what_the_program_s_page_table_does_not_explain() -> None:
+    # 5,064 + 10,169 + 11,661 + 5,147 pages with an entry and not zero, 8,275 of them on disk: 23,766 of 24,494 entries.
+    # Those take 1,713.7 bytes each; 44,093,440 of the pool are 3,365,724 more, for 728: more than a page each.
+    stored, others, size = entries_of_others(runs()["global_zipf_mp20"])
+    assert (stored, others) == (24_494, 728)
+    assert size == pytest.approx(3_365_724 / 728, rel=1e-3)
+    assert entries_of_others(runs()["zipf_mp20"])[:2] == (44_182, 0)  # in a group nobody else is reclaimed from
+
+
+def test_repetitions__a_run_that_read_next_to_nothing_ahead_repeats_the_one_without_readahead() -> None:
+    every = list(runs().values())
+    ahead, plain = runs()["zipf_mp10_pc3"], runs()["zipf_mp10"]
+    assert ahead.read_ahead == (21, 21_370)
+    assert repetitions(ahead, every) == [ahead, plain]
+    assert repetitions(plain, every) == [plain]  # whose own range stays as it is
+    assert ranges([ahead, plain])["zswpwb"] == (9_452, plain.noise["zswpwb"][1])
+    much = ahead.epochs.with_columns(vm_swap_ra=pl.col("vm_pswpin") // 500)
+    assert repetitions(replace(ahead, epochs=much), [plain]) == []
+    assert repetitions(ahead, [replace(plain, swappiness=60)]) == []
+
+
+@pytest.mark.slow
+def test_the_disk_s_speed__is_what_parts_two_boots_of_the_shrinker() -> None:
+    # What a write takes was never measured. Halved, it takes the pages found in the swap cache from one end of the
+    # kernel's range to the other.
+    run = runs()["zipf_mp10_shr"]
+    low, high = run.noise["swap_cache"]
+    machine = machine_of(run)
+    quick = replace(machine, costs=replace(machine.costs, swap_write_ns=machine.costs.swap_write_ns // 2))
+    assert replay(run, machine).counters["swap_cache"] == pytest.approx(low, rel=0.03)
+    assert replay(run, quick).counters["swap_cache"] == pytest.approx(high, rel=0.03)
 
 
 def test_compaction__is_what_the_kernels_pool_shows_without_a_limit() -> None:

@@ -12,7 +12,15 @@ import pytest
 import vswaplab as vl
 from vswaplab.engine.codes import outcome_codes, tell
 from vswaplab.engine.follow import follow
-from vswaplab.truth.machines import free_pages, machine_of, not_modelled, trace_of, version_of
+from vswaplab.truth.machines import (
+    free_pages,
+    machine_of,
+    not_modelled,
+    other_pages,
+    served_before,
+    trace_of,
+    version_of,
+)
 from vswaplab.truth.replay import replay
 from vswaplab.truth.traces import TraceSettings
 
@@ -195,6 +203,27 @@ def test_trace_of__lengths_are_those_that_the_kernel_measured() -> None:
 
     assert trace.corpus.sizes("lzo_4k").tolist() == [64, 470, 1284, 2580, 4096]
     assert trace.corpus.is_zero.tolist() == [True, False, False, False, False]
+
+
+def test_trace_of__without_a_limit_the_pages_of_others_come_first() -> None:
+    run = KERNEL["global_zipf_mp20"]
+    trace, n = trace_of(run), other_pages(run)
+
+    assert n == 340 + 429  # vm_nr_inactive_anon, vm_nr_active_anon
+    assert served_before(run) == n + 65_536 == len(trace) - 300_000 == trace.n_pages
+    assert trace.page[: n + 2].tolist() == [*range(65_536, 65_536 + n), 0, 1]
+    assert (trace.page[n:] < 65_536).all()  # nobody wants them back
+    lengths = trace.corpus.sizes("lzo_4k")[trace.content[65_536:]]
+    assert (lengths.min(), lengths.max()) == (64, 4091)
+    assert np.bincount(lengths // 1024).tolist() == pytest.approx([183, 195, 195, 195], abs=3)  # evenly spread
+    machine = machine_of(run)
+    assert machine.kernel is not None
+    assert machine.kernel.stat_read_from == served_before(run)
+
+
+def test_other_pages__are_none_with_a_limit_or_where_nobody_counted() -> None:
+    assert other_pages(KERNEL["zipf_mp20"]) == other_pages(VSWAP["nocram_zipf_swap"]) == 0
+    assert other_pages(replace(KERNEL["global_zipf_mp20"], epochs=pl.DataFrame())) == 0
 
 
 def test_trace_of__refuses_contents_that_nobody_measured() -> None:

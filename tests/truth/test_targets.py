@@ -132,7 +132,7 @@ def test_full_pool__hits_and_reads_are_near(name: str) -> None:
     assert error("kernel", name, "disk") == pytest.approx(0, abs=6)
 
 
-# Nothing else that a run measured is fed in than what was free or idle in DRAM before the fill.
+# Nothing else that a run measured is fed in than what was free, idle or on the lists in DRAM before the fill.
 WRITE_FAULTS = [
     ("cram_zipf_noswap", 3),
     pytest.param("cram_zipf_swap", 3, marks=pytest.mark.slow),
@@ -153,18 +153,20 @@ def test_kswapd__counts_are_in_the_range_of_repetitions_without_a_limit() -> Non
     for counter in ("hits", "zswap", "disk", "zswpout", "pswpout", "resident_mean", "stored_mean"):
         low, high = run.noise[counter]
         assert low <= found.counters[counter] <= high, counter
+    low, high = run.noise["zswpwb"]
+    assert low <= found.counters["zswpwb"] <= 1.1 * high
     assert run.code is not None
     assert found.code is not None
-    assert agreement(run.code, found.code) >= 0.97
+    assert agreement(run.code, found.code) >= 0.99
 
 
-# Recorded when the rules were there. Too many pages are resident: what others have in memory is not in the model.
+# Recorded when the rules were there, but for the pages of others.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["global_zipf_mp40", "global_zipf_mp40_mglru"])
 def test_kswapd__a_blind_run_without_a_limit(name: str) -> None:
-    assert error("own", name, "hits") == pytest.approx(0, abs=1.5)
-    for counter in ("disk", "zswap", "resident_mean", "stored_mean"):
-        assert error("own", name, counter) == pytest.approx(0, abs=10)
+    assert error("own", name, "hits") == pytest.approx(0, abs=1)
+    for counter, bound in {"disk": 5, "zswap": 5, "resident_mean": 3, "stored_mean": 2}.items():
+        assert error("own", name, counter) == pytest.approx(0, abs=bound)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ class Moment:
     occupancy: Occupancy
     swap_cache: int | None
     """Pages in the swap cache, mapped ones included; None: the engine does not tell."""
+    mapped: NDArray[np.bool_] | None
+    """(n_pages,) which pages are mapped; None: the engine does not tell."""
 
     @property
     def codes(self) -> list[int]:
@@ -152,8 +154,10 @@ def tell(
             at = _record(engine, at, stop, code) if isinstance(engine, Reference) else engine.run(at, stop)
             if progress is not None:
                 progress(at, marks[-1])
-        swap_cache = engine.swap_cache if isinstance(engine, KernelVectorised) else None
-        moments.append(Moment(at, dict(engine.count), engine.occupancy(), swap_cache))
+        told: tuple[int | None, NDArray[np.bool_] | None] = None, None
+        if isinstance(engine, KernelVectorised):
+            told = engine.swap_cache, np.frombuffer(engine.mapped, np.bool_).copy()
+        moments.append(Moment(at, dict(engine.count), engine.occupancy(), *told))
         if at < mark:
             break
     return Story(moments, code[:at] if with_codes else None)

@@ -103,16 +103,36 @@ def resident_mean(run: TruthRun) -> float:
 
 
 def repetitions(run: TruthRun, runs: Sequence[TruthRun]) -> list[TruthRun]:
-    """List the completed runs of one configuration, the run itself included."""
+    """List the completed runs of one configuration, the run itself included.
+
+    A run whose page-cluster did nothing, as fewer than one read in a thousand
+    was ahead, repeats the run that differs from it in page-cluster only: those
+    are listed too.
+    """
     mine = run.config, run.has_vswap, run.kind
-    return [other for other in runs if (other.config, other.has_vswap, other.kind) == mine and not other.is_killed]
+    done = [other for other in runs if not other.is_killed]
+    same = [other for other in done if (other.config, other.has_vswap, other.kind) == mine]
+    if not run.page_cluster or run.read_ahead is None or _ONE_IN * run.read_ahead[0] >= run.read_ahead[1]:
+        return same
+    return same + [other for other in done if not other.page_cluster and _settings(other) == _settings(run)]
+
+
+_ONE_IN = 1000
+
+
+def _settings(run: TruthRun) -> tuple[object, ...]:
+    # All but page-cluster, and which run it is.
+    limits = run.memory_max, run.swap_max, run.zswap_max, run.zswap_writeback, run.swap_device_mib
+    content = run.trace, run.classes, run.seed_class, run.seed_content, run.epoch_accesses
+    guest = run.kind, run.kernel, run.vcpus, run.total_ram_pages, run.lru_gen, run.swappiness, run.has_vswap
+    return *guest, *content, *limits, run.swapoff, None if run.zswap is None else tuple(sorted(run.zswap.items()))
 
 
 def ranges(runs: Sequence[TruthRun]) -> dict[str, tuple[float, float]]:
     """Give the least and the most of every counter over repetitions, those told of in ``noise.csv`` included."""
     found = [kernel_counters(run) for run in runs]
-    told = runs[0].noise
-    return {name: _range([*(row[name] for row in found), *told.get(name, ())]) for name in found[0]}
+    told = {name: [end for run in runs for end in run.noise.get(name, ())] for name in found[0]}
+    return {name: _range([*(row[name] for row in found), *told[name]]) for name in found[0]}
 
 
 def _range(values: list[float]) -> tuple[float, float]:

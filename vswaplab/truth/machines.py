@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from vswaplab.base.errors import InputError
 from vswaplab.machine.config import Costs, Cram, Machine
@@ -36,10 +37,17 @@ page filled and swapped out 57, a load from memory 80 to 110, a read from disk 2
 write to disk, an entry written back or a switch between tasks takes: 700, 35 and 40 us gave the runs with the
 shrinker, and those with a full pool, their best fit [guess]."""
 _STORE_NS, _LOAD_NS, _READ_NS = 35_000, 25_000, 230_000
+_OTHER_BYTES = 64, 4095
+"""Least and most that a page of another process is stored in, spread evenly [guess]. Files and programs compress to
+every length, so each size class has a zspage that is partly empty: 717 to 729 pages took 4,623 to 4,650 bytes each of
+the pool, more than a page, in three boots of global_zipf_mp20 [M]; 728 that are spread so take 4,631."""
 
 
 def trace_of(run: TruthRun) -> Trace:
     """Make the trace of a run: the fill, which writes every page once in page order, then its accesses.
+
+    Without a limit the pages of others come first (``other_pages``): they have
+    the last numbers, are written once, and nobody wants them back.
 
     Raises
     ------
@@ -55,7 +63,7 @@ def trace_of(run: TruthRun) -> Trace:
                 f"run {run.name!r}: nobody measured what {compressor} makes of its pages: add rows with "
                 f"k_random_bytes and stored_bytes_per_page of that compressor to calibration.csv"
             )
-    return _trace(run.trace, run.classes, run.seed_class, run.lengths, column)
+    return _trace(run.trace, run.classes, run.seed_class, run.lengths, column, other_pages(run))
 
 
 @lru_cache(maxsize=8)
@@ -65,15 +73,25 @@ def _trace(
     seed_class: int,
     lengths: tuple[int, ...] | None,
     column: str | None,
+    n_others: int,
 ) -> Trace:
     packed, n_pages = accesses(settings), settings.n_pages
+    others = np.arange(n_others)
     table = pl.DataFrame({"is_zero": [found.random_bytes == 0 for found in classes]})
+    table = pl.concat([table, pl.DataFrame({"is_zero": np.zeros(n_others, np.bool_)})])
     if column is not None:
-        table = table.with_columns(pl.Series(column, lengths, pl.UInt16))
-    page = np.r_[np.arange(n_pages), packed & PAGE_MASK]
-    op = np.r_[np.ones(n_pages, np.uint8), (packed >> WRITE_BIT).astype(np.uint8)]
-    content = content_classes(n_pages, [found.percent for found in classes], seed_class)
-    return Trace(page, op, n_pages=n_pages, content=content, corpus=Corpus(table), name=settings.kind)
+        table = table.with_columns(pl.Series(column, [*(lengths or ()), *_other_lengths(others)], pl.UInt16))
+    page = np.r_[n_pages + others, np.arange(n_pages), packed & PAGE_MASK]
+    op = np.r_[np.ones(n_others + n_pages, np.uint8), (packed >> WRITE_BIT).astype(np.uint8)]
+    content = np.r_[content_classes(n_pages, [found.percent for found in classes], seed_class), len(classes) + others]
+    return Trace(page, op, n_pages=n_pages + n_others, content=content, corpus=Corpus(table), name=settings.kind)
+
+
+def _other_lengths(others: NDArray[np.int64]) -> list[int]:
+    # Evenly spread, in no order (the golden ratio's multiples).
+    least, most = _OTHER_BYTES
+    lengths: list[int] = (least + (others * 0.6180339887) % 1 * (most + 1 - least)).astype(int).tolist()
+    return lengths
 
 
 def version_of(run: TruthRun) -> Version:
@@ -124,15 +142,30 @@ def not_modelled(run: TruthRun) -> list[str]:
 
 
 def _read_ahead(run: TruthRun) -> str:
-    if not {"vm_swap_ra", "vm_pswpin"} <= set(run.epochs.columns) or not run.epochs.height:
-        return ""
-    ahead, read = (int(run.epochs[name].fill_null(0)[-1]) for name in ("vm_swap_ra", "vm_pswpin"))
-    return f" ({ahead:,} of {read:,} reads were ahead)"
+    return "" if run.read_ahead is None else " ({:,} of {:,} reads were ahead)".format(*run.read_ahead)
 
 
 def has_lru_gen(run: TruthRun) -> bool:
     """Whether the machine of a run reclaims by generations, as the kernel did."""
     return bool(run.lru_gen) and version_of(run) in LRU_GEN_VERSIONS and run.cram is None
+
+
+def other_pages(run: TruthRun) -> int:
+    """Give the pages of other processes that lie on the lists before the fill, and are reclaimed before the program's.
+
+    0 with a limit, where only the group is reclaimed from; of a CRAM guest they
+    count as free memory.
+    """
+    names = ["vm_nr_inactive_anon", "vm_nr_active_anon"]
+    is_counted = {*names, "vm_nr_free_pages"} <= set(run.epochs.columns)
+    if run.memory_max is not None or run.cram is not None or not is_counted:
+        return 0
+    return int(run.epochs.filter(row="start").select(pl.sum_horizontal(names).fill_null(0).sum()).item())
+
+
+def served_before(run: TruthRun) -> int:
+    """Give the accesses of ``trace_of`` that come before the run's own: the pages of others, and the fill."""
+    return other_pages(run) + run.trace.n_pages
 
 
 DMA_PAGES, LOWMEM_RESERVE_RATIO = 3840, 256
@@ -142,8 +175,8 @@ DMA_PAGES, LOWMEM_RESERVE_RATIO = 3840, 256
 def free_pages(run: TruthRun) -> int:
     """Give the DRAM that the workload can have, pages: free before the fill, or idle; of a run without snapshots, all.
 
-    The per-CPU lists count as full, and what other processes have on the
-    inactive list as idle.
+    The per-CPU lists count as full. What other processes have on the lists is
+    in it: they come first (``other_pages``), or count as idle in a CRAM guest.
     """
     cram, total = run.cram is not None, _dram_pages(run)
     start = run.epochs.filter(row="start") if run.epochs.height else run.epochs
@@ -174,7 +207,7 @@ def _linux(run: TruthRun) -> Machine:
         swappiness=run.swappiness,
         lru_gen=has_lru_gen(run),
         stat_read_accesses=0 if run.cram is not None else run.epoch_accesses,
-        stat_read_from=run.trace.n_pages,
+        stat_read_from=served_before(run),
         costs=EMULATED,
         memory_max=run.memory_max,
         total_ram_pages=_dram_pages(run),

@@ -10,13 +10,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.engine import simulate
-from vswaplab.engine.codes import Story, tell
+from vswaplab.engine.codes import Moment, Story, tell
 from vswaplab.engine.outcome import Occupancy
 from vswaplab.engine.plan import FOOTPRINT_PAGE
 from vswaplab.machine.config import Machine
 from vswaplab.machine.swapoff import swapoff
 from vswaplab.trace import Trace
-from vswaplab.truth.machines import machine_of, trace_of
+from vswaplab.truth.machines import machine_of, served_before, trace_of
 from vswaplab.truth.runs import TruthRun
 
 Progress = Callable[[int, int], None]
@@ -81,14 +81,14 @@ def replay(
         A setting that no machine can have, or contents that nobody measured.
     """
     trace, made = trace_of(run), machine or machine_of(run)
-    n_pages, n_acc = run.trace.n_pages, run.trace.n_acc
+    before, n_acc = served_before(run), run.trace.n_acc
     ends = [*range(run.epoch_accesses, n_acc, run.epoch_accesses), n_acc]
     codes = run.code is not None if with_codes is None else with_codes
-    marks = [n_pages, *(n_pages + end for end in ends)]
+    marks = [before, *(before + end for end in ends)]
     story = tell(trace, made, marks, with_codes=codes, progress=progress)
-    code = None if story.code is None else story.code[n_pages:]
+    code = None if story.code is None else story.code[before:]
     is_oom = story.is_oom or (run.is_killed_by_swapoff and _swapoff_kills(trace, made))
-    epochs = _epochs(story, n_pages)
+    epochs = _epochs(story, before, run.trace.n_pages)
     return Replay(_counters(run, story, epochs), code, is_oom, story.moments[-1].occupancy.zswap_bytes, epochs)
 
 
@@ -97,17 +97,25 @@ def _swapoff_kills(trace: Trace, machine: Machine) -> bool:
     return bool(result.totals["oom"])
 
 
-def _epochs(story: Story, n_pages: int) -> pl.DataFrame:
+def _epochs(story: Story, before: int, n_pages: int) -> pl.DataFrame:
     seen = story.moments[1:] or story.moments
     held = [moment.occupancy for moment in seen]
     columns = {
-        "access": [moment.access - n_pages for moment in seen],
-        "mapped": [now.resident - now.cache_only + now.cram - now.cram_cache_only for now in held],
+        "access": [moment.access - before for moment in seen],
+        "mapped": [_mapped(moment, n_pages) for moment in seen],
         "stored": [now.zswap for now in held],
         "pool_pages": [now.zswap_footprint // FOOTPRINT_PAGE for now in held],
     }
     columns |= {name: [moment.count[name] for moment in seen] for name in _FOLLOWED}
     return pl.DataFrame(columns)
+
+
+def _mapped(moment: Moment, n_pages: int) -> int:
+    # Of the program's pages. Exact LRU does not tell one page from another.
+    if moment.mapped is not None:
+        return int(moment.mapped[:n_pages].sum())
+    now = moment.occupancy
+    return now.resident - now.cache_only + now.cram - now.cram_cache_only
 
 
 def _counters(run: TruthRun, story: Story, epochs: pl.DataFrame) -> dict[str, float]:

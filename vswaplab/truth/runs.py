@@ -144,6 +144,15 @@ class TruthRun:
         return self.is_killed and self.swapoff is not None
 
     @property
+    def read_ahead(self) -> tuple[int, int] | None:
+        """Pages that were read ahead, and pages read, at the last snapshot; None: nobody counted them."""
+        names = ["vm_swap_ra", "vm_pswpin"]
+        if not set(names) <= set(self.epochs.columns) or not self.epochs.height:
+            return None
+        ahead, read = self.epochs.select(pl.col(names).fill_null(0)).row(-1)
+        return int(ahead), int(read)
+
+    @property
     def version(self) -> tuple[int, int]:
         """The kernel's version, major and minor."""
         found = re.match(r"(\d+)\.(\d+)", self.kernel)

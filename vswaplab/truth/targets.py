@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import polars as pl
 
+from vswaplab.base.units import PAGE_SIZE
+from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
 from vswaplab.truth.runs import TruthRun
 
 Load = Literal["calm", "shrinker", "full", "cram"]
@@ -222,12 +224,14 @@ def parting(run: TruthRun, epochs: pl.DataFrame) -> Parting | None:
 # What gives a reason away -----------------------------------------------------------------------------
 
 
-def clues(run: TruthRun) -> list[str]:
+def clues(run: TruthRun, same: Sequence[TruthRun] = ()) -> list[str]:
     """List the kernel's own counters that tell of what the model lacks, or of how near to a threshold a run ended.
 
     Parameters
     ----------
     run : TruthRun
+    same : sequence of TruthRun
+        Its repetitions, the run itself included, if they are to be told of.
 
     Returns
     -------
@@ -241,6 +245,13 @@ def clues(run: TruthRun) -> list[str]:
         found.append(f"page-cluster {run.page_cluster}: {_last(run, 'vm_swap_ra'):,} pages read ahead (vm_swap_ra)")
     if load_of(run) == "full" and _last(run, "zs_pool_total_size"):
         found += _of_pool(run)
+    if load_of(run) == "full" and len(same) == 1 and not run.noise:
+        found.append("booted once: nothing says how far the counters of this full pool move from boot to boot")
+    if load_of(run) == "shrinker" and (refused := _refused(run, "epoch")):
+        found.append(
+            f"{refused:,} stores refused by a full pool, {_refused(run, 'fill'):,} of them in the fill: "
+            f"on disk without having been stored (vm_pswpout less vm_zswpwb and zs_reject_compress_fail)"
+        )
     if run.cram is not None and (waiting := _at(run, "fill", "n1_nr_swapcached")):
         found.append(f"{waiting:,} pages of the CRAM node in the swap cache after the fill (n1_nr_swapcached)")
     return found
@@ -256,7 +267,52 @@ def _of_pool(run: TruthRun) -> list[str]:
     ]
     if (scanned := _last(run, "vm_slabs_scanned")) and run.memory_max is None:
         said.append(f"shrinkers scanned {scanned:,} objects: zsmalloc's compacts the pool (vm_slabs_scanned)")
+    if run.memory_max is None and run.lengths is not None:
+        stored, others, size = entries_of_others(run)
+        said.append(
+            f"{others:,} of {stored:,} entries after the fill are not the program's, {size:,.0f} bytes of the pool "
+            f"each (zs_stored_pages, swapped_c*)"
+        )
     return said
+
+
+def entries_of_others(run: TruthRun) -> tuple[int, int, float]:
+    """Tell the program's entries after the fill from those of other processes.
+
+    Until then nothing was read back: of the program's pages with a swap entry,
+    zero pages aside, those that were not written to the device are in zswap.
+
+    Parameters
+    ----------
+    run : TruthRun
+        Without a limit, on zswap, with measured ``lengths``.
+
+    Returns
+    -------
+    stored, others : entries
+        All of them, and those of others.
+    size : bytes
+        Of the pool that one of theirs takes; the program's take what their size
+        classes say. 0 if there is none.
+    """
+    assert run.lengths is not None
+    footprint = footprint_table() / (1 << SHARE_BITS)
+    swapped = [_at(run, "fill", f"swapped_c{k}") * (kind.random_bytes > 0) for k, kind in enumerate(run.classes)]
+    stored, own = _at(run, "fill", "zs_stored_pages"), sum(swapped) - _grown(run, "fill", "vm_pswpout")
+    kinds = zip(swapped, run.lengths, strict=True)
+    bytes_of = [(n, n * footprint[length]) for n, length in kinds if n and length < PAGE_SIZE]
+    each = sum(of for _, of in bytes_of) / max(1, sum(n for n, _ in bytes_of))
+    n_others = stored - own
+    return stored, n_others, (_at(run, "fill", "zs_pool_total_size") - own * each) / n_others if n_others else 0.0
+
+
+def _refused(run: TruthRun, row: str) -> int:
+    stored = _grown(run, row, "vm_zswpwb") + _grown(run, row, "zs_reject_compress_fail")
+    return _grown(run, row, "vm_pswpout") - stored
+
+
+def _grown(run: TruthRun, row: str, column: str) -> int:
+    return _at(run, row, column) - _at(run, "start", column)
 
 
 def _at(run: TruthRun, row: str, column: str) -> int:

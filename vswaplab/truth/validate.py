@@ -13,7 +13,7 @@ from vswaplab.base.errors import InputError
 from vswaplab.truth.boots import Boot, boots, in_boot
 from vswaplab.truth.counters import agreement, ceiling, kernel_counters, lru_agreement, ranges, repetitions
 from vswaplab.truth.folder import read_metadata, read_truth
-from vswaplab.truth.machines import machine_of, not_modelled
+from vswaplab.truth.machines import machine_of, not_modelled, other_pages, served_before
 from vswaplab.truth.metadata import STEPS, grown_kib, predicted_kib, steps_of
 from vswaplab.truth.replay import Replay, replay
 from vswaplab.truth.runs import TruthRun
@@ -133,7 +133,7 @@ class _Replays:
     def __init__(self, runs: Sequence[TruthRun], in_boots: Sequence[Boot], progress: Progress | None) -> None:
         self.progress, self.boots = progress, in_boots
         self.key = {run.name: _key(run) for run in runs}
-        lengths = {self.key[run.name]: run.trace.n_pages + run.trace.n_acc for run in runs}
+        lengths = {self.key[run.name]: served_before(run) + run.trace.n_acc for run in runs}
         self.total, self.done = len(in_boots) * sum(lengths.values()), 0
         self.found: dict[str, list[Replay]] = {}
 
@@ -145,7 +145,7 @@ class _Replays:
 
     def _replay(self, run: TruthRun, boot: Boot) -> Replay:
         found = replay(run, in_boot(machine_of(run), boot), progress=self._report)
-        self.done += run.trace.n_pages + run.trace.n_acc
+        self.done += served_before(run) + run.trace.n_acc
         return found
 
     def _report(self, done: int, _: int) -> None:
@@ -156,7 +156,8 @@ class _Replays:
 def _key(run: TruthRun) -> str:
     made = json.dumps(machine_of(run).to_dict(), sort_keys=True)
     what = (run.trace, run.classes, run.seed_class, run.lengths, run.epoch_accesses, run.kind, run.has_vswap)
-    return repr((what, made, run.code is None, run.swapoff_counts is None, run.is_killed_by_swapoff))
+    others = other_pages(run)
+    return repr((what, others, made, run.code is None, run.swapoff_counts is None, run.is_killed_by_swapoff))
 
 
 def _counter_rows(run: TruthRun, same: Sequence[TruthRun], replays: Sequence[Replay]) -> list[tuple[object, ...]]:
@@ -204,7 +205,7 @@ def _run_row(run: TruthRun, same: Sequence[TruthRun], replays: Sequence[Replay])
     apart = None if run.is_killed or run.cram is not None else parting(run, best.epochs)
     told = (None, None) if apart is None else (apart.counter, apart.access)
     lacks = ", ".join(not_modelled(run))
-    return run.name, run.kind, *agreed, lru_agreement(run), most, *kills, lacks, *told, "; ".join(clues(run))
+    return run.name, run.kind, *agreed, lru_agreement(run), most, *kills, lacks, *told, "; ".join(clues(run, same))
 
 
 def _frame(rows: Sequence[tuple[object, ...]], schema: dict[str, type[pl.DataType]]) -> pl.DataFrame:

@@ -79,6 +79,10 @@ class PageAlloc(Memcg):
         if self.kswapd_at[node] is None:
             self.kswapd_at[node] = self.now if self.in_kswapd else self.now // TICK_NS * TICK_NS + TICK_NS
 
+    def n_awake(self) -> int:
+        """Count the kswapds that have the CPU or wait for it."""
+        return sum(at is not None for at in self.kswapd_at)
+
     def free_pages(self, n_pages: int, node: int) -> None:
         """Give pages back, to the node and to the group (free_unref_folios, mem_cgroup_uncharge_folios)."""
         self.used[node] -= n_pages

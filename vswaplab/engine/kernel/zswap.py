@@ -318,12 +318,12 @@ class ZswapPool(CramNode):
             self.worker_again = True
 
     def use_cpu(self, ns: int) -> None:
-        """Let the program use the CPU: a worker that waits has a claim to as much."""
+        """Let program or kswapd use the CPU: a worker that waits has a claim to as much as each of those awake."""
         self.pass_time(ns)
         if self.in_worker:
             self.credit -= ns
         elif self.worker is not None:
-            self.credit += ns
+            self.credit += ns // (1 + self.n_awake())
 
     def run_worker(self, asleep_ns: int = 0) -> None:
         """Give the worker the CPU for its share, and for as long as the program sleeps."""
