@@ -31,8 +31,8 @@ IN_CRAM = tuple(name for name in OUTCOMES if name.startswith("cram_"))
 
 Of = Literal["dram", "cram"]
 
-_COPIED = ("reclaim_runs", "first_touch", "pswpin", "pswpout", "zswpin", "zswpout", "cram_in",
-           "cram_writeback_zero", "cram_writeback_zswap", "cram_writeback_swapfile", "oom")  # fmt: skip
+_COPIED = ("reclaim_runs", "first_touch", "pswpin", "pswpout", "zswpin", "zswpout", "cram_in", "oom")
+_WRITTEN_BACK = ("cram_writeback_zero", "cram_writeback_zswap", "cram_writeback_swapfile")
 
 
 def unlimited(machine: Machine, trace: Workload) -> Machine:
@@ -92,7 +92,7 @@ def compare_policies(
         the order given:
 
         * ``policy``: its name, or "unlimited"; ``title``: for people.
-        * ``of``: as given; ``bound``: "floor", "ceiling", or null.
+        * ``bound``: "floor", "ceiling", or null.
         * ``capacity_pages``: DRAM, pages.
         * ``misses``: records that did not find their page in DRAM, or if CRAM's
           orders are compared, neither there nor on the device; frees left out.
@@ -102,9 +102,10 @@ def compare_policies(
           their page in DRAM all but accesses to mapped CRAM pages.
         * ``stall_ns``: time the accesses waited; ``access_ns``: over all touches.
         * counters of the run: ``reclaim_runs``, ``first_touch``, ``pswpin``,
-          ``pswpout``, ``zswpin``, ``zswpout``, ``cram_in``, the three
-          ``cram_writeback_...``, ``oom`` (1: memory ran out, and the row tells of
-          the accesses before that).
+          ``pswpout``, ``zswpin``, ``zswpout``, ``cram_in``, ``oom`` (1: memory
+          ran out, and the row tells of the accesses before that).
+        * of CRAM's orders only: ``of``, "cram", and three counters more,
+          ``cram_writeback_zero``, ``..._zswap`` and ``..._swapfile``.
 
         After Ctrl-C the runs that were finished.
 
@@ -148,10 +149,9 @@ def _row(of: Of, name: str, machine: Machine, result: Result) -> dict[str, objec
     served = totals["accesses"] - totals["frees"]
     misses = served - totals["dram_hit"]
     misses -= sum(totals[outcome] for outcome in IN_CRAM) if of == "cram" else 0
-    return {
+    row: dict[str, object] = {
         "policy": name,
         "title": "unlimited DRAM" if name == FLOOR else policy_title(name),
-        "of": of,
         "bound": {FLOOR: "floor", "clairvoyant": "ceiling"}.get(name),
         "capacity_pages": machine.dram.capacity_pages,
         "misses": misses,
@@ -161,3 +161,4 @@ def _row(of: Of, name: str, machine: Machine, result: Result) -> dict[str, objec
         "access_ns": effective_access_ns(result),
         **{counter: totals[counter] for counter in _COPIED},
     }
+    return row if of == "dram" else row | {"of": of, **{counter: totals[counter] for counter in _WRITTEN_BACK}}
