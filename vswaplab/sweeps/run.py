@@ -208,7 +208,7 @@ def _run(
         report(done, wanted.height)
         if tasks:
             with open_door(executor, trace) as door:
-                _Driver(door, tasks, take, interrupts).run()
+                _Driver(door, tasks, plan.columns, take, interrupts).run()
     return pl.concat(frames), interrupts.noted
 
 
@@ -216,9 +216,14 @@ class _Driver:
     # Keeps the workers busy, and hands on what they finish as it comes.
 
     def __init__(
-        self, door: Door, tasks: Sequence[Task], take: Callable[[pl.DataFrame], None], interrupts: Interrupts
+        self,
+        door: Door,
+        tasks: Sequence[Task],
+        columns: Mapping[str, type[pl.DataType]],
+        take: Callable[[pl.DataFrame], None],
+        interrupts: Interrupts,
     ) -> None:
-        self.door, self.take, self.interrupts = door, take, interrupts
+        self.door, self.columns, self.take, self.interrupts = door, columns, take, interrupts
         self.queue = deque(tasks)
         self.pending: dict[Future[Done], list[Task]] = {}
         self.n_done, self.seconds, self.breaks = 0, 0.0, 0
@@ -278,7 +283,7 @@ class _Driver:
             )
         self.n_done += len(done.rows)
         self.seconds += done.seconds
-        return done.frame()
+        return done.frame(self.columns)
 
     def _mend(self, problem: BrokenExecutor) -> None:
         # A process of the pool died. All that the pool had is lost; what it had finished comes first.

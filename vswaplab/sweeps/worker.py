@@ -8,7 +8,7 @@ import mmap
 import pickle
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -68,13 +68,12 @@ class Done:
 
     indexes: list[int]
     rows: list[Row]
-    columns: dict[str, type[pl.DataType]]
     seconds: float
     model: str
 
-    def frame(self) -> pl.DataFrame:
-        """Lay out the rows as a table with the column ``index`` before those of the rows."""
-        numbers = pl.DataFrame(self.rows, schema=self.columns, orient="row")
+    def frame(self, columns: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
+        """Lay out the rows as a table with the column ``index`` before their own."""
+        numbers = pl.DataFrame(self.rows, schema=columns, orient="row")
         return numbers.insert_column(0, pl.Series("index", self.indexes, dtype=pl.Int64))
 
 
@@ -100,7 +99,7 @@ def run_tasks(trace: AnyTrace, tasks: Sequence[Task]) -> Done:
     began = time.perf_counter()
     columns = columns_of(tasks[0].machine)
     rows = [_run(trace, task, columns) for task in tasks]
-    return Done([task.index for task in tasks], rows, columns, time.perf_counter() - began, model_version())
+    return Done([task.index for task in tasks], rows, time.perf_counter() - began, model_version())
 
 
 def _run(trace: AnyTrace, task: Task, columns: Iterable[str]) -> Row:
