@@ -1,4 +1,4 @@
-"""What must hold after every access, whatever the machine (model.md section 6, item 2), on small random runs.
+"""What must hold after every access, whatever the machine (notebooks/guide/model.md), on small random runs.
 
 The runs are made from a counted seed, not searched for: the search for a
 difference between the engines is ``test_engines_agree.py``.

@@ -1,4 +1,4 @@
-"""A swapfile behind a DRAM of low 0 and high 1 is textbook LRU, miss for miss (model.md section 6, item 3)."""
+"""A swapfile behind a DRAM of low 0 and high 1 is textbook LRU, miss for miss."""
 
 from __future__ import annotations
 

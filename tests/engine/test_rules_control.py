@@ -1,7 +1,7 @@
 """What keeps a CRAM device from running over: balloon, pressure laws, the device's own budget, reaper and TRIM.
 
-Tables derived by hand from rules 4 and 4b, ``vl.Cram`` and facts/kernel.md
-6.1 and 6.3. How to read a table: ``conftest.py``.
+Tables derived by hand from rules 4 and 4b, ``vl.Cram`` and mm/cram.c
+of autumn 2026. How to read a table: ``conftest.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""zram as a swap device: tables derived by hand from section 2 ("Slots"), rule 0, ``vl.Zram`` and facts/kernel.md 8.
+"""zram as a swap device: tables derived by hand from the rules on slots, rule 0 and ``vl.Zram``.
 
 Objects of 1016, 2040 and 3064 bytes fill zsmalloc's classes of 1024, 2048 and
 3072 bytes: a quarter, a half and three quarters of a page. ``zram_bytes*2040``

@@ -1,4 +1,4 @@
-"""The compressed pool: tables derived by hand from rules 0, 2 and 5 and facts/kernel.md 7.
+"""The compressed pool: tables derived by hand from rules 0, 2 and 5.
 
 Most tables charge the footprint and store 2040-byte objects: with zsmalloc's
 8-byte handle that is class 2048, one page holds two, so a store costs half a
@@ -71,7 +71,7 @@ def test_a_free_drops_the_entry(kit):
 
 
 def test_the_pool_counts_zspages__31_objects_of_class_528_fill_one_exactly(kit):
-    # 512 bytes and the handle are class 528: 31 objects in a zspage of 4 pages (facts/kernel.md 7.1).
+    # 512 bytes and the handle are class 528: 31 objects in a zspage of 4 pages.
     # max is 100 x 5 // 100 = 5 pages, accept 5 x 90 // 100 = 4. With 31 entries the pool is 4 pages, so the 32nd
     # is taken; it makes 5, so the 33rd is refused. high 33: the reclaim looks at every page.
     filled = "\n".join(f"w{page} first_touch" for page in range(33))

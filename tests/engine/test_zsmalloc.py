@@ -1,4 +1,4 @@
-"""zsmalloc's published figures come out to the printed digit (facts/kernel.md 7.1)."""
+"""zsmalloc's published figures come out to the printed digit (docs.kernel.org/mm/zsmalloc.html)."""
 
 from __future__ import annotations
 

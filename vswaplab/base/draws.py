@@ -1,6 +1,6 @@
 """Counted randomness: a draw depends on (seed, index, purpose) and on nothing else.
 
-So results cannot depend on how accesses were batched (model.md section 4).
+So results cannot depend on how accesses were batched.
 The generator is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA
 2014) applied to a mix of the three numbers; the scalar and the array form
 give the same bits.

@@ -1,6 +1,6 @@
 """A layer's metadata along a run: what nobody published, for every design, sparse clusters included.
 
-A page keeps its virtual slot for life, its own number (model.md section 2), so
+A page keeps its virtual slot for life, its own number (notebooks/guide/model.md), so
 cluster c holds pages 512 c to 512 c + 511; the physical slots behind a layer
 are taken to lie likewise. Real allocators hand slots out in the order of
 swap-out, which packs them tighter at first and leaves the same holes later.

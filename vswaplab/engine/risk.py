@@ -86,7 +86,7 @@ def can_lose(machine: Machine) -> bool:
     """Say whether a machine can lose data at all: only a write in place to a page of CRAM can overrun the media.
 
     Without a writable budget there is no such write, and a device that owns the
-    budget grants only writes for which it keeps room (model.md rule 4;
+    budget grants only writes for which it keeps room (rule 4;
     ``tests/engine/test_invariants.py`` looks for a counter-example). That is a
     statement on the rules; counting runs never gives a chance of 0.
 

@@ -1,6 +1,6 @@
 """Physical bytes of a compressed object: zsmalloc's size classes.
 
-Rule (mm/zsmalloc.c and docs.kernel.org/mm/zsmalloc.html, facts/kernel.md 7.1):
+Rule (mm/zsmalloc.c and docs.kernel.org/mm/zsmalloc.html):
 an object needs its length plus an 8-byte handle; classes are 16 bytes apart
 from 32 to 4096; a class chains the number of pages, at most 8, that wastes
 least; neighbouring classes with equal chain and object count merge upward. An

@@ -73,10 +73,10 @@ class Dram:
 
     capacity_pages: int
     total_pages: int | None = None
-    low: int = 0  # model.md rule 1: with high 1, textbook LRU
+    low: int = 0  # rule 1: with high 1, textbook LRU
     high: int | None = None
     charge: Charge = "memcg"  # kernel-truth README, fact 1 [measured]
-    policy: str = "lru"  # model.md rule 1
+    policy: str = "lru"  # rule 1
 
     def __post_init__(self) -> None:
         capacity = whole("dram", "capacity_pages", self.capacity_pages, 1, MOST_PAGES)
@@ -168,22 +168,22 @@ class Cram:
     advertised_bytes: int | None = None
     mode: CramMode = "swap"
     writable_budget_pages: int = 0  # founding mail: no direct writable mapping unless budgeted
-    budget_owner: BudgetOwner = "host"  # founding mail; "device" is A. George's reply (facts/kernel.md 6.1) [P]
+    budget_owner: BudgetOwner = "host"  # G. Price, 24 April 2026; "device" is A. George's reply [P]
     writeback_to: WritebackTo = "zswap"  # founding mail: write back to zswap or swap
-    writeback_policy: str = "lru"  # model.md rule 4: the coldest
-    close_at: float = 0.95  # [guess]: the posted code has two unnamed levels (facts/hardware.md 1.2)
+    writeback_policy: str = "lru"  # rule 4: the coldest
+    close_at: float = 0.95  # [guess]: the posted code has two unnamed levels
     open_at: float = 0.90  # [guess]
     writeback_high: float = 0.90  # [guess]
     writeback_low: float = 0.85  # [guess]
-    pressure_law: PressureLaw = "two-level"  # RFC v4 patch 27 as posted (facts/hardware.md 1.2) [P]
+    pressure_law: PressureLaw = "two-level"  # RFC v4 patch 27 as posted [P]
     node_low: int = 0
     node_high: int = 0
     report_lag: int = 0
     flush_period: int = 0
     reaper_period: int = 0
-    trim_batch_pages: int = 512  # mm/cram.c of autumn 2026 (facts/kernel.md 6.3) [P]; retries are not modelled
+    trim_batch_pages: int = 512  # mm/cram.c of autumn 2026 [P]; retries are not modelled
     balloon: bool = False
-    balloon_reserve: float = 0.0  # mm/cram.c of autumn 2026 has none (facts/kernel.md 6.3) [P]
+    balloon_reserve: float = 0.0  # mm/cram.c of autumn 2026 has none [P]
 
     def __post_init__(self) -> None:
         device = find_profile(self.profile, "cram") if isinstance(self.profile, str) else self.profile
@@ -276,7 +276,7 @@ class Zswap:
 
     compressor: str | Profile = "lz4"
     max_pool_percent: int = 20  # docs.kernel.org zswap [A]
-    accept_threshold_percent: int = 90  # mm/zswap.c, facts/kernel.md 7 [P]
+    accept_threshold_percent: int = 90  # mm/zswap.c [P]
     writeback: bool = True  # cgroup-v2 memory.zswap.writeback [P]
     store_incompressible: bool = True  # Linux 7.3, kernel-truth README fact 5 [measured]
     shrinker_enabled: bool = False
@@ -322,7 +322,7 @@ class Swapfile:
 
     capacity_slots: int
     priority: int = 0
-    read_ns: int = 80_000  # NVMe 4 KiB read at queue depth 1, 70-100 us (facts/hardware.md 4.1) [R]
+    read_ns: int = 80_000  # NVMe 4 KiB read at queue depth 1, 70-100 us [R]
     bandwidth_bytes_per_s: int = 3_000_000_000  # [guess]
     page_cluster: int = 0
 
@@ -426,7 +426,7 @@ class Zram:
 class Costs:
     """Time of the events that no device or compressor profile prices, in ns."""
 
-    dram_ns: int = 100  # local DRAM, 78-115 ns (facts/hardware.md 4.1) [S]
+    dram_ns: int = 100  # local DRAM, 78-115 ns on the hosts of Pond (ASPLOS 2023) [S]
     fault_ns: int = 1_000  # page fault without I/O, entry to exit [guess]
     zero_fill_ns: int = 250  # clear 4 KiB at about 16 GB/s [guess]
     victim_ns: int = 500  # reclaim work on one victim: rmap walk, unmap [guess]

@@ -7,7 +7,7 @@ of its own, or is asked to leave. What a policy does with them:
 
 lru
     The page touched longest ago leaves. With low 0 and high 1 textbook LRU; the
-    order of model.md rule 1.
+    order of rule 1.
 fifo
     The page that arrived longest ago leaves; touches do nothing.
 clock

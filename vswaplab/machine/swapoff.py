@@ -1,6 +1,6 @@
 """Taking a swap device away in the middle of a run: the event, and what each way of doing it visits.
 
-A device is emptied by finding every page behind it. Three ways (model.md rule
+A device is emptied by finding every page behind it. Three ways (rule
 7): look at every page-table entry of every process; look at every slot of the
 virtual layer; or follow the reverse map, 8 bytes a used slot, from the
 device's own slots to the virtual ones. All three read the same pages. The
@@ -24,7 +24,7 @@ Method = Literal["page-table", "virtual", "reverse-map"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 RMAP_BYTES = 8
-"""Reverse map of one used physical slot (facts/kernel.md 1.5) [P]."""
+"""Reverse map of one used physical slot (8 bytes a used slot: Virtual Swap Space v6) [P]."""
 
 
 @dataclass(frozen=True)

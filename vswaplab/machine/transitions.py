@@ -44,7 +44,7 @@ Event = Literal[
 Entries = Literal["every", "mapped", "no"]
 Slot = Literal["taken", "given back", "kept", "kept or given back"]
 
-# (event, from): to. model.md section 2 and rules 2 to 4b, 7; facts/kernel.md 1.3 has the kernel's names.
+# (event, from): to. rules 2 to 4b and 7; the kernel's names are those of mm/vswap.c, v5.
 _MOVES: dict[tuple[Event, str], tuple[str, ...]] = {
     ("first touch", "nowhere"): ("DRAM",),
     ("demotion", "DRAM"): TIER_NAMES,
@@ -119,7 +119,7 @@ def work(move: Move, layer: Layer, tiers: Sequence[str] = TIER_NAMES) -> Work | 
     """Derive what a transition touches; None if the layer has no such transition.
 
     Only a swapoff differs in kind: without a layer it also empties what stands
-    in front of the device (facts/kernel.md 1.3, row 13).
+    in front of the device.
     """
     if layer == "none":
         return Work(_once(_without_layer(move, tiers), move), _entries_without(move), _slot_without(move))
@@ -146,7 +146,7 @@ def transitions() -> pl.DataFrame:
 
     Notes
     -----
-    Source: model.md section 2 and rules 2 to 7, and facts/kernel.md 1.3. A
+    Source: rules 2 to 7 (notebooks/guide/model.md), and mm/vswap.c, v5. A
     first touch and a clean drop need no code of a tier.
 
     Examples
@@ -245,7 +245,7 @@ def backend_work(tiers: Sequence[str] = GROWTH) -> pl.DataFrame:
 
 
 def _with_layer(move: Move, tiers: Sequence[str]) -> Iterator[CodePath]:
-    # A move is: let go of the old backing, set the new one (facts/kernel.md 1.3, rows 3 to 5 and 9 to 13).
+    # A move is: let go of the old backing, set the new one (mm/vswap.c, v5).
     if move.event == "swapoff":
         yield CodePath("swapoff", move.source)
     yield from _carry(move)
@@ -302,7 +302,7 @@ def _entries_without(move: Move) -> Entries:
 
 
 def _entries_with(move: Move) -> Entries:
-    # A CRAM page's read-only mappings must go, its entries stay (model.md rule 6).
+    # A CRAM page's read-only mappings must go, its entries stay (rule 6).
     return _by_cause(move) or ("mapped" if move.source == "CRAM" else "no")
 
 

@@ -270,7 +270,7 @@ def _gate(totals: Mapping[str, int]) -> str:
     return f"CRAM's gate closed {_count(totals['gate_closed_intervals'], 'time')} and turned {refused} away."
 
 
-# An LRU inversion: warmer pages than those in CRAM end up below it. To be shown, not hidden (model.md 4b).
+# An LRU inversion: warmer pages than those in CRAM end up below it. To be shown, not hidden (rule 4b).
 def _passed_by(totals: Mapping[str, int]) -> list[str]:
     if not totals["cram_refused_full"]:
         return []

@@ -183,8 +183,9 @@ def _regions(table: pl.DataFrame) -> NDArray[np.int64]:
     return column.to_numpy().astype(np.int64)
 
 
-# Size under each codec relative to lz4 on the same page: facts/hardware.md 2.2 ("Reading across
-# rows") for whole pages, 2.3 for 1 KiB blocks; bdi from the 1.85 suite mean against lz4's 2.6 [guess].
+# Size under each codec relative to lz4 on the same page: whole pages from published comparisons on one corpus (Silesia
+# through zswap and zram: github.com/intel/memory-usage-analyzer [P]), 1 KiB blocks as measured on the pages
+# of a Python process [M]; bdi from the 1.85 suite mean against lz4's 2.6 [guess].
 _RELATIVE_SIZE = {
     "lz4_4k": 1.0,
     "lzo_4k": 1 / 1.03,
@@ -211,7 +212,7 @@ def synthetic_corpus(
     """Make a corpus whose pages compress like a published distribution.
 
     Log-normal ratios, alike inside a region, plus a share of all-zero and of
-    incompressible pages (facts/hardware.md 2.4). The pages are made up: only
+    incompressible pages. The pages are made up: only
     their sizes exist.
 
     Parameters

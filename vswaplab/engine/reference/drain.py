@@ -1,4 +1,4 @@
-"""Emptying a device in the reference: swapoff, and the removal of CRAM (model.md rule 7)."""
+"""Emptying a device in the reference: swapoff, and the removal of CRAM (rule 7)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Drains(Reclaim):
     """Take devices away, a page at a time."""
 
     def swapoff(self, device: int, *, maps: bool) -> Drain:
-        """Empty a swap device into DRAM and take it away (model.md rule 7).
+        """Empty a swap device into DRAM and take it away (rule 7).
 
         Parameters
         ----------

@@ -23,7 +23,7 @@ FIRST, SECOND, BACKING = range(3)
 """Where a zram page lies: under the first or second compressor, or on the backing device."""
 
 LAST_RUNG = 3
-"""Looks in vain before the balloon's OOM kill (facts/kernel.md 6.3)."""
+"""Looks in vain before the balloon's OOM kill (mm/cram.c, autumn 2026)."""
 
 
 class Memory:
@@ -259,7 +259,7 @@ class Memory:
         return rank
 
     def check(self) -> None:
-        """Assert the invariants of the model (model.md section 6, item 2)."""
+        """Assert the invariants of the model."""
         where = [page for page, state in self.state.items() if state == State.RESIDENT]
         assert set(where) == set(self.resident)
         in_cram = {page for page, state in self.state.items() if state >= State.CRAM_SOFTLEAF}

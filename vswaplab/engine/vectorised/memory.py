@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["BACKING", "FIRST", "SECOND", "Log", "Mask", "Memory", "Pages", "log_room", "state_of_word", "which"]
 
 LAST_RUNG = 3
-"""Looks in vain before the balloon's OOM kill (facts/kernel.md 6.3)."""
+"""Looks in vain before the balloon's OOM kill (mm/cram.c, autumn 2026)."""
 
 FIRST, SECOND, BACKING = range(3)
 """Where a zram page lies: under the first or second compressor, or on the backing device."""
