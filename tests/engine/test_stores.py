@@ -206,7 +206,7 @@ def test_sampled__estimates_it():
     assert "far_in" in found.table["quantity"].to_list()
 
 
-@pytest.mark.parametrize("executor", [None, 2])
+@pytest.mark.parametrize("executor", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_sweep__has_its_columns_and_keeps_them(executor, tmp_path):
     trace = vl.zipf(n_pages=60, n_accesses=300, seed=1)
     machine = vl.Machine(vl.Dram(20), swapfiles=[vl.Swapfile(99)], stores=[Far(10 * 4096), Lines(2_000)])

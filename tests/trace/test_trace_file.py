@@ -23,7 +23,7 @@ from vswaplab.trace import files
 from vswaplab.trace.trace import Trace
 
 CORPUS = vl.synthetic_corpus(n_regions=3, seed=5)
-KEEP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+KEEP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=12)
 
 
 def machine(n_pages: int) -> vl.Machine:
