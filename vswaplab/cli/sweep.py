@@ -218,7 +218,7 @@ def _client(address: str) -> Any:  # noqa: ANN401 - dask is an extra
         distributed = importlib.import_module("distributed")
     except ImportError:
         raise InputError("--scheduler needs dask: pip install 'vswaplab[sweep]'") from None
-    for name in ("distributed", "distributed.client", "distributed.core"):
+    for name in ("distributed", "distributed.client", "distributed.core", "tornado.application", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters comes back as one line
     try:
         return distributed.Client(address, timeout=5)
