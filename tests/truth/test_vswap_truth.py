@@ -108,7 +108,7 @@ def slots_of(result: vl.Result) -> int:
     return int(swapfile["media_bytes"][-1]) // 4096 if swapfile.height else 0
 
 
-@pytest.mark.parametrize("name", VSWAP)
+@pytest.mark.parametrize("name", [VSWAP[0], *(pytest.param(name, marks=pytest.mark.slow) for name in VSWAP[1:])])
 def test_model__virtual_slots_are_zswap_and_physical_and_zero(name: str) -> None:
     modelled = truth.model(RUNS[name])
     held = [modelled.tier(tier) for tier in ("zswap", "ZERO")]
