@@ -95,31 +95,29 @@ class Old(Young):
         return self.pages.popitem(last=False)[0]
 
 
-def test_sweep__knows_a_changed_plug_in_from_the_one_before(tmp_path, monkeypatch):
+def swept_as_it_changes(tmp_path, monkeypatch, machine, setting, counter):
     # Two classes under one name stand for a plug-in before and after a change; each its own source.
     monkeypatch.setattr("vswaplab.sweeps.run.source_of", lambda plugin: plugin.__doc__)
     trace = vl.loop(n_pages=20, n_accesses=200)
-    machine = vl.Machine(vl.Dram(10, high=1), swapfiles=[vl.Swapfile(99)])
     found = []
     for policy in (Young, Old, Young):
         vl.register("policy", "mine", policy)
-        table = vl.sweep(trace, machine, {"dram.policy": ["mine"]}, store=tmp_path / "store")
-        found.append(table["dram_hit"].item())
+        table = vl.sweep(trace, machine, {setting: ["mine"]}, store=tmp_path / "store")
+        found.append(table[counter].item())
     unregister("policy", "mine")
+    return found
+
+
+def test_sweep__knows_a_changed_plug_in_from_the_one_before(tmp_path, monkeypatch):
+    machine = vl.Machine(vl.Dram(10, high=1), swapfiles=[vl.Swapfile(99)])
+    found = swept_as_it_changes(tmp_path, monkeypatch, machine, "dram.policy", "dram_hit")
     assert found[0] == found[2] > found[1] == 0
 
 
 def test_sweep__knows_a_changed_plug_in_of_the_device_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("vswaplab.sweeps.run.source_of", lambda plugin: plugin.__doc__)
-    trace = vl.loop(n_pages=20, n_accesses=200)
     cram = vl.Cram(8 << 12, advertised_bytes=8 << 12, node_low=1, node_high=2)
     machine = vl.Machine(vl.Dram(5, high=1), cram, swapfiles=[vl.Swapfile(99)])
-    found = []
-    for policy in (Young, Old, Young):
-        vl.register("policy", "mine", policy)
-        table = vl.sweep(trace, machine, {"cram.writeback_policy": ["mine"]}, store=tmp_path / "store")
-        found.append(table["pswpin"].item())
-    unregister("policy", "mine")
+    found = swept_as_it_changes(tmp_path, monkeypatch, machine, "cram.writeback_policy", "pswpin")
     assert found[0] == found[2] != found[1]
 
 
