@@ -502,6 +502,26 @@ def test_swapin_readahead__a_page_that_is_still_being_read_is_waited_for() -> No
     kernel.check()
 
 
+def test_swap_update_readahead__a_folio_found_on_its_way_out_keeps_its_place() -> None:
+    # PG_readahead is PG_reclaim. 2 and 4 are being written out; the fault on 4 clears the bit, and counts as a hit even
+    # without readahead. Written, 2 goes to the tail, to be scanned next; 4 stays where it is.
+    kernel = group(content=SMALL, room=40)
+    touch(kernel, *range(6))
+    kernel.lru_add_drain()
+    order = list(kernel.lruvecs[0].inactive)
+    for page in (2, 4):
+        kernel.mapped[page] = 0
+        kernel.cached[page] = kernel.rotates[page] = kernel.writeback[page] = 1
+
+    assert touch(kernel, 4) == [MINOR]
+    for page in (2, 4):
+        kernel.end_writeback(page)
+
+    assert kernel.count["swapin_readahead_hit"] == 1
+    assert sorted(order) == [0, 1, 2, 3, 4, 5]
+    assert list(kernel.lruvecs[0].inactive) == [2, 0, 1, 3, 4, 5]
+
+
 @pytest.mark.parametrize("version", ["6.12", "7.3"])
 @pytest.mark.parametrize("lru_gen", [False, True])
 def test_readahead__is_for_those_who_go_straight_on(version: str, lru_gen: bool) -> None:

@@ -236,12 +236,10 @@ class Faults(Kswapd):
     def swap_update_readahead(self, page: int) -> None:
         """Note that a page was found in the swap cache: a hit, if its bit says that it was read ahead.
 
-        The bit is also that of a folio written out for reclaim, which counts as a hit too, and loses its place at the
-        tail of the list. Without readahead that happens to 0 to 3 pages a run (swap_ra_hit of data/truth/kernel [M]),
-        and is left out.
+        The bit is also that of a folio written out for reclaim. Found on its way, it counts as a hit too, and loses
+        its place at the tail of the list: kernels with page-cluster 0 count 0 to 3 of them a run (swap_ra_hit of
+        data/truth/kernel [M]).
         """
-        if self.kernel.readahead_pages == 1:
-            return
         self.ra_page = page
         self.ra_hits = min(self.ra_hits + self.rotates[page], _MOST_HITS)
         self.count["swapin_readahead_hit"] += self.rotates[page]
