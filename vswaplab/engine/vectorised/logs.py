@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 BLOCK = 1 << 20
 """Pages or entries gone through at once where all of them are."""
 
+BEYOND = 1 << 17
+"""Entries that may come after a log has become worth shortening, before that is done."""
+
 Pages = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -20,7 +23,7 @@ class Log:
     """A growing array of page numbers."""
 
     def __init__(self, room: int) -> None:
-        self.entries = np.empty(room, np.int32)
+        self.entries = np.empty(room + BEYOND, np.int32)
         self.length = 0
         self.room = room
         """Entries before the log is worth shortening."""

@@ -609,7 +609,7 @@ def _number(rank: NDArray[np.int32], log: Log, is_live: Callable[[Pages, int], M
 
 def log_room(n_pages: int) -> int:
     """Say how many entries a log may hold before it is shortened: seldom, but in little memory."""
-    return min(max(1 << 16, 16 * n_pages), max(1 << 24, n_pages // 2))
+    return min(max(1 << 16, 6 * n_pages), max(1 << 24, n_pages // 2))
 
 
 def state_of_word(word: NDArray[np.int32]) -> NDArray[np.uint8]:
