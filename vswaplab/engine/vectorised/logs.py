@@ -13,6 +13,9 @@ BLOCK = 1 << 20
 BEYOND = 1 << 17
 """Entries that may come after a log has become worth shortening, before that is done."""
 
+SPARE = 16
+"""Places behind a log's last that marks of pages without an entry fall on: words below 0 count from the end."""
+
 Pages = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -50,6 +53,24 @@ class Log:
     def widen(self) -> None:
         """See to it that the log is not worth shortening again at once."""
         self.room = max(self.room, self.length + self.length // 2)
+
+
+class TouchLog(Log):
+    """The log of accesses. ``is_last`` says of each entry from DRAM's hand on whether it is a resident page's last."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__(room)
+        self.is_last = np.empty(self.entries.size + SPARE, np.bool_)
+
+    def append(self, pages: NDArray[np.integer]) -> NDArray[np.int32]:
+        """Append pages, none of them resident so far; return their places."""
+        places = super().append(pages)
+        if self.is_last.size < self.entries.size + SPARE:
+            grown = np.empty(self.entries.size + SPARE, np.bool_)
+            grown[: self.is_last.size - SPARE] = self.is_last[:-SPARE]
+            self.is_last = grown
+        self.is_last[self.length - pages.size : self.length] = False
+        return places
 
 
 class Order:

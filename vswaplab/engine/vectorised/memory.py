@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
-from vswaplab.engine.vectorised.logs import BLOCK, NO_PAGES, Log, Mask, Order, Pages, joined, which
+from vswaplab.engine.vectorised.logs import BLOCK, NO_PAGES, Log, Mask, Order, Pages, TouchLog, joined, which
 from vswaplab.engine.vectorised.rows import row_facts
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, NONE, RESIDENT, STORE, ZSWAP
 from vswaplab.engine.vectorised.stream import Stream
@@ -64,7 +64,7 @@ class Memory:
         self.clean = np.zeros(n, np.bool_)
         self.zero_pages = 0
         self.swapped_pages = 0  # on a swapfile or zram
-        self.log = Log(log_room(n))
+        self.log = TouchLog(log_room(n))
         self.order: ReclaimOrder | None = None  # None: LRU, which is the log itself
         self.dram_hand = 0
         self.victims_per_frame = 1.5  # a guess that only costs time
@@ -132,9 +132,14 @@ class Memory:
         self.word.take(ids, out=word, mode="wrap")  # the quickest mode; pages are in range
         return ids, self.trace.op[stretch], word
 
-    def touch(self, pages: NDArray[np.integer]) -> None:
-        """Make resident pages the most recent, in the order given."""
-        self.word[pages] = self.log.append(pages)
+    def touch(self, pages: Pages, words: NDArray[np.int32]) -> None:
+        """Make resident pages the most recent, in the order given; ``words`` are those they had."""
+        places = self.log.append(pages)
+        is_last = self.log.is_last
+        is_last[words.astype(np.int64)] = False
+        self.word[pages] = places
+        if places.size:
+            np.equal(self.word.take(pages), places, out=is_last[places[0] : self.log.length])
 
     def are_first(self, pages: Pages, words: NDArray[np.int32]) -> Mask:
         """Say which of several accesses is its page's first; ``words`` are those of the pages."""
@@ -179,9 +184,9 @@ class Memory:
         total, step = 0, max(64, wanted + wanted // 2)
         while hand < stop and total < wanted:
             end = min(hand + step, stop)
-            entries = self.log.entries[hand:end].astype(np.int64)
-            live = which(self.is_resident(entries, hand))
-            found_pages.append(entries.take(live))
+            entries = self.log.entries[hand:end]
+            live = which(self.log.is_last[hand:end])
+            found_pages.append(entries.take(live).astype(np.int64))
             found_places.append(live + hand)
             total += live.size
             # As many more as are missing, at the share of live ones seen so far, and a little to spare.
@@ -244,17 +249,24 @@ class Memory:
     def _shorten_log(self) -> None:
         # Behind the hand only pages of the device are live; if they are few, they are looked up and not searched for.
         hand, self.dram_hand = self.dram_hand, 0
+        length, self.log.length = self.log.length, 0
         are_few = 4 * self.cram_pages < hand
-        behind, _ = self.coldest_in_cram(hand, self.cram_pages) if are_few else (NO_PAGES, NO_PAGES)
+        pages, places = self.coldest_in_cram(length, self.cram_pages) if are_few else (NO_PAGES, NO_PAGES)
         self.arrived.clear()
         self.accessed.clear()
-        length, self.log.length = self.log.length, 0
-        self._keep(behind, np.ones(behind.size, np.bool_), is_behind=True)
+        n_behind = int(places.searchsorted(hand))
+        self._keep(pages[:n_behind], np.ones(n_behind, np.bool_), is_behind=True)
         for start, entries in self.log.blocks(hand if are_few else 0, length):
-            places = np.arange(start, start + entries.size, dtype=np.int32)
-            maybe = which(self.place.take(entries) == places)  # the rarest first
-            in_cram = maybe[self.is_in_cram(entries.take(maybe), places.take(maybe))]
-            keep = np.sort(np.concatenate((in_cram, which(self.word.take(entries) == places))))
+            first, stop = max(start, hand), start + entries.size
+            if are_few:
+                in_cram = places[places.searchsorted(start) : places.searchsorted(stop)] - start
+            else:
+                here = np.arange(start, stop, dtype=np.int32)
+                maybe = which(self.place.take(entries) == here)
+                in_cram = maybe[self.is_in_cram(entries.take(maybe), here.take(maybe))]
+            keep = which(self.log.is_last[first:stop]) + (first - start)
+            if in_cram.size:
+                keep = np.sort(np.concatenate((in_cram, keep)))
             kept = entries.take(keep)
             is_cram, n_behind = self.word.take(kept) < 0, int((keep + start).searchsorted(hand))
             self._keep(kept[:n_behind], is_cram[:n_behind], is_behind=True)
@@ -265,6 +277,8 @@ class Memory:
         # Append live entries again. What arrives on the device later comes from the hand on: it is in order behind
         # what was behind the hand, and not behind the rest.
         places = self.log.append(pages)
+        if places.size:
+            self.log.is_last[places[0] : self.log.length] = ~is_cram
         self.word[pages[~is_cram]] = places[~is_cram]
         self.place[pages[is_cram]] = places[is_cram]
         (self.arrived if is_behind else self.accessed).append(pages[is_cram], places[is_cram])

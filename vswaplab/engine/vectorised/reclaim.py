@@ -171,7 +171,7 @@ def _demote(mem: Memory) -> None:
         mem.dram_hand = int(places[placed.pages.size - 1]) + 1
         stays = let_go(mem, placed)
         if stays.size:  # ordered as if touched just before the current access
-            mem.touch(stays)
+            mem.touch(stays, mem.word.take(stays))
 
 
 def _demote_by(mem: Memory, order: ReclaimOrder, goal: int) -> None:

@@ -66,12 +66,12 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
         _set_content(mem, window, special)
     if mem.has_cache_only:
         _map_cache_only(mem, window)
-    places = special.at + mem.log.length
+    places, words = special.at + mem.log.length, window.word[:n]
     if mem.trace.shares is not None:
         is_unmap = op == UNMAP
         places -= is_unmap.cumsum().take(special.at)
-        ids = ids[~is_unmap]
-    mem.touch(ids)
+        ids, words = ids[~is_unmap], words[~is_unmap]
+    mem.touch(ids, words)
     _move(mem, special, places)
     if mem.order is not None:
         mem.order.settle(mem, window, special)
@@ -97,6 +97,7 @@ def _move(mem: Memory, special: Special, places: Pages) -> None:
     index = which(after != RESIDENT)
     index = index[mem.word.take(special.page.take(index)) == places.take(index)]
     pages, places, after = special.page.take(index), places.take(index), after.take(index)
+    mem.log.is_last[places] = False
     after[(special.outcome.take(index) == CRAM_READ) & (special.was.take(index) == CRAM_WRITABLE)] = CRAM_WRITABLE
     if mem.plan.cram is not None and mem.cram_order is None:
         in_cram = which(after >= CRAM_SOFTLEAF)
