@@ -304,14 +304,15 @@ class Walk:
     def _reclaim_before(self, at: int) -> bool:
         # Every reclaim that accesses before this one start.
         while True:
-            if self.is_plain:
-                self._reclaim_plainly(at)
             short = self._next_short()
             self.next_at = self.needs[short] if short < len(self.needs) else self.stop
             if self.next_at >= at:
                 return True
             self.searched = short
-            if not self._reclaim(self.next_at, self.given - self.falling[short]):
+            n_runs = self.n_runs
+            if self.is_plain:
+                self._reclaim_plainly(at)
+            if self.n_runs == n_runs and not self._reclaim(self.next_at, self.given - self.falling[short]):
                 return False
 
     def _reclaim_plainly(self, at: int) -> None:

@@ -213,6 +213,8 @@ def let_go(mem: Memory, placed: Placement) -> Pages:
         mem.cache_only[placed.pages[goes]] = False
     if mem.plan.cram is not None:
         mem.free_charge -= mem.plan.cram.charge * to_cram
+    if mem.order is not None:  # they come from anywhere in the log
+        mem.log.is_last[mem.word.take(placed.pages[goes])] = False
     commit(mem, placed)
     stays: Pages = placed.pages[~goes]
     mem.count["reclaim_fail"] += stays.size
