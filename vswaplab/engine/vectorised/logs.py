@@ -76,8 +76,8 @@ class TouchLog(Log):
 class Order:
     """Pages of the CRAM device by their last access: a log in which every entry knows its place in the main log."""
 
-    def __init__(self) -> None:
-        self.pages, self.places = Log(1 << 12), Log(1 << 12)
+    def __init__(self, room: int) -> None:
+        self.pages, self.places = Log(room), Log(room)
         self.hand = 0
 
     def append(self, pages: NDArray[np.integer], places: NDArray[np.integer]) -> None:

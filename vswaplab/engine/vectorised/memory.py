@@ -70,7 +70,7 @@ class Memory:
         self.victims_per_frame = 1.5  # a guess that only costs time
         self.cram_order: DeviceOrder | None = None  # None: LRU
         # Then the device's pages, coldest first, are the merge of two logs: those that came, and those accessed there.
-        self.arrived, self.accessed = Order(), Order()
+        self.arrived, self.accessed = Order(self.log.room // 4), Order(self.log.room // 4)
 
         self.free_charge = plan.capacity_charge
         self.capacity = list(plan.slots_of_device)  # 0 after swapoff

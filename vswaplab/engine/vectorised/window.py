@@ -199,7 +199,8 @@ def _outcomes(
     has_free: bool,
 ) -> tuple[Special, _Runs]:
     # Of most pages only the first access is a fault. Pages of the device, and pages freed or shared, have a history.
-    state, is_first = state_of_word(words), mem.are_first(page, words)
+    state = state_of_word(words) if has_free else (~words).astype(np.uint8)  # then none is resident
+    is_first = mem.are_first(page, words)
     outcome = np.where(is_first, FAULT_OF_STATE.take(state), np.uint8(DRAM_HIT))
     was = np.where(is_first, state, np.uint8(RESIDENT))
     special = Special(at, page, outcome, was)
@@ -255,8 +256,11 @@ def _follow_runs(
 
 def _earlier(mask: Mask, is_first: Mask) -> Pages:
     # How many there are earlier in the same run, or of the same page.
-    count: Pages = mask.cumsum() - mask
-    count -= np.maximum.accumulate(np.where(is_first, count, 0))
+    count: Pages = mask.cumsum()
+    count -= mask
+    run = is_first.cumsum()
+    run -= 1
+    count -= count.take(which(is_first)).take(run)
     return count
 
 
@@ -429,8 +433,10 @@ def leaves_cram(special: Special) -> Mask:
 
     Zombies do not leave: only promotions, and frees of pages that were never writable.
     """
-    gone = (special.was == CRAM_SOFTLEAF) | (special.was == CRAM_READONLY)
-    leaves: Mask = (special.outcome == PROMOTE) | ((special.outcome == FREED) & gone)
+    leaves: Mask = special.outcome == PROMOTE
+    freed = special.outcome == FREED
+    if freed.any():
+        leaves |= freed & ((special.was == CRAM_SOFTLEAF) | (special.was == CRAM_READONLY))
     return leaves
 
 
