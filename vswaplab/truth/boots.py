@@ -10,10 +10,10 @@ says what one boot does. Some boots say how far a counter moves by them alone.
 
 Eight can pass a narrow window by. Linux 7.3's shrinker counts by the last
 flush, so with one shortly before the pool first fills (0.4 to 0.7 s from the
-start, in a guest 0.8 to 1.0 times as slow as the model's) it sleeps until the
-next: in a zipf_mp10 with the shrinker on the full pool then refuses 2,400 to
-5,500 stores, and 50,463 to 54,788 pages are written back; in the first eight
-boots none to 974, and 54,996 or more. A kernel refused 3,997, and wrote 52,706.
+start; to 0.5 s in a guest 0.8 times as slow as the model's) it sleeps until the
+next: in a zipf_mp10 with the shrinker on the full pool then refuses 1,855 to
+5,994 stores, and 49,783 to 54,788 pages are written back; in the first eight
+boots none to 974, and 55,169 or more. A kernel refused 3,997, and wrote 52,706.
 """
 
 from __future__ import annotations
