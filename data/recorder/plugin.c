@@ -391,15 +391,28 @@ static bool is_x86_64(const char head[HEAD])
     return !memcmp(head, "\177ELF\2\1", 6) && head[18] == 62 && !head[19];
 }
 
+/* The path of a program that is named from an open folder, or by its open file alone (fexecve); NULL if it
+ * has none, as one that is only in memory. */
+static char *path_from(int folder, const char *name, uint64_t flags)
+{
+    char link[64], *path;
+    if (*name == '/' || (folder == AT_FDCWD && *name))
+        return strdup(name);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    if (!*name)
+        return flags & AT_EMPTY_PATH ? realpath(link, NULL) : NULL;
+    return asprintf(&path, "%s/%s", link, name) < 0 ? NULL : realpath(path, NULL);
+}
+
 /* What to execute so that the program goes on under an emulator; NULL if it cannot. A script's
  * interpreters are looked up as the kernel does. What is allocated here is for the program after this one. */
-static char **exec_in_emulator(uint64_t path, uint64_t argv)
+static char **exec_in_emulator(char *target, uint64_t argv)
 {
     enum { OURS = 7 };
-    char head[HEAD], *plugin, *target = (char *)(path + guest_base);
+    char head[HEAD], *plugin;
     size_t front = OURS + 2 * MAX_INTERPRETERS;
     char **all = strings_at(argv, front);
-    if (!emulator || !self || !out || !all[front] || !read_head(target, head))
+    if (!emulator || !self || !out || !target || !all[front] || !read_head(target, head))
         return NULL;
     char *first = all[front], **words = &all[front];
     for (int i = 0; i < MAX_INTERPRETERS && !memcmp(head, "#!", 2); i++) {
@@ -431,7 +444,11 @@ static void on_syscall(plugin_id id, unsigned cpu, int64_t number, uint64_t a1, 
     uint64_t args[6] = {a1, a2, a3, a4, a5, a6};
     if (silent)
         return;
-    char **next = number == SYS_execve ? exec_in_emulator(a1, a2) : NULL;
+    char **next = NULL;
+    if (number == SYS_execve)
+        next = exec_in_emulator((char *)(a1 + guest_base), a2);
+    else if (number == SYS_execveat)
+        next = exec_in_emulator(path_from((int)a1, (char *)(a2 + guest_base), a5), a3);
     bool locked = enter();
     memcpy(syscall_args[cpu % MAX_CPUS], args, sizeof args);
     /* Before the call: afterwards another thread may already own the range. */
@@ -446,7 +463,7 @@ static void on_syscall(plugin_id id, unsigned cpu, int64_t number, uint64_t a1, 
     leave(locked);
     if (!next)
         return;
-    execve(emulator, next, strings_at(a3, 0));
+    execve(emulator, next, strings_at(number == SYS_execve ? a3 : a4, 0));
     __atomic_sub_fetch(&shared->n_running, 1, __ATOMIC_ACQ_REL);
 }
 

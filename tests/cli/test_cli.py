@@ -263,6 +263,7 @@ def test_run__bad_trace_is_refused(name: str, words: str, capsys: Captured) -> N
     ("words", "message"),
     [
         (["nosuch"], "no trace 'nosuch'"),
+        (["--machine", "l" + 300 * "o" + "ng"], "no preset 'looo"),
         (["--machine", "four-teirs"], "no preset 'four-teirs'; nearest: four-tiers"),
         (["--machine", "gone.toml"], "cannot read the machine gone.toml"),
         (["--machine", "broken.toml"], "broken.toml is not TOML"),

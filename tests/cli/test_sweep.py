@@ -110,6 +110,7 @@ def test_sweep__refused_machines_are_counted(grid: Path, capsys: Captured) -> No
         ("head = 200", 'design = "random"', "design 'random' needs n"),
         ("head = 200", "n = 5", "n is for random and latin-hypercube designs"),
         ("small.parquet", "smll", "no trace 'smll'"),
+        ("small.parquet", "l" + 300 * "o" + "ng", "no trace 'looo"),
         ("mine.toml", "five-tiers", "no preset 'five-tiers'"),
         ("[settings]", "[setings]", "'setings' is not a key of a sweep: did you mean settings?"),
         ("[settings]", "[settings", "is not TOML"),

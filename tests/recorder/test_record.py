@@ -27,10 +27,13 @@ needs_recorder = pytest.mark.skipif(
 )
 
 GUEST = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #define PAGE 4096L
@@ -44,6 +47,9 @@ int main(int argc, char **argv)
     if (!strcmp(argv[2], "abort")) { usleep(200000); abort(); }
     if (!strcmp(argv[2], "fork")) { if (!fork()) { a[0] = 2; _exit(0); } wait(0); }
     if (!strcmp(argv[2], "loop")) for (;;) for (long i = 0; i < n; i++) a[i * PAGE]++;
+    char *next[] = {argv[0], "900", "done", 0};
+    if (!strcmp(argv[2], "by-file")) fexecve(open(argv[0], O_RDONLY | O_CLOEXEC), next, environ);
+    if (!strcmp(argv[2], "by-folder")) syscall(SYS_execveat, open("/", O_PATH), argv[0] + 1, next, environ, 0);
     return !strcmp(argv[2], "fail") ? 3 : 0;
 }
 """
@@ -231,6 +237,15 @@ def test_record__follows_exec_and_children(program: str, tmp_path: Path) -> None
     child = family_trace.page[family_trace.mapper == 1]
     assert np.unique(child).size >= 700
     assert both.facts["n_copies"] >= 1
+
+
+@needs_recorder
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["by-file", "by-folder"])
+def test_record__follows_a_program_named_by_an_open_file_or_folder(how: str, program: str, tmp_path: Path) -> None:
+    made = record([program, "300", how], tmp_path)
+
+    assert big_stretch(vl.load_trace(made.trace), 900)
 
 
 @needs_recorder

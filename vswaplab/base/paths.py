@@ -50,6 +50,14 @@ def app_dir() -> Path:
     return _PACKAGE / "widgets" / "app"
 
 
+def is_file(path: Path) -> bool:
+    """Say whether there is such a file; not if no file can have that name."""
+    try:
+        return path.is_file()
+    except OSError:  # too long, say
+        return False
+
+
 # A folder called data/ next to the package proves nothing in site-packages: a
 # checkout is told by its pyproject.toml.
 def _shipped(name: str, *, package: Path) -> Path:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.paths import is_file
 from vswaplab.base.progress import Progress
 from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
 from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
@@ -130,7 +131,7 @@ def _machine(arguments: argparse.Namespace, trace: Workload) -> Machine:
     asked = arguments.machine
     if arguments.profiles is not None:
         profiles(arguments.profiles)  # a bad file is refused even if nothing in it is named
-    if asked.endswith(".toml") or Path(asked).is_file():
+    if asked.endswith(".toml") or is_file(Path(asked)):
         machine = load_machine(asked, arguments.profiles)
     else:
         machine = preset(asked, trace.n_pages)

@@ -20,6 +20,7 @@ import polars as pl
 
 from vswaplab.base.documents import read_toml
 from vswaplab.base.errors import InputError
+from vswaplab.base.paths import is_file
 from vswaplab.base.progress import Progress
 from vswaplab.cli.run import RESULTS, default_trace
 from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
@@ -132,8 +133,8 @@ def _understood(tables: Mapping[str, Any], folder: Path) -> Asked:
     trace = load_or_open(_beside(folder, _text(tables, "trace", default_trace())))
     name = _text(tables, "machine", DEFAULT_PRESET)
     path = Path(_beside(folder, name))
-    is_file = name.endswith(".toml") or path.is_file()
-    machine = load_machine(path) if is_file else preset(name, trace.n_pages)
+    names_file = name.endswith(".toml") or is_file(path)
+    machine = load_machine(path) if names_file else preset(name, trace.n_pages)
     seeds = tables.get("seeds", [0])
     if not isinstance(seeds, list):
         raise InputError(f"seeds must be a list, such as [0, 1, 2], got {seeds!r}")
@@ -191,7 +192,7 @@ def _nearest(word: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
 
 def _beside(folder: Path, name: str) -> str:
     # A file is looked for beside GRID.toml first, so that the two can move together.
-    return str(folder / name) if (folder / name).is_file() else name
+    return str(folder / name) if is_file(folder / name) else name
 
 
 # Workers ---------------------------------------------------------------------------------------

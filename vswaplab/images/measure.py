@@ -23,7 +23,7 @@ from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
 from vswaplab.base.parquet import parquet_facts, read_parquet
-from vswaplab.base.paths import data_dir
+from vswaplab.base.paths import data_dir, is_file
 from vswaplab.base.plugins import is_by_hand
 from vswaplab.base.workers import deaf_children, end_pool, new_pool
 from vswaplab.contents.schemes import Pages
@@ -174,7 +174,7 @@ def load_contents(path: str | Path) -> Contents:
     """
     source = Path(path)
     shipped = data_dir() / "corpus" / f"{source.name}.parquet"
-    if len(source.parts) == 1 and not source.exists() and shipped.is_file():
+    if len(source.parts) == 1 and not is_file(source) and is_file(shipped):
         source = shipped
     try:
         facts = parquet_facts(source)

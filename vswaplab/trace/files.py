@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.parquet import parquet_facts, read_parquet, write_frames
-from vswaplab.base.paths import data_dir
+from vswaplab.base.paths import data_dir, is_file
 from vswaplab.trace.checks import access_column, at_least_zero, count, parallel, probability, whole_numbers
 from vswaplab.trace.corpus import Corpus
 from vswaplab.trace.trace import EMPTY, Piece, Trace, Workload, n_pages_of
@@ -148,10 +148,10 @@ def find_trace(name: str | Path) -> Path:
         No such file and no such shipped trace.
     """
     path = Path(name)
-    if path.is_file():
+    if is_file(path):
         return path
     shipped = data_dir() / "traces" / f"{path.name.removesuffix('.parquet')}.parquet"
-    if (len(path.parts) == 1 or path.parts[:-1] == ("data", "traces")) and shipped.is_file():
+    if (len(path.parts) == 1 or path.parts[:-1] == ("data", "traces")) and is_file(shipped):
         return shipped
     names = ", ".join(p.stem for p in sorted((data_dir() / "traces").glob("*.parquet")))
     raise InputError(f"no trace {str(name)!r}: give a Parquet file, or one of the shipped traces {names}")
