@@ -139,8 +139,9 @@ def test_read_parquet__may_have_no_more_memory_than_the_machine(process: int) ->
 def test_read_parquet__says_when_no_process_can_be_started(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "_readers", {})
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(InputError, match=r"cannot start a process .*status 1.*memory"):
-        read_parquet(whole)
+    for read in (read_parquet, vl.load_trace, vl.load_contents):
+        with pytest.raises(InputError, match=r"^cannot start a process .*status 1.*memory"):
+            read(whole)
 
 
 def test_read_parquet__its_process_ends_with_the_one_that_asks(whole: Path) -> None:

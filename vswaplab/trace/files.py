@@ -390,6 +390,8 @@ _T = TypeVar("_T")
 def _polars(path: Path, kind: str, read: Callable[[], _T]) -> _T:
     try:
         return read()
+    except InputError:  # says what to do already
+        raise
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot read the {kind} {path}: not a whole Parquet file ({reason}); copy it again") from None
