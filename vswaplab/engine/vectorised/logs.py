@@ -63,7 +63,7 @@ class TouchLog(Log):
         self.is_last = np.empty(self.entries.size + SPARE, np.bool_)
 
     def append(self, pages: NDArray[np.integer]) -> NDArray[np.int32]:
-        """Append pages, none of them resident so far; return their places."""
+        """Append pages, as if none were resident; return their places."""
         places = super().append(pages)
         if self.is_last.size < self.entries.size + SPARE:
             grown = np.empty(self.entries.size + SPARE, np.bool_)

@@ -1,9 +1,9 @@
 """The state of a simulated machine: arrays over pages, logs and running sums.
 
 Recency is one log of page numbers: every touch appends its page, and an
-entry is live only if it is still its page's last one. DRAM and CRAM share the
-log; each has a hand, a place before which it has no live entry. zswap's queue
-is a second log of the same kind.
+entry is live only if it is still its page's last one, which ``log.is_last``
+says of pages in DRAM. DRAM and CRAM share the log; each has a hand, a place
+before which it has no live entry. zswap's queue is a second log.
 
 ``word`` answers the two questions of every access with one gather: of a
 resident page it is the place of its last entry (0 or more), of any other page
@@ -247,7 +247,7 @@ class Memory:
             self._shorten_queue()
 
     def _shorten_log(self) -> None:
-        # Behind the hand only pages of the device are live; if they are few, they are looked up and not searched for.
+        # Behind the hand only pages of the device are live; if they are few, they are looked up, and not searched for.
         hand, self.dram_hand = self.dram_hand, 0
         length, self.log.length = self.log.length, 0
         are_few = 4 * self.cram_pages < hand
@@ -261,9 +261,7 @@ class Memory:
             if are_few:
                 in_cram = places[places.searchsorted(start) : places.searchsorted(stop)] - start
             else:
-                here = np.arange(start, stop, dtype=np.int32)
-                maybe = which(self.place.take(entries) == here)
-                in_cram = maybe[self.is_in_cram(entries.take(maybe), here.take(maybe))]
+                in_cram = self._those_in_cram(entries, start)
             keep = which(self.log.is_last[first:stop]) + (first - start)
             if in_cram.size:
                 keep = np.sort(np.concatenate((in_cram, keep)))
@@ -272,6 +270,12 @@ class Memory:
             self._keep(kept[:n_behind], is_cram[:n_behind], is_behind=True)
             self._keep(kept[n_behind:], is_cram[n_behind:], is_behind=False)
         self.log.widen()
+
+    def _those_in_cram(self, entries: Pages, hand: int) -> Pages:
+        # Which entries of the log, from a place on, are those of pages of the device.
+        places = np.arange(hand, hand + entries.size, dtype=np.int32)
+        maybe = which(self.place.take(entries) == places)  # the rarest first
+        return maybe[self.is_in_cram(entries.take(maybe), places.take(maybe))]
 
     def _keep(self, pages: Pages, is_cram: Mask, *, is_behind: bool) -> None:
         # Append live entries again. What arrives on the device later comes from the hand on: it is in order behind
