@@ -14,7 +14,7 @@ BEYOND = 1 << 17
 """Entries that may come after a log has become worth shortening, before that is done."""
 
 SPARE = 16
-"""Places behind a log's last that marks of pages without an entry fall on: words below 0 count from the end."""
+"""Marks behind those of all entries: words below 0, of pages that are not resident, count from the end."""
 
 Pages = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -55,22 +55,33 @@ class Log:
         self.room = max(self.room, self.length + self.length // 2)
 
 
-class TouchLog(Log):
-    """The log of accesses. ``is_last`` says of each entry from DRAM's hand on whether it is a resident page's last."""
+class MarkedLog(Log):
+    """A log that knows which of its entries are live. Nothing is said of those behind the hand that goes through it."""
 
     def __init__(self, room: int) -> None:
         super().__init__(room)
-        self.is_last = np.empty(self.entries.size + SPARE, np.bool_)
+        self.is_live = np.empty(self.entries.size + SPARE, np.bool_)
 
-    def append(self, pages: NDArray[np.integer]) -> NDArray[np.int32]:
-        """Append pages, as if none were resident; return their places."""
+    def append(self, pages: NDArray[np.integer], is_live: Mask | bool = False) -> NDArray[np.int32]:
+        """Append pages; return their places."""
         places = super().append(pages)
-        if self.is_last.size < self.entries.size + SPARE:
+        if self.is_live.size < self.entries.size + SPARE:
             grown = np.empty(self.entries.size + SPARE, np.bool_)
-            grown[: self.is_last.size - SPARE] = self.is_last[:-SPARE]
-            self.is_last = grown
-        self.is_last[self.length - pages.size : self.length] = False
+            grown[: self.is_live.size - SPARE] = self.is_live[:-SPARE]
+            self.is_live = grown
+        self.is_live[self.length - pages.size : self.length] = is_live
         return places
+
+    def live(self, start: int, stop: int) -> Pages:
+        """List the places from one on, before another, whose entries are live."""
+        places = which(self.is_live[start:stop])
+        places += start
+        return places
+
+    def live_pages(self, hand: int) -> Iterator[Pages]:
+        """Read the pages of live entries from a place on, a block at a time."""
+        for start, entries in self.blocks(hand, self.length):
+            yield entries.take(self.live(start, start + entries.size) - start)
 
 
 class Order:

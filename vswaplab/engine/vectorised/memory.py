@@ -1,9 +1,10 @@
 """The state of a simulated machine: arrays over pages, logs and running sums.
 
 Recency is one log of page numbers: every touch appends its page, and an
-entry is live only if it is still its page's last one, which ``log.is_last``
+entry is live only if it is still its page's last one, which ``log.is_live``
 says of pages in DRAM. DRAM and CRAM share the log; each has a hand, a place
-before which it has no live entry. zswap's queue is a second log.
+before which it has no live entry. zswap's queue is a second log of the same
+kind.
 
 ``word`` answers the two questions of every access with one gather: of a
 resident page it is the place of its last entry (0 or more), of any other page
@@ -12,7 +13,7 @@ the complement of its state (below 0).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
-from vswaplab.engine.vectorised.logs import BLOCK, NO_PAGES, Log, Mask, Order, Pages, TouchLog, joined, which
+from vswaplab.engine.vectorised.logs import BLOCK, NO_PAGES, Log, MarkedLog, Mask, Order, Pages, joined, which
 from vswaplab.engine.vectorised.rows import row_facts
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, NONE, RESIDENT, STORE, ZSWAP
 from vswaplab.engine.vectorised.stream import Stream
@@ -64,7 +65,7 @@ class Memory:
         self.clean = np.zeros(n, np.bool_)
         self.zero_pages = 0
         self.swapped_pages = 0  # on a swapfile or zram
-        self.log = TouchLog(log_room(n))
+        self.log = MarkedLog(log_room(n))
         self.order: ReclaimOrder | None = None  # None: LRU, which is the log itself
         self.dram_hand = 0
         self.victims_per_frame = 1.5  # a guess that only costs time
@@ -87,7 +88,7 @@ class Memory:
         self.zram_footprint = 0
         self.zram_backed = 0
 
-        self.queue = Log(log_room(n // 4))  # zswap entries, oldest first
+        self.queue = MarkedLog(log_room(n // 4))  # zswap entries, oldest first
         self.queue_hand = 0
         self.referenced = np.zeros(n, np.bool_)  # of a zswap page: it still has its second chance
         self.pool_entries = 0
@@ -135,11 +136,10 @@ class Memory:
     def touch(self, pages: Pages, words: NDArray[np.int32]) -> None:
         """Make resident pages the most recent, in the order given; ``words`` are those they had."""
         places = self.log.append(pages)
-        is_last = self.log.is_last
-        is_last[words.astype(np.int64)] = False
+        is_live, stop = self.log.is_live, self.log.length
+        is_live[words.astype(np.int64)] = False
         self.word[pages] = places
-        if places.size:
-            np.equal(self.word.take(pages), places, out=is_last[places[0] : self.log.length])
+        np.equal(self.word.take(pages), places, out=is_live[stop - pages.size : stop])
 
     def are_first(self, pages: Pages, words: NDArray[np.int32]) -> Mask:
         """Say which of several accesses is its page's first; ``words`` are those of the pages."""
@@ -184,10 +184,9 @@ class Memory:
         total, step = 0, max(64, wanted + wanted // 2)
         while hand < stop and total < wanted:
             end = min(hand + step, stop)
-            entries = self.log.entries[hand:end]
-            live = which(self.log.is_last[hand:end])
-            found_pages.append(entries.take(live).astype(np.int64))
-            found_places.append(live + hand)
+            live = self.log.live(hand, end)
+            found_pages.append(self.log.entries.take(live).astype(np.int64))
+            found_places.append(live)
             total += live.size
             # As many more as are missing, at the share of live ones seen so far, and a little to spare.
             step = max(64, min(4 * step, (wanted - total) * step * 9 // (8 * max(1, live.size))))
@@ -223,11 +222,6 @@ class Memory:
         for order in (self.arrived, self.accessed):
             order.go_past(place)
 
-    def is_resident(self, entries: Pages, hand: int) -> Mask:
-        """Say which entries of the log, from a place on, are live ones of resident pages."""
-        is_live: Mask = self.word.take(entries) == np.arange(hand, hand + entries.size, dtype=np.int32)
-        return is_live
-
     def is_on_device(self, pages: Pages) -> Mask:
         """Say which pages are on the device, and not poisoned."""
         word = self.word.take(pages)
@@ -262,7 +256,7 @@ class Memory:
                 in_cram = places[places.searchsorted(start) : places.searchsorted(stop)] - start
             else:
                 in_cram = self._those_in_cram(entries, start)
-            keep = which(self.log.is_last[first:stop]) + (first - start)
+            keep = self.log.live(first, stop) - start
             if in_cram.size:
                 keep = np.sort(np.concatenate((in_cram, keep)))
             kept = entries.take(keep)
@@ -280,22 +274,18 @@ class Memory:
     def _keep(self, pages: Pages, is_cram: Mask, *, is_behind: bool) -> None:
         # Append live entries again. What arrives on the device later comes from the hand on: it is in order behind
         # what was behind the hand, and not behind the rest.
-        places = self.log.append(pages)
-        if places.size:
-            self.log.is_last[places[0] : self.log.length] = ~is_cram
+        places = self.log.append(pages, ~is_cram)
         self.word[pages[~is_cram]] = places[~is_cram]
         self.place[pages[is_cram]] = places[is_cram]
         (self.arrived if is_behind else self.accessed).append(pages[is_cram], places[is_cram])
         self.dram_hand += pages.size if is_behind else 0
 
     def _shorten_queue(self) -> None:
-        hand, self.queue_hand = self.queue_hand, 0
+        hand, self.queue_hand = self.queue_hand, 0  # nothing behind it is live
         length, self.queue.length = self.queue.length, 0
-        for start, entries in self.queue.blocks(0, length):
-            keep = which(self.is_queued(entries, start))
-            self.queue_hand += int(np.count_nonzero(keep + start < hand))
-            kept = entries.take(keep)
-            self.place[kept] = self.queue.append(kept)
+        for start, entries in self.queue.blocks(hand, length):
+            kept = entries.take(self.queue.live(start, start + entries.size) - start)
+            self.place[kept] = self.queue.append(kept, is_live=True)
         self.queue.widen()
 
     # Running sums ---------------------------------------------------------------------------
@@ -396,6 +386,7 @@ class Memory:
 
     def pool_remove(self, pages: Pages) -> None:
         """Drop zswap entries and give their DRAM back."""
+        self.queue.is_live[self.place.take(pages)] = False
         self.pool_add(self.stored.take(pages), -1)
 
     def cram_release(self, pages: Pages) -> None:
@@ -579,21 +570,18 @@ class Memory:
 
     def _ranks(self) -> NDArray[np.int32]:
         rank = np.full(self.word.size, -1, np.int32)
-        if self.order is None:
-            _number(rank, self.log, self.is_resident)
-        else:
-            pages = self.order.ranking()
-            rank[pages] = np.arange(pages.size)
-        if self.cram_order is None:
-            _number(rank, self.log, self._is_last_in_cram)
-        else:
-            pages = self.cram_order.ranking()
-            rank[pages] = np.arange(pages.size)
-        _number(rank, self.queue, self.is_queued)
+        dram = self.log.live_pages(self.dram_hand) if self.order is None else [self.order.ranking()]
+        cram = self._cram_in_order() if self.cram_order is None else [self.cram_order.ranking()]
+        for parts in (dram, cram, self.queue.live_pages(self.queue_hand)):
+            n = 0
+            for pages in parts:
+                rank[pages] = np.arange(n, n + pages.size)
+                n += pages.size
         return rank
 
-    def _is_last_in_cram(self, entries: Pages, hand: int) -> Mask:
-        return self.is_in_cram(entries, np.arange(hand, hand + entries.size))
+    def _cram_in_order(self) -> Iterator[Pages]:
+        for start, entries in self.log.blocks(0, self.log.length):
+            yield entries.take(self._those_in_cram(entries, start))
 
     def _mapped(self, state: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.plan.cram is None:
@@ -608,21 +596,6 @@ class Memory:
         readonly = mappers if self.trace.shares is None else self.readonly.take(pages)
         mapped = np.where(state == CRAM_READONLY, readonly, 0).astype(np.uint8)
         return np.where(state == CRAM_WRITABLE, mappers, mapped)
-
-    def is_queued(self, entries: Pages, hand: int) -> Mask:
-        """Say which entries of zswap's queue, from a place on, are live."""
-        is_live: Mask = self.place.take(entries) == np.arange(hand, hand + entries.size, dtype=np.int32)
-        is_live &= self.word.take(entries) == ~ZSWAP
-        return is_live
-
-
-def _number(rank: NDArray[np.int32], log: Log, is_live: Callable[[Pages, int], Mask]) -> None:
-    # Give the live entries of a log their numbers, in order.
-    n = 0
-    for start, entries in log.blocks(0, log.length):
-        pages = entries[is_live(entries, start)]
-        rank[pages] = np.arange(n, n + pages.size)
-        n += pages.size
 
 
 def log_room(n_pages: int) -> int:

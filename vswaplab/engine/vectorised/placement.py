@@ -496,7 +496,7 @@ def zswap_store(mem: Memory, pages: Pages, length: NDArray[np.int64]) -> None:
     mem.count["zswpout"] += pages.size
     mem.count["zswpout_bytes"] += mem.pool_add(length, 1)
     mem.stored[pages] = length
-    mem.place[pages] = mem.queue.append(pages)
+    mem.place[pages] = mem.queue.append(pages, is_live=True)
     mem.referenced[pages] = True
 
 

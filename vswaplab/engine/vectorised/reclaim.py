@@ -214,7 +214,7 @@ def let_go(mem: Memory, placed: Placement) -> Pages:
     if mem.plan.cram is not None:
         mem.free_charge -= mem.plan.cram.charge * to_cram
     if mem.order is not None:  # they come from anywhere in the log
-        mem.log.is_last[mem.word.take(placed.pages[goes])] = False
+        mem.log.is_live[mem.word.take(placed.pages[goes])] = False
     commit(mem, placed)
     stays: Pages = placed.pages[~goes]
     mem.count["reclaim_fail"] += stays.size
@@ -228,17 +228,15 @@ def _zswap_writeback(mem: Memory, zswap: ZswapPlan) -> None:
     while mem.pool_entries and mem.pool_pages > zswap.accept_pages and _room_for_writeback(mem):
         surplus = mem.pool_footprint - zswap.accept_pages * FOOTPRINT_PAGE
         step = min(mem.queue_hand + 256 + 2 * mem.pool_entries * surplus // mem.pool_footprint, mem.queue.length)
-        places = np.arange(mem.queue_hand, step)
-        entries = mem.queue.entries[mem.queue_hand : step].astype(np.int64)
-        live = which(mem.is_queued(entries, mem.queue_hand))
-        pages = entries[live]
+        live = mem.queue.live(mem.queue_hand, step)
+        pages = mem.queue.entries.take(live).astype(np.int64)
         is_out = ~mem.referenced.take(pages)
         n = _visits(mem, zswap, pages, is_out)
         n_fit = _zram_fits(mem, pages[:n], is_out[:n])
         if n_fit < n:
-            mem.queue_hand = int(places[live[n_fit]])
+            mem.queue_hand = int(live[n_fit])
         else:
-            mem.queue_hand = int(places[live[n - 1]]) + 1 if n < pages.size else step
+            mem.queue_hand = int(live[n - 1]) + 1 if n < pages.size else step
         _rotate(mem, pages[:n_fit][~is_out[:n_fit]])
         _zswap_to_swapfile(mem, pages[:n_fit][is_out[:n_fit]])
         if n_fit < n:
@@ -279,7 +277,7 @@ def _writeback_devices(mem: Memory, pages: Pages) -> np.ndarray:
 
 def _rotate(mem: Memory, pages: Pages) -> None:
     mem.referenced[pages] = False
-    mem.place[pages] = mem.queue.append(pages)
+    mem.place[pages] = mem.queue.append(pages, is_live=True)
 
 
 def _zswap_to_swapfile(mem: Memory, pages: Pages) -> None:

@@ -97,7 +97,7 @@ def _move(mem: Memory, special: Special, places: Pages) -> None:
     index = which(after != RESIDENT)
     index = index[mem.word.take(special.page.take(index)) == places.take(index)]
     pages, places, after = special.page.take(index), places.take(index), after.take(index)
-    mem.log.is_last[places] = False
+    mem.log.is_live[places] = False
     after[(special.outcome.take(index) == CRAM_READ) & (special.was.take(index) == CRAM_WRITABLE)] = CRAM_WRITABLE
     if mem.plan.cram is not None and mem.cram_order is None:
         in_cram = which(after >= CRAM_SOFTLEAF)
