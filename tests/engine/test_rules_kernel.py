@@ -30,13 +30,14 @@ def group(
     n_slots: int = 1000,
     pages: int = 600,
     page_cluster: int = 0,
+    swap_max_slots: int | None = None,
     **costs: int,
 ) -> KernelReference:
     """Make a group that has room for so many pages, besides five of the kernel's and a page table."""
     trace = vl.Trace([0], n_pages=pages, content=np.full(pages, content, np.int32), corpus=CORPUS)
     machine = vl.Machine(
         vl.Dram(BASE + TABLE + room), zswap=zswap, layer="none", costs=vl.Costs(**costs), kernel=vl.Kernel(version),
-        swapfiles=[vl.Swapfile(n_slots, page_cluster=page_cluster)] if n_slots else [],
+        swapfiles=[vl.Swapfile(n_slots, page_cluster=page_cluster)] if n_slots else [], swap_max_slots=swap_max_slots,
     )  # fmt: skip
     return KernelReference(make_plan(trace, machine, 0), trace)
 
@@ -429,6 +430,31 @@ def test_out_of_memory__ends_the_run_before_the_access() -> None:
     result = vl.simulate(trace, machine)
     assert result.totals["oom"] == 1
     assert result.totals["accesses"] == 30 - BASE - TABLE
+
+
+@pytest.mark.parametrize(
+    ("n_slots", "most", "frees"), [(9, None, False), (8, None, False), (7, None, True), (9, 8, True)]
+)
+def test_mem_cgroup_swap_full__beyond_half_of_all_slots_or_from_half_of_swap_max_on(
+    n_slots: int, most: int | None, frees: bool
+) -> None:
+    # Four slots are taken. Page 2 is read back: it keeps its slot unless slots are short. So with page 1, mapped and in
+    # the swap cache, when reclaim makes it active.
+    kernel = group(content=SMALL, room=40, n_slots=n_slots, swap_max_slots=most)
+    touch(kernel, *range(5))
+    for page in (1, 2, 3, 4):
+        assert kernel.disk_slot(page) == 0
+        kernel.backing[page], kernel.cached[page] = DISK, 1
+    kernel.mapped[2] = 0
+    assert touch(kernel, 2) == [MINOR]
+    assert (sum(kernel.slots_used), kernel.cached[2]) == ((3, 0) if frees else (4, 1))
+    if frees:
+        kernel.disk_slot(5)
+    kernel._activate(1)
+    assert (kernel.active[1], kernel.cached[1]) == (1, not frees)
+    kernel.writeback[3] = 1
+    kernel._activate(3)
+    assert kernel.cached[3] == 1
 
 
 # Readahead ---------------------------------------------------------------------------------------

@@ -103,10 +103,9 @@ def frees_on_write(self: Faults, page: int, *, is_write: bool) -> bool:
     return is_write or _should_try_to_free_swap(self, page, is_write=is_write)
 
 
-def never_full(self: Faults, page: int, *, is_write: bool) -> bool:
+def never_full(_: Faults) -> bool:
     """However full swap is, a page keeps its copy there."""
-    with patch.object(self, "slots_used", [0]):
-        return _should_try_to_free_swap(self, page, is_write=is_write)
+    return False
 
 
 class AverageShare:
@@ -254,7 +253,7 @@ SWITCHES = {
     ),
     "half_full": Switch(
         "swap over half full: slots are freed", "mm/swapfile.c vm_swap_full", ("zipf_off",),
-        ((Faults, "should_try_to_free_swap", never_full),),
+        ((Faults, "mem_cgroup_swap_full", never_full),),
     ),
     "zspages": Switch(
         "zspages with holes (off: each object its share)", "mm/zsmalloc.c zs_malloc", FULL,

@@ -250,14 +250,17 @@ class Faults(Kswapd):
     def should_try_to_free_swap(self, page: int, *, is_write: bool) -> bool:
         """Whether the slot goes now that the page is back.
 
-        A virtual slot without a physical one goes; any slot if swap is over half full; and that of a page that is
+        A virtual slot without a physical one goes; any slot if swap is half full; and that of a page that is
         written to, but for Linux 6.19 to 7.2, where FAULT_FLAG_WRITE is cleared before it is looked at.
         """
         if not self.plan.holds_slots and self.backing[page] != DISK:
             return True
-        if 2 * sum(self.slots_used) > sum(self.capacity):  # vm_swap_full
-            return True
-        return is_write and self.kernel.frees_on_write
+        return self.mem_cgroup_swap_full() or (is_write and self.kernel.frees_on_write)
+
+    def mem_cgroup_swap_full(self) -> bool:
+        """Whether more than half of all slots is taken (vm_swap_full), or half of memory.swap.max."""
+        in_use = sum(self.slots_used)
+        return 2 * in_use > sum(self.capacity) or 2 * in_use >= self.plan.max_slots
 
     def folio_free_swap(self, page: int) -> None:
         """Take a folio out of the swap cache and free its slot."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from vswaplab.engine.kernel.folios import CRAM, DRAM, FOLIO_BATCH, NONE
 from vswaplab.engine.kernel.lists import Lru, Lruvec
 from vswaplab.engine.kernel.zswap import ZswapPool
@@ -182,12 +184,27 @@ class Reclaim(ZswapPool):
                         self.free_pages(n_freed, node)
                         n_freed = 0
                 else:
-                    self.active[page] |= fate == ACTIVATE
-                    self.count["pgactivate"] += fate == ACTIVATE
+                    if fate == ACTIVATE:
+                        self._activate(page)
                     kept.append(page)
             folios, demotes = self._demote_all(demoted), False  # what the slower node did not take goes to swap
         self.free_pages(n_freed, node)
         return kept, n_pageout
+
+    @abstractmethod
+    def mem_cgroup_swap_full(self) -> bool:
+        """Whether slots are short."""
+
+    @abstractmethod
+    def folio_free_swap(self, page: int) -> None:
+        """Take a folio out of the swap cache and free its slot."""
+
+    def _activate(self, page: int) -> None:
+        # activate_locked: one that is mapped and not being written out gives its slot back where slots are short.
+        self.active[page] = 1
+        self.count["pgactivate"] += 1
+        if self.cached[page] and self.mapped[page] and not self.writeback[page] and self.mem_cgroup_swap_full():
+            self.folio_free_swap(page)
 
     def _demote_all(self, folios: list[int]) -> list[int]:
         if not folios:
