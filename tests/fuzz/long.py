@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import operator as op
 import os
 import random
 import resource
@@ -28,6 +29,8 @@ READERS: dict[str, Any] = _made["READERS"]
 damage: Callable[[bytes, random.Random], bytes] = _made["damage"]
 NOTHING = (b"", b"\x00" * 5000, b"PAR1" * 1000, b"\xff" * 100, b"[" * 100_000, b"a = " + b"[" * 100_000)
 ROOM = 2 << 30  # bytes of address space that reading may add
+PLAIN = (int, str, bytes)  # what libFuzzer learns from when two of them are compared
+COMPARISONS: tuple[Callable[[Any, Any], object], ...] = (op.lt, op.le, op.eq, op.ne, op.gt, op.ge)  # as dis.cmp_op
 
 
 def main() -> int:
@@ -86,6 +89,13 @@ def _guided(attempt: Callable[[bytes], None], whole: bytes, seconds: float, tell
 
     atheris.instrument_all()  # a minute
     until = time.monotonic() + seconds
+    traced: list[Callable[..., Any]] = []
+
+    def compared(left: object, right: object, how: int, *which: object) -> object:
+        # atheris 3.0.0 keeps a reference to the result of every comparison for good: an array's would fill the room.
+        if type(left) in PLAIN and type(right) in PLAIN:
+            return traced[0](left, right, how, *which)
+        return COMPARISONS[how](left, right)
 
     def mutated(data: bytes, most: int, seed: int) -> bytes:
         if not data or seed % 50 == 0:
@@ -93,6 +103,9 @@ def _guided(attempt: Callable[[bytes], None], whole: bytes, seconds: float, tell
         return damage(data, random.Random(seed))[:most] if seed % 2 else bytes(atheris.Mutate(data, most))
 
     def one(data: bytes) -> None:
+        if atheris._trace_cmp is not compared:
+            traced.append(atheris._trace_cmp)  # only Fuzz() puts the one in place that libFuzzer reads
+            atheris._trace_cmp = compared
         if time.monotonic() > until:
             tell()
             os._exit(0)  # libFuzzer does not come back
