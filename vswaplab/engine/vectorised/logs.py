@@ -31,6 +31,11 @@ class Log:
         self.room = room
         """Entries before the log is worth shortening."""
 
+    @property
+    def held(self) -> NDArray[np.int32]:
+        """The entries up to the length, not a copy."""
+        return self.entries[: self.length]
+
     def append(self, pages: NDArray[np.integer]) -> NDArray[np.int32]:
         """Append pages; return their places."""
         start, stop = self.length, self.length + pages.size
@@ -96,9 +101,16 @@ class Order:
         self.pages.append(pages)
         self.places.append(places)
 
-    def clear(self) -> None:
-        """Hold no page."""
-        self.pages.length = self.places.length = self.hand = 0
+    def shorten(self, is_live: Callable[[Pages, Pages], Mask]) -> None:
+        """Drop entries that are not live, a block at a time."""
+        hand, length, n = self.hand, self.pages.length, 0
+        for start in range(hand, length, BLOCK):
+            block = slice(start, min(start + BLOCK, length))
+            pages, places = self.pages.entries[block], self.places.entries[block]
+            live = which(is_live(pages, places))
+            self.pages.entries[n : n + live.size], self.places.entries[n : n + live.size] = pages[live], places[live]
+            n += live.size
+        self.pages.length, self.places.length, self.hand = n, n, 0
 
     def coldest(self, is_live: Callable[[Pages, Pages], Mask], wanted: int, stop: int) -> Pages:
         """List the coldest live pages, about as many as wanted, as sortable keys: place and then page."""

@@ -34,6 +34,9 @@ __all__ = ["BACKING", "FIRST", "SECOND", "Log", "Mask", "Memory", "Pages", "log_
 LAST_RUNG = 3
 """Looks in vain before the balloon's OOM kill (mm/cram.c, autumn 2026)."""
 
+_LEAST_PLACE = -(1 << 30)
+"""Places below it are numbered anew."""
+
 FIRST, SECOND, BACKING = range(3)
 """Where a zram page lies: under the first or second compressor, or on the backing device."""
 
@@ -241,44 +244,38 @@ class Memory:
             self._shorten_queue()
 
     def _shorten_log(self) -> None:
-        # Behind the hand only pages of the device are live; if they are few, they are looked up, and not searched for.
+        # Places count from the hand on afterwards. Before it only pages of the device have any, which go below 0.
         hand, self.dram_hand = self.dram_hand, 0
         length, self.log.length = self.log.length, 0
-        are_few = 4 * self.cram_pages < hand
-        pages, places = self.coldest_in_cram(length, self.cram_pages) if are_few else (NO_PAGES, NO_PAGES)
-        self.arrived.clear()
-        self.accessed.clear()
-        n_behind = int(places.searchsorted(hand))
-        self._keep(pages[:n_behind], np.ones(n_behind, np.bool_), is_behind=True)
-        for start, entries in self.log.blocks(hand if are_few else 0, length):
-            first, stop = max(start, hand), start + entries.size
-            if are_few:
-                in_cram = places[places.searchsorted(start) : places.searchsorted(stop)] - start
-            else:
-                in_cram = self._those_in_cram(entries, start)
-            keep = self.log.live(first, stop) - start
+        for order in (self.arrived, self.accessed):
+            order.shorten(self.is_in_cram)
+        self._renumber_behind(hand)
+        accessed = self.accessed.places.held
+        for start in range(hand, length, BLOCK):
+            stop = min(start + BLOCK, length)
+            keep = self.log.live(start, stop)
+            in_cram = accessed[accessed.searchsorted(np.int32(start)) : accessed.searchsorted(np.int32(stop))]
             if in_cram.size:
-                keep = np.sort(np.concatenate((in_cram, keep)))
-            kept = entries.take(keep)
-            is_cram, n_behind = self.word.take(kept) < 0, int((keep + start).searchsorted(hand))
-            self._keep(kept[:n_behind], is_cram[:n_behind], is_behind=True)
-            self._keep(kept[n_behind:], is_cram[n_behind:], is_behind=False)
+                keep = np.sort(np.concatenate((keep, in_cram)))
+            pages, is_live = self.log.entries.take(keep), self.log.is_live.take(keep)
+            places = self.log.append(pages, is_live)
+            self.word[pages[is_live]] = places[is_live]
+            in_cram[:] = places[~is_live]
+            self.place[pages[~is_live]] = in_cram
         self.log.widen()
 
-    def _those_in_cram(self, entries: Pages, hand: int) -> Pages:
-        # Which entries of the log, from a place on, are those of pages of the device.
-        places = np.arange(hand, hand + entries.size, dtype=np.int32)
-        maybe = which(self.place.take(entries) == places)  # the rarest first
-        return maybe[self.is_in_cram(entries.take(maybe), places.take(maybe))]
-
-    def _keep(self, pages: Pages, is_cram: Mask, *, is_behind: bool) -> None:
-        # Append live entries again. What arrives on the device later comes from the hand on: it is in order behind
-        # what was behind the hand, and not behind the rest.
-        places = self.log.append(pages, ~is_cram)
-        self.word[pages[~is_cram]] = places[~is_cram]
-        self.place[pages[is_cram]] = places[is_cram]
-        (self.arrived if is_behind else self.accessed).append(pages[is_cram], places[is_cram])
-        self.dram_hand += pages.size if is_behind else 0
+    def _renumber_behind(self, hand: int) -> None:
+        # Of pages of the device that were last accessed before the hand only the order counts.
+        arrived, accessed = self.arrived.places.held, self.accessed.places.held
+        accessed = accessed[: accessed.searchsorted(np.int32(hand))]
+        new = arrived - hand, accessed - hand
+        if min((int(places[0]) for places in new if places.size), default=0) < _LEAST_PLACE:
+            n = arrived.size + accessed.size
+            new = accessed.searchsorted(arrived) - n, arrived.searchsorted(accessed) - n
+            new = new[0] + np.arange(arrived.size), new[1] + np.arange(accessed.size)
+        arrived[:], accessed[:] = new
+        self.place[self.arrived.pages.held] = arrived
+        self.place[self.accessed.pages.held[: accessed.size]] = accessed
 
     def _shorten_queue(self) -> None:
         hand, self.queue_hand = self.queue_hand, 0  # nothing behind it is live
@@ -580,8 +577,11 @@ class Memory:
         return rank
 
     def _cram_in_order(self) -> Iterator[Pages]:
-        for start, entries in self.log.blocks(0, self.log.length):
-            yield entries.take(self._those_in_cram(entries, start))
+        hands = self.arrived.hand, self.accessed.hand
+        while (found := self.coldest_in_cram(self.log.length, BLOCK))[0].size:
+            yield found[0]
+            self.go_past_in_cram(int(found[1][-1]))
+        self.arrived.hand, self.accessed.hand = hands
 
     def _mapped(self, state: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.plan.cram is None:
