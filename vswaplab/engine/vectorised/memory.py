@@ -259,9 +259,9 @@ class Memory:
                 keep = np.sort(np.concatenate((keep, in_cram)))
             pages, is_live = self.log.entries.take(keep), self.log.is_live.take(keep)
             places = self.log.append(pages, is_live)
-            self.word[pages[is_live]] = places[is_live]
-            in_cram[:] = places[~is_live]
-            self.place[pages[~is_live]] = in_cram
+            dram, cram = which(is_live), which(~is_live)
+            self.word[pages.take(dram)] = places.take(dram)
+            self.place[pages.take(cram)] = in_cram[:] = places.take(cram)
         self.log.widen()
 
     def _renumber_behind(self, hand: int) -> None:
