@@ -118,6 +118,7 @@ class Memory:
         self.fruitless = 0
         self.is_removed = False
         self.credits = self.grant()
+        self.has_budget = plan.cram is not None and plan.cram.budget > 0  # pages of the device may be writable
         # Mappers of each page, and those that have it mapped read-only while it is on CRAM; one bit each.
         self.mappers = trace.mappers if trace.shares is None else trace.mappers.copy()
         self.readonly = np.zeros(n, np.uint8)
@@ -151,6 +152,25 @@ class Memory:
         is_first: Mask = self.word.take(pages) == places
         self.word[pages] = words
         return is_first
+
+    def first_of_some(self, pages: Pages, some: Pages, words: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Find, for each of several accesses, the first one to its page that is among some of them.
+
+        Parameters
+        ----------
+        pages : (n,) of the accesses
+        some : places of those, ascending
+        words : (n,) of the pages
+
+        Returns
+        -------
+        first : (n,) places; n: none of them is to that page
+        """
+        self.word[pages] = pages.size
+        self.word[pages.take(some[::-1])] = some[::-1]  # the last one assigned stays
+        first: NDArray[np.int32] = self.word.take(pages)
+        self.word[pages] = words
+        return first
 
     def are_among(self, pages: Pages, some: Pages) -> Mask:
         """Say which of several pages are among some others."""

@@ -92,6 +92,9 @@ class _Runs:
     is_first: Mask
 
 
+_NO_RUNS = _Runs(_NO_PAGES, np.empty(0, np.bool_))
+
+
 @dataclass
 class Window:
     """A classified stretch of accesses.
@@ -204,8 +207,12 @@ def _outcomes(
     outcome = np.where(is_first, FAULT_OF_STATE.take(state), np.uint8(DRAM_HIT))
     was = np.where(is_first, state, np.uint8(RESIDENT))
     special = Special(at, page, outcome, was)
-    shares = mem.trace.shares
-    closer = np.arange(at.size) if has_free or shares is not None else which(state >= CRAM_SOFTLEAF)
+    has_any = has_free or mem.trace.shares is not None
+    closer = np.arange(at.size) if has_any else which(state >= CRAM_SOFTLEAF)
+    if not has_any and not mem.has_budget:
+        if closer.size:
+            _read_in_place(mem, special, words, op, is_first, closer)
+        return special, _NO_RUNS
     index = closer if is_first.take(closer).all() else closer.take(_by_page(page.take(closer)))
     runs = _Runs(index, is_first.take(index))
     if index.size:
@@ -213,6 +220,19 @@ def _outcomes(
         _follow_runs(mem, history, runs, state.take(index), op.take(index), start, has_free=has_free)
         outcome[index], was[index] = history.outcome, history.was
     return special, runs
+
+
+def _read_in_place(
+    mem: Memory, special: Special, words: NDArray[np.int32], op: NDArray[np.uint8], is_first: Mask, index: Pages
+) -> None:
+    # The accesses to pages of the device, if none may be written there: they are read up to the first write, which
+    # promotes.
+    is_write, state = op.take(index) == WRITE, (~words.take(index)).astype(np.uint8)
+    written = mem.first_of_some(special.page.take(index), which(is_write), words.take(index))
+    was = np.where(is_first.take(index), state, np.uint8(CRAM_READONLY))
+    was[np.arange(index.size) > written] = RESIDENT
+    special.outcome[index] = np.where(is_write, _OF_WRITE.take(was), _OF_READ.take(was))
+    special.was[index] = was
 
 
 def _by_page(page: Pages) -> Pages:
@@ -274,8 +294,7 @@ def _cram_outcomes(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     # Reads stay in place up to the first write that the budget does not let happen there: it promotes.
     is_write = op == WRITE
-    cram = mem.plan.cram
-    if cram is not None and cram.budget:
+    if mem.has_budget:
         return _with_budget(mem, at, is_write, state, is_first)
     was = np.where(is_first, state, np.maximum(state, np.uint8(CRAM_READONLY)))
     was[_earlier(is_write, is_first) > 0] = RESIDENT
@@ -345,7 +364,7 @@ def _earliest(at: Pages, asks: Mask, n: int) -> Mask:
 def _writes_in_place(mem: Memory, special: Special, runs: _Runs, row: NDArray[np.int32] | None) -> InPlace | None:
     # A write that draws nothing still stores the page's content.
     cram = mem.plan.cram
-    if cram is None or not cram.budget:
+    if cram is None or not mem.has_budget:
         return None
     outcome = special.outcome.take(runs.index)
     places = which((outcome == CRAM_WRITE) | (outcome == MADE_WRITABLE))
@@ -399,7 +418,7 @@ def _find_stop(mem: Memory, window: Window) -> None:
 def _one_by_one_at(mem: Memory, window: Window) -> int:
     # Poison touched, media overrun, or a budget slot handed back at once by a freed writable page.
     cram = mem.plan.cram
-    if cram is None or not cram.budget:
+    if cram is None or not mem.has_budget:
         return _NEVER
     special = window.special
     rare = special.was == CRAM_POISONED
