@@ -192,14 +192,20 @@ class Walk:
     # Worked out only where room is short: what leaves without being a victim.
 
     @cached_property
-    def cram_departures(self) -> tuple[Sequence[int], Sequence[int]]:
-        """When special accesses take pages off the device, and the bytes that the first k of them give back at once."""
-        mem, window, cram = self.mem, self.window, self.mem.plan.cram
-        at = window.special.at.take(which(leaves_cram(window.special)))
-        gives = mem.stored.take(window.ids.take(at))
+    def cram_departures(self) -> Sequence[int]:
+        """When special accesses take pages off the device."""
+        window = self.window
+        at = window.special.at.take(which(leaves_cram(window.special, has_frees=window.has_frees)))
+        return at.data
+
+    @cached_property
+    def cram_given_back(self) -> Sequence[int]:
+        """The bytes that the first k of those give back at once."""
+        mem, cram = self.mem, self.mem.plan.cram
+        gives = mem.stored.take(self.window.ids.take(np.asarray(self.cram_departures)))
         if cram is not None and cram.flush_period:
             gives[:] = 0
-        return at.tolist(), _prefix(gives)
+        return _prefix(gives)
 
     @cached_property
     def pool_departures(self) -> Sequence[int]:
@@ -333,7 +339,7 @@ class Walk:
             if self.gate_open:
                 room = self.device_room
                 if room < entering[n]:
-                    room += bisect_left(self.cram_departures[0], needs[short])
+                    room += bisect_left(self.cram_departures, needs[short])
             if room > 0:
                 cram_end = bisect_left(entering, entering[start] + room, start)
                 cram_end = min(cram_end, n)
@@ -415,7 +421,7 @@ class Walk:
         if self.gate_open:
             room = self.device_room
             if room < victims.entering[victims.n] or self.node_low:
-                room += bisect_left(self.cram_departures[0], at)
+                room += bisect_left(self.cram_departures, at)
             if room <= self.node_low and self.node_low:
                 return self._end(at, wants_reclaim=True)
             cram_end, given, n_entered = self._fill_cram(start, owed, room)
@@ -469,10 +475,8 @@ class Walk:
             return False
         if cram_end > start:
             self.cram_room -= victims.cram_bytes[cram_end] - victims.cram_bytes[start]
-            if self.cram_room < 0:
-                times, given_back = self.cram_departures
-                if self.cram_room + given_back[bisect_left(times, at)] < 0:
-                    return False
+            if self.cram_room < 0 and self.cram_room + self.cram_given_back[bisect_left(self.cram_departures, at)] < 0:
+                return False
         if victims.footprint is not None:
             self.pool_room -= victims.footprint[end] - victims.footprint[cram_end]
             if self.pool_room < 0:

@@ -19,6 +19,8 @@ SPARE = 16
 Pages = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
+_IsLive = Callable[[NDArray[np.integer], NDArray[np.integer]], Mask]
+
 NO_PAGES: Pages = np.empty(0, np.int64)
 
 
@@ -101,7 +103,7 @@ class Order:
         self.pages.append(pages)
         self.places.append(places)
 
-    def shorten(self, is_live: Callable[[Pages, Pages], Mask]) -> None:
+    def shorten(self, is_live: _IsLive) -> None:
         """Drop entries that are not live, a block at a time."""
         hand, length, n = self.hand, self.pages.length, 0
         for start in range(hand, length, BLOCK):
@@ -112,7 +114,7 @@ class Order:
             n += live.size
         self.pages.length, self.places.length, self.hand = n, n, 0
 
-    def coldest(self, is_live: Callable[[Pages, Pages], Mask], wanted: int, stop: int) -> Pages:
+    def coldest(self, is_live: _IsLive, wanted: int, stop: int) -> Pages:
         """List the coldest live pages, about as many as wanted, as sortable keys: place and then page."""
         found: list[Pages] = []
         total, hand, step = 0, self.hand, max(64, 2 * wanted)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
-from vswaplab.engine.vectorised.logs import BLOCK, NO_PAGES, Log, MarkedLog, Mask, Order, Pages, joined, which
+from vswaplab.engine.vectorised.logs import BLOCK, Log, MarkedLog, Mask, Order, Pages, joined, which
 from vswaplab.engine.vectorised.rows import row_facts
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, NONE, RESIDENT, STORE, ZSWAP
 from vswaplab.engine.vectorised.stream import Stream
@@ -245,13 +245,13 @@ class Memory:
         for order in (self.arrived, self.accessed):
             order.go_past(place)
 
-    def is_on_device(self, pages: Pages) -> Mask:
+    def is_on_device(self, pages: NDArray[np.integer]) -> Mask:
         """Say which pages are on the device, and not poisoned."""
         word = self.word.take(pages)
         is_there: Mask = (word <= ~CRAM_SOFTLEAF) & (word >= ~CRAM_WRITABLE)
         return is_there
 
-    def is_in_cram(self, pages: Pages, places: NDArray[np.integer]) -> Mask:
+    def is_in_cram(self, pages: NDArray[np.integer], places: NDArray[np.integer]) -> Mask:
         """Say which pages are on the device, not poisoned, and were last accessed at these places."""
         is_live: Mask = self.is_on_device(pages) & (self.place.take(pages) == places)
         return is_live
@@ -288,12 +288,11 @@ class Memory:
         # Of pages of the device that were last accessed before the hand only the order counts.
         arrived, accessed = self.arrived.places.held, self.accessed.places.held
         accessed = accessed[: accessed.searchsorted(np.int32(hand))]
-        new = arrived - hand, accessed - hand
-        if min((int(places[0]) for places in new if places.size), default=0) < _LEAST_PLACE:
-            n = arrived.size + accessed.size
-            new = accessed.searchsorted(arrived) - n, arrived.searchsorted(accessed) - n
-            new = new[0] + np.arange(arrived.size), new[1] + np.arange(accessed.size)
-        arrived[:], accessed[:] = new
+        arrived -= hand
+        accessed -= hand
+        if min((int(places[0]) for places in (arrived, accessed) if places.size), default=0) < _LEAST_PLACE:
+            before = accessed.searchsorted(arrived), arrived.searchsorted(accessed)
+            arrived[:], accessed[:] = (np.arange(n.size) + n - arrived.size - accessed.size for n in before)
         self.place[self.arrived.pages.held] = arrived
         self.place[self.accessed.pages.held[: accessed.size]] = accessed
 

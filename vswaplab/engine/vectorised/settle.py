@@ -14,13 +14,15 @@ from vswaplab.engine.vectorised.states import (
     CRAM_WRITABLE,
     DRAM_HIT,
     FIRST_TOUCH,
+    FRAME_OUTCOMES,
     FREE,
     FREED,
     IS_LOAD,
     IS_SERVED_IN_CRAM,
     IS_SWAP_IN,
+    LEAVING_OUTCOMES,
     MADE_WRITABLE,
-    NEEDS_FRAME,
+    N_STATES,
     PROMOTE,
     PSWPIN,
     RESIDENT,
@@ -56,12 +58,13 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
     special = window.special.before(n)
     if returned is not None:
         special = _both(special, returned)
-    _count(mem, op, special)
+    tally = _Tally(special)
+    _count(mem, op, tally, has_frees=window.has_frees)
     if window.in_place is not None:
         _store_in_place(mem, window.in_place.before(n), special)
-    _charge(mem, special)
-    _leave(mem, special)
-    _release(mem, ids, op, special)
+    mem.free_charge += (tally.n[FREED][RESIDENT] - sum(map(tally.outcome, FRAME_OUTCOMES))) * mem.plan.page_charge
+    _leave(mem, special, tally)
+    _release(mem, ids, op, special, tally)
     if mem.has_own_content:
         _set_content(mem, window, special)
     if mem.has_cache_only:
@@ -72,7 +75,8 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
         places -= is_unmap.cumsum().take(special.at)
         ids, words = ids[~is_unmap], words[~is_unmap]
     mem.touch(ids, words)
-    _move(mem, special, places)
+    if any(map(tally.outcome, LEAVING_OUTCOMES)):
+        _move(mem, special, places)
     if mem.order is not None:
         mem.order.settle(mem, window, special)
     if mem.cram_order is not None:
@@ -90,6 +94,24 @@ def _both(one: Special, other: Special) -> Special:
     )  # fmt: skip
 
 
+class _Tally:
+    """How many accesses had which outcome, and from which state."""
+
+    def __init__(self, special: Special) -> None:
+        kinds = special.outcome * np.uint8(N_STATES) + special.was
+        counts = np.bincount(kinds, minlength=(FREED + 1) * N_STATES).reshape(-1, N_STATES)
+        self.n: list[list[int]] = counts.tolist()
+        self.total = special.outcome.size
+
+    def outcome(self, outcome: int) -> int:
+        """Count those with an outcome."""
+        return sum(self.n[outcome])
+
+    def was(self, state: int) -> int:
+        """Count those whose page was in a state."""
+        return sum(row[state] for row in self.n)
+
+
 def _move(mem: Memory, special: Special, places: Pages) -> None:
     # All pages were touched as if resident, and have these places in the log: those that are elsewhere after their
     # last access go there.
@@ -98,7 +120,8 @@ def _move(mem: Memory, special: Special, places: Pages) -> None:
     index = index[mem.word.take(special.page.take(index)) == places.take(index)]
     pages, places, after = special.page.take(index), places.take(index), after.take(index)
     mem.log.is_live[places] = False
-    after[(special.outcome.take(index) == CRAM_READ) & (special.was.take(index) == CRAM_WRITABLE)] = CRAM_WRITABLE
+    if mem.has_budget:
+        after[(special.outcome.take(index) == CRAM_READ) & (special.was.take(index) == CRAM_WRITABLE)] = CRAM_WRITABLE
     if mem.plan.cram is not None and mem.cram_order is None:
         in_cram = which(after >= CRAM_SOFTLEAF)
         key = (places.take(in_cram) << 32) | pages.take(in_cram)
@@ -123,18 +146,18 @@ def _map_cache_only(mem: Memory, window: Window) -> None:
     mem.has_cache_only = bool(mem.cache_only.any())
 
 
-def _count(mem: Memory, op: NDArray[np.uint8], special: Special) -> None:
+def _count(mem: Memory, op: NDArray[np.uint8], tally: _Tally, *, has_frees: bool) -> None:
     n_frees = n_unmaps = 0
-    if op.max() >= FREE:
+    if has_frees:
         n_frees, n_unmaps = int(np.count_nonzero(op == FREE)), int(np.count_nonzero(op == UNMAP))
     n_writes = int(np.count_nonzero(op == WRITE))
     mem.count["accesses"] += op.size
     mem.count["reads"] += op.size - n_writes - n_frees - n_unmaps
     mem.count["writes"] += n_writes
     mem.count["frees"] += n_frees + n_unmaps
-    for name, n in zip(OUTCOMES, np.bincount(special.outcome, minlength=FREED).tolist(), strict=False):
-        mem.count[name] += n
-    mem.count["dram_hit"] += op.size - n_unmaps - special.outcome.size
+    for name, of_states in zip(OUTCOMES, tally.n, strict=False):
+        mem.count[name] += sum(of_states)
+    mem.count["dram_hit"] += op.size - n_unmaps - tally.total
 
 
 def _store_in_place(mem: Memory, in_place: InPlace, special: Special) -> None:
@@ -148,33 +171,25 @@ def _store_in_place(mem: Memory, in_place: InPlace, special: Special) -> None:
         mem.credits -= in_place.page.size
 
 
-def _charge(mem: Memory, special: Special) -> None:
-    # Frames of the pages that come and go; what leaves a pool or the device gives its own charge back.
-    taken = int(np.count_nonzero(NEEDS_FRAME.take(special.outcome)))
-    given = int(np.count_nonzero((special.outcome == FREED) & (special.was == RESIDENT)))
-    mem.free_charge += (given - taken) * mem.plan.page_charge
-
-
-def _leave(mem: Memory, special: Special) -> None:
-    page, outcome, was = special.page, special.outcome, special.was
-    mem.zero_pages -= int(np.count_nonzero(was == ZERO))
-    mem.swapped_pages -= int(np.count_nonzero(was == SWAPFILE))
+def _leave(mem: Memory, special: Special, tally: _Tally) -> None:
+    # What leaves a pool or the device gives its own charge back.
+    page = special.page
+    mem.zero_pages -= tally.was(ZERO)
+    mem.swapped_pages -= tally.was(SWAPFILE)
     if mem.plan.stores:
         _leave_stores(mem, special)
-    from_zswap = which(was == ZSWAP)
-    if from_zswap.size:
-        mem.pool_remove(page.take(from_zswap))
+    if tally.was(ZSWAP):
+        mem.pool_remove(page.take(which(special.was == ZSWAP)))
     cram = mem.plan.cram
     if cram is None:
         return
-    from_cram = which(leaves_cram(special))
+    from_cram = which(leaves_cram(special, has_frees=tally.outcome(FREED) > 0))
     if from_cram.size:
-        mem.writable -= int(np.count_nonzero((outcome == PROMOTE) & (was == CRAM_WRITABLE)))
+        mem.writable -= tally.n[PROMOTE][CRAM_WRITABLE]
         mem.free_charge += cram.charge * from_cram.size
         mem.cram_release(page.take(from_cram))
-    unseen = page[(outcome == FREED) & (was == CRAM_WRITABLE)]
-    if unseen.size:  # their swap slots were reaped: the kernel misses the free
-        mem.make_zombies(unseen)
+    if tally.n[FREED][CRAM_WRITABLE]:  # their swap slots were reaped: the kernel misses the free
+        mem.make_zombies(page[(special.outcome == FREED) & (special.was == CRAM_WRITABLE)])
 
 
 def _leave_stores(mem: Memory, special: Special) -> None:
@@ -184,13 +199,14 @@ def _leave_stores(mem: Memory, special: Special) -> None:
     mem.store_remove(special.page.take(which(special.was == STORE)))
 
 
-def _release(mem: Memory, ids: Pages, op: NDArray[np.uint8], special: Special) -> None:
+def _release(mem: Memory, ids: Pages, op: NDArray[np.uint8], special: Special, tally: _Tally) -> None:
     # Slots that loads and frees give up, and copies that writes make stale.
     if not any(mem.slots_used):
         return
     page, outcome = special.page, special.outcome
-    loaded = page.take(which(outcome == PSWPIN))
-    if loaded.size:
+    loaded = page[:0]
+    if tally.outcome(PSWPIN):
+        loaded = page.take(which(outcome == PSWPIN))
         for device, n in enumerate(mem.per_device(mem.slot.take(loaded))):
             mem.device_in[device] += n
         if mem.plan.zram is not None:
@@ -202,9 +218,8 @@ def _release(mem: Memory, ids: Pages, op: NDArray[np.uint8], special: Special) -
         mem.release_slots(loaded)
     elif mem.plan.zram is not None:  # its slots go at once
         mem.release_slots(loaded[mem.slot.take(loaded) == mem.plan.zram.device])
-    freed = page[outcome == FREED]
-    if freed.size:
-        mem.release_slots(np.unique(freed))
+    if tally.outcome(FREED):
+        mem.release_slots(np.unique(page[outcome == FREED]))
     mem.clean[ids.take(which(op == WRITE))] = False
 
 

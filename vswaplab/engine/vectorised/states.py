@@ -58,3 +58,6 @@ IS_SWAP_IN[PROMOTE] = True
 NEEDS_FRAME = IS_SWAP_IN.copy()
 """Outcomes that make a page resident."""
 NEEDS_FRAME[[FIRST_TOUCH, COPIED]] = True
+FRAME_OUTCOMES = NEEDS_FRAME.nonzero()[0].tolist()
+LEAVING_OUTCOMES = (STATE_AFTER != RESIDENT).nonzero()[0].tolist()
+"""Outcomes after which a page is not resident."""

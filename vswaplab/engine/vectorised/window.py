@@ -111,6 +111,8 @@ class Window:
     """Of each access's page at the window's start, as in ``Memory.word``."""
     freed: Pages
     """Pages freed in the window."""
+    has_frees: bool
+    """Some access frees or unmaps its page."""
     special: Special
     free_at: NDArray[np.int64]
     """(special + 1,) free DRAM before each of them, and at the window's end, if nothing is reclaimed; charge units."""
@@ -145,21 +147,22 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
         The first access has had its reclaim already.
     """
     ids, op, word = mem.look_up(start, stop)
-    freed = ids[op == FREE] if op.max() >= FREE else _NO_PAGES
+    has_frees = bool(op.max() >= FREE)
+    freed = ids[op == FREE] if has_frees else _NO_PAGES
     at = _special_times(mem, ids, op, word, freed)
     page, words = ids.take(at), word.take(at)
     row = mem.trace.drawn.rows(start, stop)
     special, runs = _outcomes(mem, at, page, words, op.take(at), start, has_free=freed.size > 0)
     free_at = np.empty(at.size + 1, np.int64)
     free_at[0] = mem.free_charge
-    _frame_changes(mem, special).cumsum(out=free_at[1:])
+    _frame_changes(mem, special, has_free=freed.size > 0).cumsum(out=free_at[1:])
     free_at[1:] += mem.free_charge
     index = which(NEEDS_FRAME.take(special.outcome))
     n_frames = index.size
     if has_reclaimed and index.size and at[index[0]] == 0:
         index = index[1:]
     window = Window(
-        start, ids, op, word, freed, special, free_at, n_frames, at.take(index), free_at.take(index), row,
+        start, ids, op, word, freed, has_frees, special, free_at, n_frames, at.take(index), free_at.take(index), row,
         _writes_in_place(mem, special, runs, row),
     )  # fmt: skip
     window.limit = min(ids.size, _one_by_one_at(mem, window))
@@ -382,14 +385,12 @@ def _writes_in_place(mem: Memory, special: Special, runs: _Runs, row: NDArray[np
     return InPlace(at, page, size)
 
 
-def _frame_changes(mem: Memory, special: Special) -> NDArray[np.int64]:
+def _frame_changes(mem: Memory, special: Special, *, has_free: bool) -> NDArray[np.int64]:
     # Charge units of free DRAM that each access gives (+) or takes (-).
     plan, page, outcome, was = mem.plan, special.page, special.outcome, special.was
     change = np.multiply(NEEDS_FRAME.take(outcome), -plan.page_charge, dtype=np.int64)
-    is_free = outcome == FREED
-    has_free = is_free.any()
     if has_free:
-        change[is_free & (was == RESIDENT)] = plan.page_charge
+        change[(outcome == FREED) & (was == RESIDENT)] = plan.page_charge
     if plan.zswap is not None:
         leaves = which(was == ZSWAP)
         change[leaves] += plan.zswap.charge_of_length.take(mem.stored.take(page.take(leaves)))
@@ -402,7 +403,7 @@ def _frame_changes(mem: Memory, special: Special) -> NDArray[np.int64]:
         length = np.where(mem.is_on_zram(pages), mem.stored.take(pages), 0)
         change[leaves] += np.where(length > 0, plan.zram.charge_of_length.take(length), 0)
     if plan.cram is not None and plan.cram.charge:
-        change[leaves_cram(special)] += plan.cram.charge
+        change[leaves_cram(special, has_frees=has_free)] += plan.cram.charge
     return change
 
 
@@ -441,25 +442,24 @@ def _overrun_at(mem: Memory, window: Window, media_bytes: int) -> int:
     change = grows.copy()
     cram = mem.plan.cram
     if cram is not None and cram.flush_period == 0:
-        leaves = which(leaves_cram(special))
+        leaves = which(leaves_cram(special, has_frees=window.has_frees))
         change[special.at[leaves]] -= mem.stored.take(special.page[leaves])
     over = which((grows > 0) & (mem.media_bytes + change.cumsum() > media_bytes))
     return int(over[0]) if over.size else _NEVER
 
 
-def leaves_cram(special: Special) -> Mask:
+def leaves_cram(special: Special, *, has_frees: bool) -> Mask:
     """Say which accesses make a page leave the CRAM device.
 
     Zombies do not leave: only promotions, and frees of pages that were never writable.
     """
     leaves: Mask = special.outcome == PROMOTE
-    freed = special.outcome == FREED
-    if freed.any():
-        leaves |= freed & ((special.was == CRAM_SOFTLEAF) | (special.was == CRAM_READONLY))
+    if has_frees:
+        leaves |= (special.outcome == FREED) & ((special.was == CRAM_SOFTLEAF) | (special.was == CRAM_READONLY))
     return leaves
 
 
 def goes_from_cram(special: Special) -> Mask:
     """Say which accesses take a page away from those of the device that writeback may choose: zombies go too."""
-    goes: Mask = leaves_cram(special) | ((special.outcome == FREED) & (special.was == CRAM_WRITABLE))
+    goes: Mask = leaves_cram(special, has_frees=True) | ((special.outcome == FREED) & (special.was == CRAM_WRITABLE))
     return goes
