@@ -26,8 +26,8 @@ from vswaplab.engine.vectorised.placement import Placement, keep_in_cram, second
 from vswaplab.engine.vectorised.states import STAYS, UNMAP, WRITE, ZERO, ZSWAP
 from vswaplab.engine.vectorised.window import Window, leaves_cram
 
-_UNTOUCHED, _STAYED, _IN_CRAM, _CAME_BACK = range(4)
-"""What became of a victim-to-be: not touched, touched in time, read in place on the device, back in DRAM."""
+_UNTOUCHED, _IN_CRAM, _STAYED, _CAME_BACK = range(4)
+"""What became of a victim-to-be: not touched, read in place on the device, touched in time, back in DRAM."""
 
 _MANY = 48
 """Touches between two reclaims from which on they are settled together: a speed setting."""
@@ -110,17 +110,18 @@ class Victims:
         self.stuck = _prefix(choice.target == STAYS) if choice.may_stay else None
         self.footprint = None if choice.footprint is None else _prefix(choice.footprint)
         self.has_cram = plan.cram is not None and not mem.is_removed
-        self.may_enter = np.zeros(0, np.bool_)
+        self.may_enter = memoryview(b"")
         if self.has_cram and plan.cram is not None:
             # In swap mode zero pages and clean copies have a better place than CRAM.
             is_other = choice.is_clean_drop | (choice.target == ZERO)
-            self.may_enter = np.ones(pages.size, np.bool_) if mem.is_tier else ~is_other
+            may_enter = np.ones(pages.size, np.uint8) if mem.is_tier else (~is_other).view(np.uint8)
+            self.may_enter = may_enter.data
             if mem.gate_open:
-                self._add_cram(plan.page_charge, plan.cram)
+                self._add_cram(plan.page_charge, plan.cram, may_enter)
 
-    def _add_cram(self, page_charge: int, cram: CramPlan) -> None:
-        self.cram_bytes = _prefix(cram.bytes_of_row.take(self.choice.rows) * self.may_enter)
-        self.entering = _prefix(self.may_enter)
+    def _add_cram(self, page_charge: int, cram: CramPlan, may_enter: NDArray[np.uint8]) -> None:
+        self.cram_bytes = _prefix(cram.bytes_of_row.take(self.choice.rows) * may_enter)
+        self.entering = _prefix(may_enter)
         self.freed_in_cram = page_charge - cram.charge
 
     def is_lru(self, mem: Memory, window: Window) -> bool:
@@ -167,7 +168,8 @@ class Walk:
         self._find_doubtful(mem)
 
         self.gap = plan.high - plan.low
-        self.is_plain = not (window.freed.size or self.node_low)
+        self.rises = window.freed.size > 0  # else free memory only falls between reclaims
+        self.is_plain = not (self.rises or self.node_low)
         self.given = 0  # by reclaims, less what pages that came back take
         self.hand = 0
         self.holes: list[int] = []  # victims-to-be that were touched in time
@@ -240,6 +242,7 @@ class Walk:
     def go(self) -> None:
         """Reclaim and touch until the window's end, or until something is not certain."""
         touches, touched, n = self.touches.tolist(), self.touched.tolist(), self.touches.size
+        fate, holes = self.fate, self.holes
         i = many = 0
         while i < n:
             at, victim = touches[i], touched[i]
@@ -251,10 +254,10 @@ class Walk:
                 i += settled
                 continue
             if victim >= self.hand:
-                if not self.fate[victim]:
-                    self.fate[victim] = _STAYED
-                    insort(self.holes, victim)
-            elif not self._come_back(i, at, victim):
+                if not fate[victim]:
+                    fate[victim] = _STAYED
+                    insort(holes, victim)
+            elif fate[victim] < _STAYED and not self._come_back(i, at, victim):
                 return
             i += 1
         self._reclaim_before(self.stop)
@@ -271,7 +274,8 @@ class Walk:
             return 0
         victim, faults, returns = victim[:end], faults[:end], returns[:end]
         stayed = np.unique(victim[(fate[:end] == _UNTOUCHED) & ~gone[:end]])
-        self.holes = sorted(self.holes + stayed.tolist())
+        self.holes += stayed.tolist()
+        self.holes.sort()
         self.came_back += victim[returns].tolist()
         self.fates[stayed] = _STAYED
         self.fates[victim[returns]] = _IN_CRAM
@@ -309,28 +313,29 @@ class Walk:
 
     def _reclaim_before(self, at: int) -> bool:
         # Every reclaim that accesses before this one start.
+        needs, falling = self.needs, self.falling
         while True:
-            short = self._next_short()
-            self.next_at = self.needs[short] if short < len(self.needs) else self.stop
-            if self.next_at >= at:
+            mark = self.given - self.low_mark + 1
+            short = self._next_short(mark) if self.rises else bisect_left(falling, mark, self.searched)
+            self.next_at = next_at = needs[short] if short < len(needs) else self.stop
+            if next_at >= at:
                 return True
             self.searched = short
-            n_runs = self.n_runs
-            if self.is_plain:
-                self._reclaim_plainly(at)
-            if self.n_runs == n_runs and not self._reclaim(self.next_at, self.given - self.falling[short]):
+            if self.is_plain and self._reclaim_plainly(at):
+                continue
+            if not self._reclaim(next_at, self.given - falling[short]):
                 return False
 
-    def _reclaim_plainly(self, at: int) -> None:
+    def _reclaim_plainly(self, at: int) -> int:
         # ``_reclaim`` in one loop, as long as no victim-to-be in the way was touched and all is certain: where many
-        # small reclaims follow one another, calls would cost more than the work.
-        victims, n, needs, falling = self.victims, self.victims.n, self.needs, self.falling
-        freed, stuck, footprint, entering = victims.freed, victims.stuck, victims.footprint, victims.entering
-        start, given, searched = self.hand, self.given, self.searched
+        # small reclaims follow one another, calls would cost more than the work. Returns how many there were.
+        victims, n, start = self.victims, self.victims.n, self.hand
         hole = bisect_left(self.holes, start)
         stop = self.holes[hole] if hole < len(self.holes) else n
         if stop - start < self.gap:
-            return
+            return 0
+        needs, falling, given, searched, n_runs = self.needs, self.falling, self.given, self.searched, 0
+        freed, stuck, footprint, entering = victims.freed, victims.stuck, victims.footprint, victims.entering
         while True:
             short = bisect_left(falling, given - self.low_mark + 1, searched)
             if short == len(needs) or needs[short] >= at:
@@ -361,45 +366,37 @@ class Walk:
                     break
                 self.pool_room = pool_room
             if cram_end > start:
-                self.entries[start:cram_end] = victims.may_enter[start:cram_end]
+                self.entered[start:cram_end] = victims.may_enter[start:cram_end]
                 self.device_room -= entering[cram_end] - entering[start]
             given += got + freed[end] - freed[cram_end]
             start, searched = end, short
-            self.n_runs += 1
-        self.hand, self.given, self.searched = start, given, searched
+            n_runs += 1
+        self.hand, self.given, self.searched, self.n_runs = start, given, searched, self.n_runs + n_runs
+        return n_runs
 
-    def _next_short(self) -> int:
-        # The next access that finds no frame. Free memory only falls between reclaims, unless the program frees.
-        mark = self.given - self.low_mark + 1
-        if not self.window.freed.size:
-            return bisect_left(self.falling, mark, self.searched)
+    def _next_short(self, mark: int) -> int:
+        # The next access that finds no frame, where the program's frees give some back in between.
         is_short = self.window.free_before[self.searched :] <= -mark
         first = int(is_short.argmax()) if is_short.size else 0
         return self.searched + first if is_short.size and is_short[first] else len(self.needs)
 
     def _come_back(self, i: int, at: int, victim: int) -> bool:
         # A page that left is touched: it is loaded, or read in place on the device until it is written.
-        fate, entered = self.fate[victim], self.entered[victim]
-        if fate == _UNTOUCHED:
+        if self.fate[victim] == _UNTOUCHED:
             if self.is_hard.data[i]:
                 return self._end(at, wants_reclaim=False)
             self.came_back.append(victim)
-            self.fate[victim] = fate = _IN_CRAM if entered else _CAME_BACK
-            if not entered:
-                return self._fault(i, at, self.victims.freed[victim + 1] - self.victims.freed[victim])
-        if fate == _IN_CRAM and self.writes.data[i]:
-            self.fate[victim] = _CAME_BACK
-            if not self._fault(i, at, self.victims.freed_in_cram):
-                return False
-            self.device_room += 1
-        return True
-
-    def _fault(self, i: int, at: int, taken: int) -> bool:
-        # It takes back what it had freed.
+        entered = self.entered[victim]
+        if entered and not self.writes.data[i]:
+            self.fate[victim] = _IN_CRAM
+            return True
+        self.fate[victim] = _CAME_BACK
         free = self.free_then.data[i] + self.given
         if free < self.low_mark and not self._reclaim(at, free):
             return False
-        self.given -= taken
+        freed = self.victims.freed  # the fault takes back what the page had freed
+        self.given -= self.victims.freed_in_cram if entered else freed[victim + 1] - freed[victim]
+        self.device_room += entered
         self.searched, self.next_at = self.n_needs[i], -1
         return True
 
@@ -435,7 +432,7 @@ class Walk:
         if not self._is_certain(at, start, cram_end, end):
             return self._end(at, wants_reclaim=True)
         if cram_end > start:
-            self.entries[start:cram_end] = victims.may_enter[start:cram_end]
+            self.entered[start:cram_end] = victims.may_enter[start:cram_end]
         self.given += given
         self.hand = end
         self.n_runs += 1
@@ -519,7 +516,7 @@ class Walk:
         placed = self.victims.choice.place(mem, index)
         if not self.victims.has_cram:
             return placed
-        may_enter = self.victims.may_enter.take(index)
+        may_enter = np.asarray(self.victims.may_enter).take(index) > 0
         rows = self.victims.choice.rows.take(index)
         return keep_in_cram(mem, placed, may_enter, self.entries.take(index) > 0, rows)
 
