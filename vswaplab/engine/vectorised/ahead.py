@@ -233,8 +233,10 @@ class Walk:
         self._freed = victims.choice.freed
         self.n_needs = window.needs.searchsorted(self.touches).tolist()  # of certain faults before each touch
         self.free_then = window.free_at.take(window.special.at.searchsorted(self.touches))
-        self.is_hard = np.full(self.touches.size, not mem.settles_returns)
-        if window.freed.size and mem.settles_returns:
+        self.is_hard = np.zeros(self.touches.size, np.bool_)
+        if not mem.settles_returns:
+            self.is_hard[:] = True
+        elif window.freed.size:
             self.is_hard = mem.are_among(window.ids.take(self.touches), window.freed)
 
     # In time ----------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ class Vectorised:
         self.count = self.mem.count
         self.device_in, self.device_out = self.mem.device_in, self.mem.device_out
         self._window, self._ceiling = 1 << 12, _MAX_WINDOW
+        self._periods = _periods(plan)
         self._ticked = 0  # the access before which periodic events last ran
         self._reclaimed = -1  # the access that has had its reclaim
 
@@ -113,13 +114,8 @@ class Vectorised:
 
     # Periodic events ------------------------------------------------------------------------
 
-    def _periods(self) -> list[int]:
-        cram, zram = self.plan.cram, self.plan.zram
-        periods = [] if cram is None else [cram.reaper_period, cram.flush_period, cram.report_lag]
-        return [period for period in (*periods, 0 if zram is None else zram.idle_period) if period]
-
     def _next_tick(self, at: int) -> int:
-        return min(((at // period + 1) * period for period in self._periods()), default=1 << 62)
+        return min([(at // period + 1) * period for period in self._periods], default=1 << 62)
 
     def _tick(self, at: int) -> None:
         cram, zram = self.plan.cram, self.plan.zram
@@ -206,3 +202,9 @@ class Vectorised:
     def page_table(self, *, is_ranked: bool = True) -> PageTable:
         """Lay the state out as arrays: the engine's own, where it has them."""
         return self.mem.page_table(is_ranked=is_ranked)
+
+
+def _periods(plan: Plan) -> list[int]:
+    cram, zram = plan.cram, plan.zram
+    periods = [] if cram is None else [cram.reaper_period, cram.flush_period, cram.report_lag]
+    return [period for period in (*periods, 0 if zram is None else zram.idle_period) if period]

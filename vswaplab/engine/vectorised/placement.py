@@ -19,8 +19,8 @@ from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, STAY
 from vswaplab.engine.vectorised.stores import Stored, commit_stores, offer_stores, stored_charge
 from vswaplab.engine.vectorised.zram import zram_footprints, zram_store
 
-_CRAM_REFUSALS = ("", "cram_refused_gate", "cram_refused_full", "cram_refused")
-_ZSWAP_REFUSALS = ("", "pool_limit_hit", "reject_accept_threshold", "reject_compress_poor")
+_CRAM_REFUSALS = ("cram_refused_gate", "cram_refused_full", "cram_refused")
+_ZSWAP_REFUSALS = ("pool_limit_hit", "reject_accept_threshold", "reject_compress_poor")
 _TAKEN = 0
 _GATE, _FULL, _MEDIA = 1, 2, 3
 _LIMIT, _ACCEPT, _POOR = 1, 2, 3
@@ -121,7 +121,7 @@ class Choice:
         length, refusal = np.zeros(n, np.int64), np.full(n, _NOT_TRIED, np.uint8)
         if zswap is not None:
             length = zswap.length_of_row.take(rows).astype(np.int64)
-            np.copyto(refusal, _TAKEN, where=target == ZSWAP)
+            refusal *= target != ZSWAP  # those that go there are taken
             if mem.row_facts.has_poor:
                 refusal[mem.row_facts.is_poor.take(rows) & ~is_clean] = _POOR
         device = np.zeros(n, np.int8)
@@ -208,7 +208,7 @@ def keep_in_cram(mem: Memory, placed: Placement, may_enter: Mask, in_cram: Mask,
     rows : (n,) their contents
     """
     cram, index = mem.plan.cram, which(in_cram)
-    placed.cram_refusal[may_enter & ~in_cram] = _FULL if mem.gate_open else _GATE
+    placed.cram_refusal = (may_enter & ~in_cram) * np.uint8(_FULL if mem.gate_open else _GATE)
     if index.size and cram is not None:
         placed.target[index] = CRAM_READONLY if cram.is_tier else CRAM_SOFTLEAF
         placed.cram_bytes[index] = cram.bytes_of_row.take(rows.take(index))
@@ -474,19 +474,26 @@ def commit(mem: Memory, placed: Placement) -> None:
 
 
 def _count_refusals(mem: Memory, placed: Placement) -> None:
-    mem.count["zram_failed_writes"] += int(np.count_nonzero(placed.zram_refused))
-    if placed.cram_refusal.any():
-        for name, n in zip(_CRAM_REFUSALS, np.bincount(placed.cram_refusal).tolist(), strict=False):
-            if name:
-                mem.count[name] += n
-    tried = placed.zswap_refusal.take(which(placed.zswap_refusal != _NOT_TRIED))
-    if not tried.size:
+    if mem.plan.zram is not None:
+        mem.count["zram_failed_writes"] += int(np.count_nonzero(placed.zram_refused))
+    if mem.plan.cram is not None:
+        for name, n in zip(_CRAM_REFUSALS, _how_many_of_each(placed.cram_refusal)[1:], strict=True):
+            mem.count[name] += n
+    if mem.plan.zswap is None:
         return
-    mem.pool_full = bool(tried[-1] in (_LIMIT, _ACCEPT))
-    if tried.any():
-        for name, n in zip(_ZSWAP_REFUSALS, np.bincount(tried).tolist(), strict=False):
-            if name:
-                mem.count[name] += n
+    refusal = placed.zswap_refusal
+    n_tried, *n_of_each = _how_many_of_each(refusal)
+    for name, n in zip(_ZSWAP_REFUSALS, n_of_each, strict=True):
+        mem.count[name] += n
+    if n_tried or any(n_of_each):
+        last = refusal.size - 1 - int((refusal[::-1] != _NOT_TRIED).argmax())
+        mem.pool_full = bool(refusal[last] in (_LIMIT, _ACCEPT))
+
+
+def _how_many_of_each(refusal: NDArray[np.uint8]) -> list[int]:
+    # Of those taken, and of those refused for each of the three reasons.
+    counts: list[int] = np.bincount(refusal, minlength=4)[:4].tolist()
+    return counts
 
 
 def zswap_store(mem: Memory, pages: Pages, length: NDArray[np.int64]) -> None:

@@ -59,12 +59,15 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
     if returned is not None:
         special = _both(special, returned)
     tally = _Tally(special)
-    _count(mem, op, tally, has_frees=window.has_frees)
+    writes = which(op == WRITE)
+    _count(mem, op, writes.size, tally, has_frees=window.has_frees)
     if window.in_place is not None:
         _store_in_place(mem, window.in_place.before(n), special)
     mem.free_charge += (tally.n[FREED][RESIDENT] - sum(map(tally.outcome, FRAME_OUTCOMES))) * mem.plan.page_charge
     _leave(mem, special, tally)
-    _release(mem, ids, op, special, tally)
+    _release(mem, special, tally)
+    if any(mem.slots_used):
+        mem.clean[ids.take(writes)] = False
     if mem.has_own_content:
         _set_content(mem, window, special)
     if mem.has_cache_only:
@@ -146,11 +149,10 @@ def _map_cache_only(mem: Memory, window: Window) -> None:
     mem.has_cache_only = bool(mem.cache_only.any())
 
 
-def _count(mem: Memory, op: NDArray[np.uint8], tally: _Tally, *, has_frees: bool) -> None:
+def _count(mem: Memory, op: NDArray[np.uint8], n_writes: int, tally: _Tally, *, has_frees: bool) -> None:
     n_frees = n_unmaps = 0
     if has_frees:
         n_frees, n_unmaps = int(np.count_nonzero(op == FREE)), int(np.count_nonzero(op == UNMAP))
-    n_writes = int(np.count_nonzero(op == WRITE))
     mem.count["accesses"] += op.size
     mem.count["reads"] += op.size - n_writes - n_frees - n_unmaps
     mem.count["writes"] += n_writes
@@ -199,8 +201,8 @@ def _leave_stores(mem: Memory, special: Special) -> None:
     mem.store_remove(special.page.take(which(special.was == STORE)))
 
 
-def _release(mem: Memory, ids: Pages, op: NDArray[np.uint8], special: Special, tally: _Tally) -> None:
-    # Slots that loads and frees give up, and copies that writes make stale.
+def _release(mem: Memory, special: Special, tally: _Tally) -> None:
+    # Slots that loads and frees give up.
     if not any(mem.slots_used):
         return
     page, outcome = special.page, special.outcome
@@ -220,7 +222,6 @@ def _release(mem: Memory, ids: Pages, op: NDArray[np.uint8], special: Special, t
         mem.release_slots(loaded[mem.slot.take(loaded) == mem.plan.zram.device])
     if tally.outcome(FREED):
         mem.release_slots(np.unique(page[outcome == FREED]))
-    mem.clean[ids.take(which(op == WRITE))] = False
 
 
 def _set_content(mem: Memory, window: Window, special: Special) -> None:

@@ -207,8 +207,8 @@ def _outcomes(
     # Of most pages only the first access is a fault. Pages of the device, and pages freed or shared, have a history.
     state = state_of_word(words) if has_free else (~words).astype(np.uint8)  # then none is resident
     is_first = mem.are_first(page, words)
-    outcome = np.where(is_first, FAULT_OF_STATE.take(state), np.uint8(DRAM_HIT))
     was = np.where(is_first, state, np.uint8(RESIDENT))
+    outcome = FAULT_OF_STATE.take(was)
     special = Special(at, page, outcome, was)
     has_any = has_free or mem.trace.shares is not None
     closer = np.arange(at.size) if has_any else which(state >= CRAM_SOFTLEAF)
@@ -234,7 +234,7 @@ def _read_in_place(
     written = mem.first_of_some(special.page.take(index), which(is_write), words.take(index))
     was = np.where(is_first.take(index), state, np.uint8(CRAM_READONLY))
     was[np.arange(index.size) > written] = RESIDENT
-    special.outcome[index] = np.where(is_write, _OF_WRITE.take(was), _OF_READ.take(was))
+    special.outcome[index] = _OF_BOTH.take(was + is_write * np.uint8(N_STATES))
     special.was[index] = was
 
 
@@ -308,6 +308,7 @@ _OF_READ = np.full(N_STATES, CRAM_READ, np.uint8)
 _OF_READ[[RESIDENT, CRAM_SOFTLEAF]] = [DRAM_HIT, SOFT_FAULT]
 _OF_WRITE = np.full(N_STATES, PROMOTE, np.uint8)
 _OF_WRITE[RESIDENT] = DRAM_HIT
+_OF_BOTH = np.concatenate((_OF_READ, _OF_WRITE))
 
 
 def _with_budget(
