@@ -34,7 +34,7 @@ _MANY = 48
 
 
 def look_ahead(mem: Memory, window: Window) -> Walk | None:
-    """Move a window's stop past as many reclaims as are certain.
+    """Move a window's stop past as many reclaims as are certain; the memory is steady.
 
     Returns
     -------
@@ -42,8 +42,6 @@ def look_ahead(mem: Memory, window: Window) -> Walk | None:
         Which pages those reclaims let go, and which of them came back. None:
         no reclaim is certain, and the window is unchanged.
     """
-    if not _is_steady(mem):
-        return None
     short = mem.plan.high - int(window.free_before.min()) // mem.plan.page_charge
     wanted = int(short * mem.victims_per_frame) + 64
     pages, places = mem.coldest(mem.dram_hand, mem.log.length, wanted)
@@ -62,8 +60,8 @@ def look_ahead(mem: Memory, window: Window) -> Walk | None:
     return walk
 
 
-def _is_steady(mem: Memory) -> bool:
-    # Whether the next reclaim looks at device, pool and half-full mark without changing anything.
+def is_steady(mem: Memory) -> bool:
+    """Say whether the next reclaim looks at device, pool and half-full mark without changing anything."""
     plan = mem.plan
     if plan.cram is not None and not mem.is_removed and not _is_device_steady(mem, plan.cram):
         return False

@@ -117,7 +117,7 @@ class Order:
     def coldest(self, is_live: _IsLive, wanted: int, stop: int) -> Pages:
         """List the coldest live pages, about as many as wanted, as sortable keys: place and then page."""
         found: list[Pages] = []
-        total, hand, step = 0, self.hand, max(64, 2 * wanted)
+        total, hand, step = 0, self.hand, max(64, wanted + wanted // 4)
         last = self._behind(stop - 1)
         while hand < last and total < wanted:
             end = min(hand + step, last)
@@ -128,7 +128,9 @@ class Order:
             live = which(is_live(pages, places))
             found.append((places.take(live) << 32) | pages.take(live))
             total += live.size
-            hand, step = end, 2 * step
+            # As many more as are missing, at the share of live ones seen so far, and a little to spare.
+            step = max(64, min(4 * step, (wanted - total) * step * 9 // (8 * max(1, live.size))))
+            hand = end
         return joined(found)
 
     def go_past(self, place: int) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from vswaplab.engine.outcome import Drain, Occupancy, PageTable
 from vswaplab.engine.plan import Plan
-from vswaplab.engine.vectorised.ahead import look_ahead
+from vswaplab.engine.vectorised.ahead import is_steady, look_ahead
 from vswaplab.engine.vectorised.drain import remove_cram, swapoff
 from vswaplab.engine.vectorised.memory import Memory, Pages
 from vswaplab.engine.vectorised.policies import make_device_order, make_order
@@ -41,6 +41,7 @@ class Vectorised:
         self.count = self.mem.count
         self.device_in, self.device_out = self.mem.device_in, self.mem.device_out
         self._window, self._ceiling = 1 << 12, _MAX_WINDOW
+        self._short_window = 1 << 12  # where the next reclaim is certain to end it
         self._periods = _periods(plan)
         self._ticked = 0  # the access before which periodic events last ran
         self._reclaimed = -1  # the access that has had its reclaim
@@ -62,7 +63,8 @@ class Vectorised:
     def _step(self, at: int, stop: int) -> int:
         self._tick(at)
         self.mem.shorten_logs()
-        end = self._window_end(at, min(stop, self._next_tick(at)))
+        steady = is_steady(self.mem)
+        end = self._window_end(at, min(stop, self._next_tick(at)), self._window if steady else self._short_window)
         has_reclaimed = self._reclaimed == at
         if has_reclaimed and self.mem.is_out_of_memory:
             self.count["oom"] = 1
@@ -71,7 +73,7 @@ class Vectorised:
         if not window.stop and not window.wants_reclaim:
             self._one(at, window)
             return at + 1
-        looks_ahead = window.wants_reclaim and self._may_look_ahead(window)
+        looks_ahead = window.wants_reclaim and steady and self._may_look_ahead(window)
         walk = look_ahead(self.mem, window) if looks_ahead else None
         returned = None
         if walk is not None:
@@ -83,7 +85,10 @@ class Vectorised:
         if window.wants_reclaim:
             reclaim(self.mem)
             self._reclaimed = at + window.stop
-        self._choose_window(end - at, window.stop, 0 if walk is None else walk.n_steps)
+        if steady:
+            self._choose_window(end - at, window.stop, 0 if walk is None else walk.n_steps)
+        else:
+            self._short_window = min(self._ceiling, max(_MIN_WINDOW, 2 * window.stop))
         return at + window.stop
 
     def _may_look_ahead(self, window: Window) -> bool:
@@ -93,11 +98,11 @@ class Vectorised:
             return False
         return mem.cram_order is None or mem.cram_order.takes_arrivals_first(window.special)
 
-    def _window_end(self, at: int, stop: int) -> int:
+    def _window_end(self, at: int, stop: int, aim: int) -> int:
         # A speed setting: even parts, rather than a small one left over.
         size = stop - at
-        if size > min(self._window * 3 // 2, self._ceiling):
-            n_parts = -(-size // self._window)
+        if size > min(aim * 3 // 2, self._ceiling):
+            n_parts = -(-size // aim)
             size = -(-size // n_parts)
         return at + size
 

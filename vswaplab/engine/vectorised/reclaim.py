@@ -133,7 +133,8 @@ def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> tu
     goes = placed.target != STAYS
     leaving = pages[goes]
     unmapped = _unmap(mem, leaving)
-    mem.writable -= int(np.count_nonzero(mem.states(leaving) == CRAM_WRITABLE))
+    if mem.has_budget:
+        mem.writable -= int(np.count_nonzero(mem.states(leaving) == CRAM_WRITABLE))
     mem.free_charge += cram.charge * leaving.size
     mem.cram_release(leaving)
     for name, state in (("zero", ZERO), ("zswap", ZSWAP), ("swapfile", SWAPFILE)):
