@@ -252,11 +252,11 @@ def _room_for_writeback(mem: Memory) -> int:
 
 def _visits(mem: Memory, zswap: ZswapPlan, pages: Pages, is_out: np.ndarray) -> int:
     # How many entries are visited before the pool is small enough or the slots run out.
-    gone = np.where(is_out, zswap.footprint_of_length.take(mem.stored.take(pages)), 0).cumsum()
-    small = which(mem.pool_footprint - gone <= zswap.accept_pages * FOOTPRINT_PAGE)
-    full = which(is_out.cumsum() >= _room_for_writeback(mem))
-    ends = [int(stops[0]) + 1 for stops in (small, full) if stops.size]
-    return min(ends, default=pages.size)
+    out, room = which(is_out), _room_for_writeback(mem)
+    gone = zswap.footprint_of_length.take(mem.stored.take(pages.take(out))).cumsum()
+    n_out = 1 + int(gone.searchsorted(mem.pool_footprint - zswap.accept_pages * FOOTPRINT_PAGE))
+    n_out = min(n_out, room)
+    return int(out[n_out - 1]) + 1 if n_out <= out.size else pages.size
 
 
 def _zram_fits(mem: Memory, pages: Pages, is_out: np.ndarray) -> int:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from vswaplab.engine.vectorised.memory import Memory, Pages, which
 from vswaplab.engine.vectorised.states import (
     COPIED,
+    CRAM_OUTCOMES,
     CRAM_READ,
     CRAM_READONLY,
     CRAM_SOFTLEAF,
@@ -63,7 +64,7 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
     _count(mem, op, writes.size, tally, has_frees=window.has_frees)
     if window.in_place is not None:
         _store_in_place(mem, window.in_place.before(n), special)
-    mem.free_charge += (tally.n[FREED][RESIDENT] - sum(map(tally.outcome, FRAME_OUTCOMES))) * mem.plan.page_charge
+    mem.free_charge += (tally.n[FREED][RESIDENT] - tally.of(FRAME_OUTCOMES)) * mem.plan.page_charge
     _leave(mem, special, tally)
     _release(mem, special, tally)
     if any(mem.slots_used):
@@ -78,7 +79,7 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
         places -= is_unmap.cumsum().take(special.at)
         ids, words = ids[~is_unmap], words[~is_unmap]
     mem.touch(ids, words)
-    if any(map(tally.outcome, LEAVING_OUTCOMES)):
+    if tally.of(LEAVING_OUTCOMES):
         _move(mem, special, places)
     if mem.order is not None:
         mem.order.settle(mem, window, special)
@@ -87,7 +88,7 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
     if mem.trace.shares is not None:
         _settle_mappers(mem, mem.trace.shares, window, special)
     if mem.trace.has_repeats:
-        _count_repeats(mem, window, special)
+        _count_repeats(mem, window, special, tally)
 
 
 def _both(one: Special, other: Special) -> Special:
@@ -104,15 +105,13 @@ class _Tally:
         kinds = special.outcome * np.uint8(N_STATES) + special.was
         counts = np.bincount(kinds, minlength=(FREED + 1) * N_STATES).reshape(-1, N_STATES)
         self.n: list[list[int]] = counts.tolist()
+        self.outcome: list[int] = counts.sum(1).tolist()
+        self.was: list[int] = counts.sum(0).tolist()
         self.total = special.outcome.size
 
-    def outcome(self, outcome: int) -> int:
-        """Count those with an outcome."""
-        return sum(self.n[outcome])
-
-    def was(self, state: int) -> int:
-        """Count those whose page was in a state."""
-        return sum(row[state] for row in self.n)
+    def of(self, outcomes: list[int]) -> int:
+        """Count those with one of several outcomes."""
+        return sum([self.outcome[outcome] for outcome in outcomes])
 
 
 def _move(mem: Memory, special: Special, places: Pages) -> None:
@@ -157,8 +156,8 @@ def _count(mem: Memory, op: NDArray[np.uint8], n_writes: int, tally: _Tally, *, 
     mem.count["reads"] += op.size - n_writes - n_frees - n_unmaps
     mem.count["writes"] += n_writes
     mem.count["frees"] += n_frees + n_unmaps
-    for name, of_states in zip(OUTCOMES, tally.n, strict=False):
-        mem.count[name] += sum(of_states)
+    for name, n in zip(OUTCOMES, tally.outcome, strict=False):
+        mem.count[name] += n
     mem.count["dram_hit"] += op.size - n_unmaps - tally.total
 
 
@@ -176,16 +175,16 @@ def _store_in_place(mem: Memory, in_place: InPlace, special: Special) -> None:
 def _leave(mem: Memory, special: Special, tally: _Tally) -> None:
     # What leaves a pool or the device gives its own charge back.
     page = special.page
-    mem.zero_pages -= tally.was(ZERO)
-    mem.swapped_pages -= tally.was(SWAPFILE)
+    mem.zero_pages -= tally.was[ZERO]
+    mem.swapped_pages -= tally.was[SWAPFILE]
     if mem.plan.stores:
         _leave_stores(mem, special)
-    if tally.was(ZSWAP):
+    if tally.was[ZSWAP]:
         mem.pool_remove(page.take(which(special.was == ZSWAP)))
     cram = mem.plan.cram
     if cram is None:
         return
-    from_cram = which(leaves_cram(special, has_frees=tally.outcome(FREED) > 0))
+    from_cram = which(leaves_cram(special, has_frees=tally.outcome[FREED] > 0))
     if from_cram.size:
         mem.writable -= tally.n[PROMOTE][CRAM_WRITABLE]
         mem.free_charge += cram.charge * from_cram.size
@@ -207,7 +206,7 @@ def _release(mem: Memory, special: Special, tally: _Tally) -> None:
         return
     page, outcome = special.page, special.outcome
     loaded = page[:0]
-    if tally.outcome(PSWPIN):
+    if tally.outcome[PSWPIN]:
         loaded = page.take(which(outcome == PSWPIN))
         for device, n in enumerate(mem.per_device(mem.slot.take(loaded))):
             mem.device_in[device] += n
@@ -220,7 +219,7 @@ def _release(mem: Memory, special: Special, tally: _Tally) -> None:
         mem.release_slots(loaded)
     elif mem.plan.zram is not None:  # its slots go at once
         mem.release_slots(loaded[mem.slot.take(loaded) == mem.plan.zram.device])
-    if tally.outcome(FREED):
+    if tally.outcome[FREED]:
         mem.release_slots(np.unique(page[outcome == FREED]))
 
 
@@ -237,7 +236,7 @@ def _set_content(mem: Memory, window: Window, special: Special) -> None:
     row = np.full(window.stop, -1, np.int32)
     row[new_at] = first
     drawn = window.row[: window.stop]
-    row[drawn >= 0] = drawn[drawn >= 0]
+    np.copyto(row, drawn, where=drawn >= 0)
     changed = which(row >= 0)
     mem.content[window.ids[changed]] = row[changed]
 
@@ -276,11 +275,13 @@ def _settle_mappers(mem: Memory, shares: Shares, window: Window, special: Specia
         mem.move(still, CRAM_SOFTLEAF)
 
 
-def _count_repeats(mem: Memory, window: Window, special: Special) -> None:
-    at, outcome = special.at, special.outcome
+def _count_repeats(mem: Memory, window: Window, special: Special, tally: _Tally) -> None:
     # Priced where the page lies after the record: DRAM unless the record was served in CRAM or was a free.
-    in_cram = at[IS_SERVED_IN_CRAM.take(outcome)]
-    unserved = which(window.op[: window.stop] >= FREE)
+    in_cram = unserved = special.at[:0]
+    if tally.of(CRAM_OUTCOMES):
+        in_cram = special.at[IS_SERVED_IN_CRAM.take(special.outcome)]
+    if window.has_frees:
+        unserved = which(window.op[: window.stop] >= FREE)
     first = window.start - mem.trace.start
     stretch = slice(first, first + window.stop)
     for repeats, cram_name in (

@@ -50,6 +50,8 @@ IS_SERVED_IN_CRAM = np.zeros(FREED + 1, np.bool_)
 """Outcomes that leave the page on the device."""
 IS_SERVED_IN_CRAM[[SOFT_FAULT, CRAM_READ, CRAM_WRITE, MADE_WRITABLE]] = True
 
+CRAM_OUTCOMES = IS_SERVED_IN_CRAM.nonzero()[0].tolist()
+
 IS_LOAD = np.zeros(FREED + 1, np.bool_)
 """Outcomes that bring a page in from behind a swap entry, CRAM excepted."""
 IS_LOAD[[SWPIN_ZERO, ZSWPIN, PSWPIN, STORE_IN]] = True
