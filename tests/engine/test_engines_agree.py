@@ -16,7 +16,7 @@ import vswaplab as vl
 from vswaplab.engine.outcome import Drain
 from vswaplab.engine.plan import make_plan
 from vswaplab.engine.reference import Reference
-from vswaplab.engine.vectorised import Vectorised, ahead, memory, policies
+from vswaplab.engine.vectorised import Vectorised, ahead, logs, memory, policies
 from vswaplab.engine.vectorised import machine as vectorised_machine
 from vswaplab.machine.policies import POLICIES, Policy
 from vswaplab.machine.swapoff import Swapoff, resolve
@@ -410,6 +410,9 @@ def other_speed_settings() -> Iterator[None]:
     # What small cases would not meet: logs that are shortened, and touches in doubt that are settled together.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "log_room", lambda n_pages: 30)
+        patch.setattr(memory, "_LEAST_PLACE", -50)
+        for module in (logs, memory):
+            patch.setattr(module, "BLOCK", 7)
         patch.setattr(ahead, "_MANY", 2)
         patch.setattr(ahead, "_BLOCK", 4)
         for name in ("_FEWEST", "_CHUNK", "_STEP", "_MOST_FAR"):

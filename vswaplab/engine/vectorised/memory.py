@@ -613,8 +613,10 @@ class Memory:
         """Give the mappers that have each CRAM page mapped, one bit each."""
         state, mappers = self.states(pages), self.mappers.take(pages)
         readonly = mappers if self.trace.shares is None else self.readonly.take(pages)
-        mapped = np.where(state == CRAM_READONLY, readonly, 0).astype(np.uint8)
-        return np.where(state == CRAM_WRITABLE, mappers, mapped)
+        mapped: NDArray[np.uint8] = (state == CRAM_READONLY) * readonly
+        if self.has_budget:
+            mapped += (state == CRAM_WRITABLE) * mappers
+        return mapped
 
 
 def log_room(n_pages: int) -> int:
