@@ -34,7 +34,7 @@ __all__ = ["BACKING", "FIRST", "SECOND", "Log", "Mask", "Memory", "Pages", "log_
 LAST_RUNG = 3
 """Looks in vain before the balloon's OOM kill (mm/cram.c, autumn 2026)."""
 
-_LEAST_PLACE = -(1 << 30)
+_LEAST_PLACE = -(1 << 29)
 """Places below it are numbered anew."""
 
 FIRST, SECOND, BACKING = range(3)
