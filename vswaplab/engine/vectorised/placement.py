@@ -476,24 +476,20 @@ def commit(mem: Memory, placed: Placement) -> None:
 def _count_refusals(mem: Memory, placed: Placement) -> None:
     if mem.plan.zram is not None:
         mem.count["zram_failed_writes"] += int(np.count_nonzero(placed.zram_refused))
-    if mem.plan.cram is not None:
-        for name, n in zip(_CRAM_REFUSALS, _how_many_of_each(placed.cram_refusal)[1:], strict=True):
-            mem.count[name] += n
-    if mem.plan.zswap is None:
-        return
+    if placed.cram_refusal.any():
+        _count_each(mem, _CRAM_REFUSALS, placed.cram_refusal)
     refusal = placed.zswap_refusal
-    n_tried, *n_of_each = _how_many_of_each(refusal)
-    for name, n in zip(_ZSWAP_REFUSALS, n_of_each, strict=True):
+    last = refusal.size - 1 - int((refusal[::-1] != _NOT_TRIED).argmax())
+    if refusal[last] == _NOT_TRIED:
+        return
+    mem.pool_full = bool(refusal[last] in (_LIMIT, _ACCEPT))
+    if (refusal + np.uint8(1) > _TAKEN + 1).any():  # those not tried come out as 0
+        _count_each(mem, _ZSWAP_REFUSALS, refusal)
+
+
+def _count_each(mem: Memory, names: tuple[str, ...], refusal: NDArray[np.uint8]) -> None:
+    for name, n in zip(names, np.bincount(refusal, minlength=4)[1:4].tolist(), strict=True):
         mem.count[name] += n
-    if n_tried or any(n_of_each):
-        last = refusal.size - 1 - int((refusal[::-1] != _NOT_TRIED).argmax())
-        mem.pool_full = bool(refusal[last] in (_LIMIT, _ACCEPT))
-
-
-def _how_many_of_each(refusal: NDArray[np.uint8]) -> list[int]:
-    # Of those taken, and of those refused for each of the three reasons.
-    counts: list[int] = np.bincount(refusal, minlength=4)[:4].tolist()
-    return counts
 
 
 def zswap_store(mem: Memory, pages: Pages, length: NDArray[np.int64]) -> None:
