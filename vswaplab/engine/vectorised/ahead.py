@@ -52,7 +52,7 @@ def look_ahead(mem: Memory, window: Window) -> Walk | None:
     walk.go()
     if not walk.n_runs:
         return None
-    aim = 1.5 * mem.victims_per_frame if walk.is_short else 1.2 * walk.hand / short
+    aim = 1.5 * mem.victims_per_frame if walk.is_short else 1.1 * walk.hand / short
     mem.victims_per_frame = min(4.0, max(1.0, aim))
     mem.count["reclaim_runs"] += walk.n_runs
     mem.dram_hand = int(places[walk.hand - 1]) + 1

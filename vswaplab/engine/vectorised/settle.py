@@ -32,10 +32,12 @@ from vswaplab.engine.vectorised.states import (
     STORE,
     STORE_IN,
     SWAPFILE,
+    SWPIN_ZERO,
     UNMAP,
     WRITE,
     ZERO,
     ZSWAP,
+    ZSWPIN,
 )
 from vswaplab.engine.vectorised.stream import Shares
 from vswaplab.engine.vectorised.window import InPlace, Special, Window, leaves_cram
@@ -59,12 +61,12 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
     special = window.special.before(n)
     if returned is not None:
         special = _both(special, returned)
-    tally = _Tally(special)
+    tally = _Tally(special, has_frees=window.has_frees)
     writes = which(op == WRITE)
     _count(mem, op, writes.size, tally, has_frees=window.has_frees)
     if window.in_place is not None:
         _store_in_place(mem, window.in_place.before(n), special)
-    mem.free_charge += (tally.n[FREED][RESIDENT] - tally.of(FRAME_OUTCOMES)) * mem.plan.page_charge
+    mem.free_charge += (tally.freed[RESIDENT] - tally.of(FRAME_OUTCOMES)) * mem.plan.page_charge
     _leave(mem, special, tally)
     _release(mem, special, tally)
     if any(mem.slots_used):
@@ -99,15 +101,14 @@ def _both(one: Special, other: Special) -> Special:
 
 
 class _Tally:
-    """How many accesses had which outcome, and from which state."""
+    """How many accesses had which outcome, and how many of those that freed a page found it in which state."""
 
-    def __init__(self, special: Special) -> None:
-        kinds = special.outcome * np.uint8(N_STATES) + special.was
-        counts = np.bincount(kinds, minlength=(FREED + 1) * N_STATES).reshape(-1, N_STATES)
-        self.n: list[list[int]] = counts.tolist()
-        self.outcome: list[int] = counts.sum(1).tolist()
-        self.was: list[int] = counts.sum(0).tolist()
+    def __init__(self, special: Special, *, has_frees: bool) -> None:
         self.total = special.outcome.size
+        self.outcome: list[int] = np.bincount(special.outcome, minlength=FREED + 1).tolist()
+        self.freed = [0] * N_STATES
+        if has_frees:
+            self.freed = np.bincount(special.was[special.outcome == FREED], minlength=N_STATES).tolist()
 
     def of(self, outcomes: list[int]) -> int:
         """Count those with one of several outcomes."""
@@ -175,21 +176,22 @@ def _store_in_place(mem: Memory, in_place: InPlace, special: Special) -> None:
 def _leave(mem: Memory, special: Special, tally: _Tally) -> None:
     # What leaves a pool or the device gives its own charge back.
     page = special.page
-    mem.zero_pages -= tally.was[ZERO]
-    mem.swapped_pages -= tally.was[SWAPFILE]
+    mem.zero_pages -= tally.outcome[SWPIN_ZERO] + tally.freed[ZERO]
+    mem.swapped_pages -= tally.outcome[PSWPIN] + tally.freed[SWAPFILE]
     if mem.plan.stores:
         _leave_stores(mem, special)
-    if tally.was[ZSWAP]:
+    if tally.outcome[ZSWPIN] or tally.freed[ZSWAP]:
         mem.pool_remove(page.take(which(special.was == ZSWAP)))
     cram = mem.plan.cram
     if cram is None:
         return
     from_cram = which(leaves_cram(special, has_frees=tally.outcome[FREED] > 0))
     if from_cram.size:
-        mem.writable -= tally.n[PROMOTE][CRAM_WRITABLE]
+        if mem.has_budget:
+            mem.writable -= int(np.count_nonzero((special.outcome == PROMOTE) & (special.was == CRAM_WRITABLE)))
         mem.free_charge += cram.charge * from_cram.size
         mem.cram_release(page.take(from_cram))
-    if tally.n[FREED][CRAM_WRITABLE]:  # their swap slots were reaped: the kernel misses the free
+    if tally.freed[CRAM_WRITABLE]:  # their swap slots were reaped: the kernel misses the free
         mem.make_zombies(page[(special.outcome == FREED) & (special.was == CRAM_WRITABLE)])
 
 

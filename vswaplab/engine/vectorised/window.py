@@ -155,9 +155,10 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     special, runs = _outcomes(mem, at, page, words, op.take(at), start, has_free=freed.size > 0)
     free_at = np.empty(at.size + 1, np.int64)
     free_at[0] = mem.free_charge
-    _frame_changes(mem, special, has_free=freed.size > 0).cumsum(out=free_at[1:])
+    needs_frame = NEEDS_FRAME.take(special.outcome)
+    _frame_changes(mem, special, needs_frame, has_free=freed.size > 0).cumsum(out=free_at[1:])
     free_at[1:] += mem.free_charge
-    index = which(NEEDS_FRAME.take(special.outcome))
+    index = which(needs_frame)
     n_frames = index.size
     if has_reclaimed and index.size and at[index[0]] == 0:
         index = index[1:]
@@ -386,10 +387,10 @@ def _writes_in_place(mem: Memory, special: Special, runs: _Runs, row: NDArray[np
     return InPlace(at, page, size)
 
 
-def _frame_changes(mem: Memory, special: Special, *, has_free: bool) -> NDArray[np.int64]:
+def _frame_changes(mem: Memory, special: Special, needs_frame: Mask, *, has_free: bool) -> NDArray[np.int64]:
     # Charge units of free DRAM that each access gives (+) or takes (-).
     plan, page, outcome, was = mem.plan, special.page, special.outcome, special.was
-    change = np.multiply(NEEDS_FRAME.take(outcome), -plan.page_charge, dtype=np.int64)
+    change = np.multiply(needs_frame, -plan.page_charge, dtype=np.int64)
     if has_free:
         change[(outcome == FREED) & (was == RESIDENT)] = plan.page_charge
     if plan.zswap is not None:
