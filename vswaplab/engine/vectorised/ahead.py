@@ -443,15 +443,21 @@ class Walk:
         if room <= 0:
             return start, 0, 0
         victims, n = self.victims, self.victims.n
+        if room * victims.freed_in_cram >= owed and (found := self._fill_enough(start, owed))[0] <= n:
+            return found
         end, _ = self._advance(victims.entering, start, room)
         if end > n:
             end, room = n, self._sum(victims.entering, start, n)
         given = victims.freed_in_cram * (end - start - self._n_holes(start, end))
-        if given < owed:
-            return end, given, room
+        return (end, given, room) if given < owed else self._fill_enough(start, owed)
+
+    def _fill_enough(self, start: int, owed: int) -> tuple[int, int, int]:
+        # The same where the device has room for all that it takes; beyond the last victim: there are too few.
+        victims = self.victims
         n_leave = -(-owed // victims.freed_in_cram)
         end = self._after(start, n_leave)
-        return end, n_leave * victims.freed_in_cram, self._sum(victims.entering, start, end)
+        n_entered = self._sum(victims.entering, start, end) if end <= victims.n else 0
+        return end, n_leave * victims.freed_in_cram, n_entered
 
     def _after(self, start: int, n_leave: int) -> int:
         # The place behind so many victims from start on.
