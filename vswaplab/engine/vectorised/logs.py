@@ -128,9 +128,7 @@ class Order:
             live = which(is_live(pages, places))
             found.append((places.take(live) << 32) | pages.take(live))
             total += live.size
-            # As many more as are missing, at the share of live ones seen so far, and a little to spare.
-            step = max(64, min(4 * step, (wanted - total) * step * 9 // (8 * max(1, live.size))))
-            hand = end
+            step, hand = next_step(step, live.size, wanted - total), end
         return joined(found)
 
     def go_past(self, place: int) -> None:
@@ -141,6 +139,11 @@ class Order:
         # Of the log's own type: another one would be converted, entry by entry.
         rest = self.places.entries[self.hand : self.places.length]
         return self.hand + int(rest.searchsorted(np.int32(place), "right"))
+
+
+def next_step(step: int, n_live: int, missing: int) -> int:
+    """Say how many entries may hold the missing ones, at the share of live ones seen last and a little to spare."""
+    return max(64, min(4 * step, missing * step * 9 // (8 * max(1, n_live))))
 
 
 def which(mask: Mask) -> Pages:

@@ -3,8 +3,9 @@
 Recency is one log of page numbers: every touch appends its page, and an
 entry is live only if it is still its page's last one, which ``log.is_live``
 says of pages in DRAM. DRAM and CRAM share the log; each has a hand, a place
-before which it has no live entry. zswap's queue is a second log of the same
-kind.
+before which it has no live entry. When the log is shortened, pages of CRAM
+last accessed before DRAM's hand get places below 0, in their order. zswap's
+queue is a second log of the same kind.
 
 ``word`` answers the two questions of every access with one gather: of a
 resident page it is the place of its last entry (0 or more), of any other page
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
-from vswaplab.engine.vectorised.logs import BLOCK, Log, MarkedLog, Mask, Order, Pages, joined, which
+from vswaplab.engine.vectorised.logs import BLOCK, Log, MarkedLog, Mask, Order, Pages, joined, next_step, which
 from vswaplab.engine.vectorised.rows import row_facts
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, NONE, RESIDENT, STORE, ZSWAP
 from vswaplab.engine.vectorised.stream import Stream
@@ -211,9 +212,7 @@ class Memory:
             found_pages.append(self.log.entries.take(live).astype(np.int64))
             found_places.append(live)
             total += live.size
-            # As many more as are missing, at the share of live ones seen so far, and a little to spare.
-            step = max(64, min(4 * step, (wanted - total) * step * 9 // (8 * max(1, live.size))))
-            hand = end
+            step, hand = next_step(step, live.size, wanted - total), end
         if len(found_pages) == 1:
             return found_pages[0], found_places[0]
         return joined(found_pages), joined(found_places)

@@ -302,7 +302,7 @@ def _cram_outcomes(
         return _with_budget(mem, at, is_write, state, is_first)
     was = np.where(is_first, state, np.maximum(state, np.uint8(CRAM_READONLY)))
     was[_earlier(is_write, is_first) > 0] = RESIDENT
-    return np.where(is_write, _OF_WRITE.take(was), _OF_READ.take(was)), was
+    return _OF_BOTH.take(was + is_write * np.uint8(N_STATES)), was
 
 
 _OF_READ = np.full(N_STATES, CRAM_READ, np.uint8)
@@ -310,6 +310,7 @@ _OF_READ[[RESIDENT, CRAM_SOFTLEAF]] = [DRAM_HIT, SOFT_FAULT]
 _OF_WRITE = np.full(N_STATES, PROMOTE, np.uint8)
 _OF_WRITE[RESIDENT] = DRAM_HIT
 _OF_BOTH = np.concatenate((_OF_READ, _OF_WRITE))
+"""Outcome of an access to a page of the device where none may be written, by state; reads and then writes."""
 
 
 def _with_budget(
