@@ -28,7 +28,8 @@ from vswaplab.trace.checks import (
     whole_numbers,
 )
 from vswaplab.trace.corpus import REGION_PAGES, Corpus, synthetic_corpus
-from vswaplab.trace.sharing import Sharing, resolve
+from vswaplab.trace.next_access import BEYOND, NextAccess, next_accesses
+from vswaplab.trace.sharing import UNMAP, Sharing, resolve
 
 _BLOCK = 1 << 14  # regions whose contents are laid out at once
 
@@ -219,7 +220,7 @@ class Trace(Workload):
 
     def __getstate__(self) -> dict[str, object]:
         """Give what a pickle holds: with what every run needs to know, worked out once, here, and sent along."""
-        _ = self.digest, self.by_first_touch if self.sharing is None else self.first_content
+        _ = self.digest, self.next_access, self.by_first_touch if self.sharing is None else self.first_content
         return self.__dict__
 
     @property
@@ -260,6 +261,18 @@ class Trace(Workload):
         untouched = np.flatnonzero(number < 0)
         number[untouched] = np.arange(touched.size, self.n_pages, dtype=np.int32)
         return frozen(number.take(self.page)), frozen(np.concatenate((touched, untouched)).astype(np.int32))
+
+    @cached_property
+    def next_access(self) -> NextAccess:
+        """When each access's page is accessed next, copies under their own numbers; unmaps are to no page."""
+        if self.sharing is None:
+            return next_accesses(self.page, self.n_pages)
+        n, acts = len(self), np.flatnonzero(self.sharing.op != UNMAP).astype(np.int32)
+        found = next_accesses(self.sharing.page[acts], self.sharing.n_pages)
+        at, is_first = np.full(n, BEYOND, np.int32), np.zeros(n, np.bool_)
+        at[acts] = np.append(acts, BEYOND)[np.minimum(found.at, acts.size)]
+        is_first[acts] = found.is_first
+        return NextAccess(at, is_first)
 
     @cached_property
     def first_content(self) -> NDArray[np.int32]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
 from vswaplab.engine.vectorised.memory import Mask, Memory, Pages, which
 from vswaplab.engine.vectorised.placement import Placement, keep_in_cram, second_choice
-from vswaplab.engine.vectorised.states import STAYS, UNMAP, WRITE, ZERO, ZSWAP
+from vswaplab.engine.vectorised.states import STAYS, WRITE, ZERO, ZSWAP
 from vswaplab.engine.vectorised.window import Window, leaves_cram
 
 _UNTOUCHED, _IN_CRAM, _STAYED, _CAME_BACK = range(4)
@@ -99,7 +99,7 @@ class Victims:
 
     def __init__(self, mem: Memory, window: Window, pages: Pages, places: Pages) -> None:
         plan = mem.plan
-        self.places = places
+        self.places, self.next_at = places, mem.log.next_at.take(places)
         self.choice = choice = second_choice(mem, pages)
         self.n = choice.n_with_slots(mem, n_loads=window.special.at.size + pages.size)
         self.freed = _prefix(choice.freed)
@@ -202,7 +202,7 @@ class Walk:
     def cram_given_back(self) -> Sequence[int]:
         """The bytes that the first k of those give back at once."""
         mem, cram = self.mem, self.mem.plan.cram
-        gives = mem.stored.take(self.window.ids.take(np.asarray(self.cram_departures)))
+        gives = mem.stored.take(self.window.touches.page.take(np.asarray(self.cram_departures)))
         if cram is not None and cram.flush_period:
             gives[:] = 0
         return _prefix(gives)
@@ -219,15 +219,16 @@ class Walk:
         return _prefix(left)
 
     def _find_doubtful(self, mem: Memory) -> None:
-        # As unsigned numbers, words of pages that are not resident are beyond every place.
-        window, victims = self.window, self.victims
-        reach = int(victims.places[victims.n - 1]) if victims.n else 0
-        is_touched = window.word[: window.limit].view(np.uint32) <= reach
-        if mem.trace.shares is not None:
-            is_touched &= window.op[: window.limit] != UNMAP
-        self.touches = which(is_touched)
-        self.touched = victims.places.searchsorted(window.word.take(self.touches))
-        self.writes = window.op.take(self.touches) == WRITE
+        window, victims, touches = self.window, self.victims, self.window.touches
+        comes_at = victims.next_at[: victims.n] - touches.first
+        touched = which(comes_at < window.limit)
+        at = comes_at.take(touched).astype(np.int64)
+        if self.gate_open and touched.size:
+            later, of = touches.read_on(at, window.limit)
+            at, touched = np.concatenate((at, later)), np.concatenate((touched, touched.take(of)))
+        order = at.argsort()
+        self.touches, self.touched = at.take(order), touched.take(order)
+        self.writes = touches.op.take(self.touches) == WRITE
         self._freed = victims.choice.freed
         self.n_needs = window.needs.searchsorted(self.touches).tolist()  # of certain faults before each touch
         self.free_then = window.free_at.take(window.special.at.searchsorted(self.touches))
@@ -235,7 +236,7 @@ class Walk:
         if not mem.settles_returns:
             self.is_hard[:] = True
         elif window.freed.size:
-            self.is_hard = mem.are_among(window.ids.take(self.touches), window.freed)
+            self.is_hard = mem.are_among(touches.page.take(self.touches), window.freed)
 
     # In time ----------------------------------------------------------------------------------
 
@@ -514,24 +515,23 @@ class Walk:
         """What the touches in doubt cost, in steps of plain Python."""
         return self.touches.size + 10 * len(self.came_back)
 
-    def released(self, mem: Memory) -> Placement:
-        """List the victims, each with the place it went to."""
+    def released(self, mem: Memory) -> tuple[Placement, NDArray[np.int32], Pages]:
+        """List the victims and where they go, when each is accessed next, and their places in the log."""
         keep = np.ones(self.hand, np.bool_)
         keep[self.holes[: bisect_left(self.holes, self.hand)]] = False
         index = which(keep)
         placed = self.victims.choice.place(mem, index)
+        log = self.victims.next_at.take(index), self.victims.places.take(index)
         if not self.victims.has_cram:
-            return placed
+            return placed, *log
         may_enter = np.asarray(self.victims.may_enter).take(index) > 0
         rows = self.victims.choice.rows.take(index)
-        return keep_in_cram(mem, placed, may_enter, self.entries.take(index) > 0, rows)
+        return keep_in_cram(mem, placed, may_enter, self.entries.take(index) > 0, rows), *log
 
     def returns(self) -> Pages:
-        """List the places in the window, before its stop, at which pages that left are touched."""
-        is_back = np.zeros(self.victims.n, np.bool_)
-        is_back[self.came_back] = True
-        times: Pages = self.touches[is_back.take(self.touched) & (self.touches < self.stop)]
-        return times
+        """List the places in the window, before its stop, at which pages that left are touched first."""
+        times = np.sort(self.victims.next_at.take(self.came_back) - self.window.touches.first)
+        return times[: times.searchsorted(self.stop)].astype(np.int64)
 
 
 class LruWalk(Walk):
@@ -546,12 +546,7 @@ class LruWalk(Walk):
     def go(self) -> None:
         """Settle all touches in doubt at once."""
         mem, window = self.mem, self.window
-        key = (self.touched << 32) | np.arange(self.touches.size)
-        key.sort()
-        is_first = np.ones(key.size, np.bool_)
-        is_first[1:] = (key[1:] >> 32) != (key[:-1] >> 32)
-        index = np.sort(key[is_first] & ((1 << 32) - 1))
-        at, victim = self.touches.take(index), self.touched.take(index)
+        at, victim = self.touches, self.touched
         taken = (mem.free_charge - window.free_at.take(window.special.at.searchsorted(at))) // self.page_charge
         fit = mem.resident_pages + mem.free_pages - mem.plan.low  # a tier's pages may take of the capacity too
         stays = mem.resident_pages - 1 - victim + taken + count_smaller_before(victim) < fit

@@ -72,7 +72,7 @@ def _leave_cram(mem: Memory, pages: Pages) -> None:
 
 def _arrive(mem: Memory, pages: Pages, drain: Drain, *, maps: bool) -> None:
     mem.free_charge -= mem.plan.page_charge * pages.size
-    mem.touch(pages, mem.word.take(pages))
+    mem.bring_in(pages)
     if mem.order is not None:
         mem.order.arrive(pages)
     if maps:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.trace.next_access import BEYOND
+
 BLOCK = 1 << 20
 """Pages or entries gone through at once where all of them are."""
 
-BEYOND = 1 << 17
+LATE = 1 << 17
 """Entries that may come after a log has become worth shortening, before that is done."""
 
-SPARE = 16
-"""Marks behind those of all entries: words below 0, of pages that are not resident, count from the end."""
+DEAD = -1
 
 Pages = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
+_T = TypeVar("_T", bound=np.generic)
 _IsLive = Callable[[NDArray[np.integer], NDArray[np.integer]], Mask]
 
 NO_PAGES: Pages = np.empty(0, np.int64)
@@ -28,7 +31,7 @@ class Log:
     """A growing array of page numbers."""
 
     def __init__(self, room: int) -> None:
-        self.entries = np.empty(room + BEYOND, np.int32)
+        self.entries = np.empty(room + LATE, np.int32)
         self.length = 0
         self.room = room
         """Entries before the log is worth shortening."""
@@ -67,16 +70,13 @@ class MarkedLog(Log):
 
     def __init__(self, room: int) -> None:
         super().__init__(room)
-        self.is_live = np.empty(self.entries.size + SPARE, np.bool_)
+        self.is_live = np.empty(self.entries.size, np.bool_)
 
-    def append(self, pages: NDArray[np.integer], is_live: Mask | bool = False) -> NDArray[np.int32]:
-        """Append pages; return their places."""
+    def append(self, pages: NDArray[np.integer]) -> NDArray[np.int32]:
+        """Append live entries; return their places."""
         places = super().append(pages)
-        if self.is_live.size < self.entries.size + SPARE:
-            grown = np.empty(self.entries.size + SPARE, np.bool_)
-            grown[: self.is_live.size - SPARE] = self.is_live[:-SPARE]
-            self.is_live = grown
-        self.is_live[self.length - pages.size : self.length] = is_live
+        self.is_live = _as_long(self.is_live, self.entries)
+        self.is_live[self.length - pages.size : self.length] = True
         return places
 
     def live(self, start: int, stop: int) -> Pages:
@@ -85,10 +85,44 @@ class MarkedLog(Log):
         places += start
         return places
 
-    def live_pages(self, hand: int) -> Iterator[Pages]:
-        """Read the pages of live entries from a place on, a block at a time."""
-        for start, entries in self.blocks(hand, self.length):
-            yield entries.take(self.live(start, start + entries.size) - start)
+
+class TouchLog(Log):
+    """A log of touches that knows when the page of each is accessed next: it is live until then.
+
+    Nothing is said of entries behind the hand that goes through it.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__(room)
+        self.next_at = np.empty(self.entries.size, np.int32)
+        """Place of that access in the trace; ``DEAD``: the entry is not live, whenever that is."""
+
+    def append(self, pages: NDArray[np.integer], next_at: NDArray[np.int32] | int = DEAD) -> NDArray[np.int32]:
+        """Append touches; return their places."""
+        places = super().append(pages)
+        self.next_at = _as_long(self.next_at, self.entries)
+        self.next_at[self.length - pages.size : self.length] = next_at
+        return places
+
+    def live(self, start: int, stop: int, now: int) -> Pages:
+        """List the places from one on, before another, whose entries are live before an access."""
+        places = which(self.next_at[start:stop] >= now)
+        places += start
+        return places
+
+    def begin_piece(self, hand: int) -> None:
+        """Go on to other accesses: what was not accessed among those so far is not among the others either, yet."""
+        for start in range(hand, self.length, BLOCK):
+            next_at = self.next_at[start : min(start + BLOCK, self.length)]
+            next_at[next_at < BEYOND] = DEAD
+
+
+def _as_long(marks: NDArray[_T], entries: NDArray[np.int32]) -> NDArray[_T]:
+    if marks.size == entries.size:
+        return marks
+    grown = np.empty(entries.size, marks.dtype)
+    grown[: marks.size] = marks
+    return grown
 
 
 class Order:

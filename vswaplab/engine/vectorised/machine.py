@@ -49,6 +49,7 @@ class Vectorised:
     def feed(self, piece: Piece) -> None:
         """Take the accesses that come next."""
         self.trace.feed(piece)
+        self.mem.begin_piece()
 
     def run(self, start: int, stop: int) -> int:
         """Process accesses start..stop-1; return the index of the first one not processed."""
@@ -77,7 +78,7 @@ class Vectorised:
         walk = look_ahead(self.mem, window) if looks_ahead else None
         returned = None
         if walk is not None:
-            let_go(self.mem, walk.released(self.mem))
+            let_go(self.mem, *walk.released(self.mem))
             if walk.came_back:
                 returned = classify_again(self.mem, window, walk.returns())
         if window.stop:
@@ -159,6 +160,8 @@ class Vectorised:
         else:
             assert window.row is not None  # only a write that draws can grow
             self._overrun(pages, was, int(window.row[0]))
+        mem.now = place + 1
+        mem.misses(self.trace.next_access.at[place : place + 1])
         for repeats in (self.trace.repeat_reads, self.trace.repeat_writes):
             self.count["repeat_unserved"] += 0 if repeats is None else int(repeats[place])
 

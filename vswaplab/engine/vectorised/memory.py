@@ -1,15 +1,14 @@
 """The state of a simulated machine: arrays over pages, logs and running sums.
 
-Recency is one log of page numbers: every touch appends its page, and an
-entry is live only if it is still its page's last one, which ``log.is_live``
-says of pages in DRAM. DRAM and CRAM share the log; each has a hand, a place
-before which it has no live entry. When the log is shortened, pages of CRAM
-last accessed before DRAM's hand get places below 0, in their order. zswap's
-queue is a second log of the same kind.
+Recency is one log of page numbers: every touch appends its page, and when that
+page is accessed next, which the trace knows. An entry is live until then. DRAM
+and CRAM share the log; each has a hand, a place before which it has no live
+entry. When the log is shortened, pages of CRAM last accessed before DRAM's hand
+get places below 0, in their order. zswap's queue is a second log.
 
-``word`` answers the two questions of every access with one gather: of a
-resident page it is the place of its last entry (0 or more), of any other page
-the complement of its state (below 0).
+Whether an access finds its page in DRAM is noted when the page leaves, or comes
+in and goes nowhere: ``is_miss`` marks the page's next access. So an access to a
+page in DRAM needs no look at the page.
 """
 
 from __future__ import annotations
@@ -22,15 +21,27 @@ from numpy.typing import NDArray
 
 from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
-from vswaplab.engine.vectorised.logs import BLOCK, Log, MarkedLog, Mask, Order, Pages, joined, next_step, which
+from vswaplab.engine.vectorised.logs import (
+    BLOCK,
+    Log,
+    MarkedLog,
+    Mask,
+    Order,
+    Pages,
+    TouchLog,
+    joined,
+    next_step,
+    which,
+)
 from vswaplab.engine.vectorised.rows import row_facts
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, NONE, RESIDENT, STORE, ZSWAP
 from vswaplab.engine.vectorised.stream import Stream
+from vswaplab.trace.next_access import BEYOND
 
 if TYPE_CHECKING:
     from vswaplab.engine.vectorised.policies import DeviceOrder, ReclaimOrder
 
-__all__ = ["BACKING", "FIRST", "SECOND", "Log", "Mask", "Memory", "Pages", "log_room", "state_of_word", "which"]
+__all__ = ["BACKING", "FIRST", "SECOND", "Log", "Mask", "Memory", "Pages", "log_room", "which"]
 
 LAST_RUNG = 3
 """Looks in vain before the balloon's OOM kill (mm/cram.c, autumn 2026)."""
@@ -58,9 +69,12 @@ class Memory:
         self.device_in = [0] * len(plan.slots_of_device)
         self.device_out = [0] * len(plan.slots_of_device)
 
-        self.word = np.full(n, ~NONE, np.int32)
-        self.place = np.zeros(n, np.int32)  # last entry of a CRAM page in the log, of a zswap page in the queue
-        self._ids, self._words = np.empty(1 << 12, np.int64), np.empty(1 << 12, np.int32)
+        self.state = np.full(n, NONE, np.uint8)
+        # Last entry: of a CRAM page in the log, of a zswap page in the queue; of a page in DRAM in the log, if it is
+        # not accessed again in this piece of the trace, or if the order of reclaim is another one.
+        self.place = np.zeros(n, np.int32)
+        self.now = 0  # place in the piece of the first access that has not been carried out
+        self.is_miss = trace.next_access.is_first.copy()
         self._mark = np.zeros(n, np.bool_)  # all clear between calls
         self.has_own_content = trace.changes_content
         self.content = trace.content.copy() if self.has_own_content else trace.content
@@ -69,7 +83,7 @@ class Memory:
         self.clean = np.zeros(n, np.bool_)
         self.zero_pages = 0
         self.swapped_pages = 0  # on a swapfile or zram
-        self.log = MarkedLog(log_room(n))
+        self.log = TouchLog(log_room(n))
         self.order: ReclaimOrder | None = None  # None: LRU, which is the log itself
         self.dram_hand = 0
         self.victims_per_frame = 1.5  # a guess that only costs time
@@ -127,73 +141,51 @@ class Memory:
 
     # Recency --------------------------------------------------------------------------------
 
-    def look_up(self, start: int, stop: int) -> tuple[Pages, NDArray[np.uint8], NDArray[np.int32]]:
-        """Fetch accesses start..stop-1: their pages, what they do, and the pages' words. Valid until the next call."""
-        n = stop - start
-        if n > self._ids.size:
-            self._ids, self._words = np.empty(n, np.int64), np.empty(n, np.int32)
-        ids, word = self._ids[:n], self._words[:n]
-        stretch = slice(start - self.trace.start, stop - self.trace.start)
-        ids[:] = self.trace.page[stretch]
-        self.word.take(ids, out=word, mode="wrap")  # the quickest mode; pages are in range
-        return ids, self.trace.op[stretch], word
+    def begin_piece(self) -> None:
+        """Find out which of the accesses that were fed find their page elsewhere than in DRAM, as things are."""
+        self.now = 0
+        self.log.begin_piece(self.dram_hand)
+        first_at = which(self.trace.next_access.is_first)
+        self.is_miss = self.trace.next_access.is_first.copy()
+        pages = self.trace.page.take(first_at)
+        here = which(self.state.take(pages) == RESIDENT)
+        first_at, pages = first_at.take(here), pages.take(here)
+        self.is_miss[first_at] = False
+        self.log.next_at[self.place.take(pages)] = first_at
 
-    def touch(self, pages: Pages, words: NDArray[np.int32]) -> None:
-        """Make resident pages the most recent, in the order given; ``words`` are those they had."""
-        places = self.log.append(pages)
-        is_live, stop = self.log.is_live, self.log.length
-        is_live[words.astype(np.int64)] = False
-        self.word[pages] = places
-        np.equal(self.word.take(pages), places, out=is_live[stop - pages.size : stop])
+    def touch(self, pages: NDArray[np.integer], next_at: NDArray[np.int32]) -> None:
+        """Make pages of DRAM the most recent, in the order given; they are accessed next at ``next_at``."""
+        places = self.log.append(pages, next_at)
+        if self.order is None:
+            late = which(next_at == BEYOND)
+            pages, places = pages.take(late), places.take(late)
+        self.place[pages] = places
 
-    def are_first(self, pages: Pages, words: NDArray[np.int32]) -> Mask:
-        """Say which of several accesses is its page's first; ``words`` are those of the pages."""
-        places = np.arange(pages.size, dtype=np.int32)
-        self.word[pages[::-1]] = places[::-1]  # the last one assigned stays
-        is_first: Mask = self.word.take(pages) == places
-        self.word[pages] = words
-        return is_first
+    def bring_in(self, pages: Pages) -> None:
+        """Make distinct pages resident that nobody accessed."""
+        next_at = self.trace.next_of(pages, self.now)
+        self.touch(pages, next_at)
+        self.state[pages] = RESIDENT
+        self.is_miss[next_at[next_at < BEYOND]] = False
 
-    def first_of_some(self, pages: Pages, some: Pages, words: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Find, for each of several accesses, the first one to its page that is among some of them.
+    def misses(self, next_at: NDArray[np.int32]) -> None:
+        """Note that pages are not in DRAM that are accessed next at these places."""
+        self.is_miss[next_at[next_at < BEYOND]] = True
 
-        Parameters
-        ----------
-        pages : (n,) of the accesses
-        some : places of those, ascending
-        words : (n,) of the pages
-
-        Returns
-        -------
-        first : (n,) places; n: none of them is to that page
-        """
-        self.word[pages] = pages.size
-        self.word[pages.take(some[::-1])] = some[::-1]  # the last one assigned stays
-        first: NDArray[np.int32] = self.word.take(pages)
-        self.word[pages] = words
-        return first
-
-    def are_among(self, pages: Pages, some: Pages) -> Mask:
+    def are_among(self, pages: NDArray[np.integer], some: Pages) -> Mask:
         """Say which of several pages are among some others."""
         self._mark[some] = True
         among: Mask = self._mark.take(pages)
         self._mark[some] = False
         return among
 
-    def states(self, pages: Pages) -> NDArray[np.uint8]:
+    def states(self, pages: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Say where pages are, as a ``State`` each."""
-        return state_of_word(self.word.take(pages))
-
-    def all_states(self) -> NDArray[np.uint8]:
-        """Say where every page is."""
-        state = np.empty(self.word.size, np.uint8)
-        for start in range(0, state.size, BLOCK):
-            state[start : start + BLOCK] = state_of_word(self.word[start : start + BLOCK])
-        return state
+        return self.state.take(pages)
 
     def move(self, pages: Pages, state: NDArray[np.uint8] | int) -> None:
         """Put pages in states other than resident."""
-        self.word[pages] = ~np.asarray(state, np.int32)
+        self.state[pages] = state
 
     def coldest(self, hand: int, stop: int, wanted: int) -> tuple[Pages, NDArray[np.int64]]:
         """Find the coldest pages of DRAM from a place in the log on.
@@ -208,7 +200,7 @@ class Memory:
         total, step = 0, max(64, wanted + wanted // 2)
         while hand < stop and total < wanted:
             end = min(hand + step, stop)
-            live = self.log.live(hand, end)
+            live = self.log.live(hand, end, self.now)
             found_pages.append(self.log.entries.take(live).astype(np.int64))
             found_places.append(live)
             total += live.size
@@ -246,8 +238,8 @@ class Memory:
 
     def is_on_device(self, pages: NDArray[np.integer]) -> Mask:
         """Say which pages are on the device, and not poisoned."""
-        word = self.word.take(pages)
-        is_there: Mask = (word <= ~CRAM_SOFTLEAF) & (word >= ~CRAM_WRITABLE)
+        state = self.state.take(pages)
+        is_there: Mask = (state >= CRAM_SOFTLEAF) & (state <= CRAM_WRITABLE)
         return is_there
 
     def is_in_cram(self, pages: NDArray[np.integer], places: NDArray[np.integer]) -> Mask:
@@ -272,15 +264,13 @@ class Memory:
         accessed = self.accessed.places.held
         for start in range(hand, length, BLOCK):
             stop = min(start + BLOCK, length)
-            keep = self.log.live(start, stop)
+            keep = self.log.live(start, stop, self.now)
             in_cram = accessed[accessed.searchsorted(np.int32(start)) : accessed.searchsorted(np.int32(stop))]
             if in_cram.size:
                 keep = np.sort(np.concatenate((keep, in_cram)))
-            pages, is_live = self.log.entries.take(keep), self.log.is_live.take(keep)
-            places = self.log.append(pages, is_live)
-            dram, cram = which(is_live), which(~is_live)
-            self.word[pages.take(dram)] = places.take(dram)
-            self.place[pages.take(cram)] = in_cram[:] = places.take(cram)
+            pages, next_at = self.log.entries.take(keep), self.log.next_at.take(keep)
+            self.place[pages] = places = self.log.append(pages, next_at)
+            in_cram[:] = places.take(which(next_at < self.now))
         self.log.widen()
 
     def _renumber_behind(self, hand: int) -> None:
@@ -300,7 +290,7 @@ class Memory:
         length, self.queue.length = self.queue.length, 0
         for start, entries in self.queue.blocks(hand, length):
             kept = entries.take(self.queue.live(start, start + entries.size) - start)
-            self.place[kept] = self.queue.append(kept, is_live=True)
+            self.place[kept] = self.queue.append(kept)
         self.queue.widen()
 
     # Running sums ---------------------------------------------------------------------------
@@ -368,7 +358,7 @@ class Memory:
     @property
     def address_space(self) -> int:
         """Pages of one mapper's address space."""
-        return self.word.size if self.trace.shares is None else self.trace.shares.address_space
+        return self.state.size if self.trace.shares is None else self.trace.shares.address_space
 
     @property
     def device_pages(self) -> int:
@@ -559,11 +549,11 @@ class Memory:
         if self.trace.shares is None:
             return 0
         is_partly = (self.readonly != 0) & (self.readonly != self.mappers)
-        return int(np.count_nonzero(is_partly & (self.word == ~CRAM_READONLY)))
+        return int(np.count_nonzero(is_partly & (self.state == CRAM_READONLY)))
 
     def page_table(self, *, is_ranked: bool) -> PageTable:
         """Lay the state out as arrays: the engine's own, where it has them."""
-        state = self.all_states()
+        state = self.state.copy()
         n = state.size
         is_stored = (state == ZSWAP) | (state >= CRAM_SOFTLEAF) | (state == STORE)
         if self.plan.zram:
@@ -584,15 +574,23 @@ class Memory:
         return pages[np.argsort(self.trace.original.take(pages))]
 
     def _ranks(self) -> NDArray[np.int32]:
-        rank = np.full(self.word.size, -1, np.int32)
-        dram = self.log.live_pages(self.dram_hand) if self.order is None else [self.order.ranking()]
+        rank = np.full(self.state.size, -1, np.int32)
+        dram = self._live_pages() if self.order is None else [self.order.ranking()]
         cram = self._cram_in_order() if self.cram_order is None else [self.cram_order.ranking()]
-        for parts in (dram, cram, self.queue.live_pages(self.queue_hand)):
+        for parts in (dram, cram, self._queued_pages()):
             n = 0
             for pages in parts:
                 rank[pages] = np.arange(n, n + pages.size)
                 n += pages.size
         return rank
+
+    def _live_pages(self) -> Iterator[Pages]:
+        for start, entries in self.log.blocks(self.dram_hand, self.log.length):
+            yield entries.take(self.log.live(start, start + entries.size, self.now) - start)
+
+    def _queued_pages(self) -> Iterator[Pages]:
+        for start, entries in self.queue.blocks(self.queue_hand, self.queue.length):
+            yield entries.take(self.queue.live(start, start + entries.size) - start)
 
     def _cram_in_order(self) -> Iterator[Pages]:
         hands = self.arrived.hand, self.accessed.hand
@@ -621,8 +619,3 @@ class Memory:
 def log_room(n_pages: int) -> int:
     """Say how many entries a log may hold before it is shortened: seldom, but in little memory."""
     return min(max(1 << 16, 6 * n_pages), max(1 << 24, n_pages // 2))
-
-
-def state_of_word(word: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Read the states out of words."""
-    return np.where(word < 0, ~word, RESIDENT).astype(np.uint8)

@@ -437,16 +437,18 @@ def _offer_swapfile_one_by_one(mem: Memory, placed: Placement, index: Pages, rel
             placed.target[i] = SWAPFILE
 
 
-def commit(mem: Memory, placed: Placement) -> None:
+def commit(mem: Memory, placed: Placement, places: NDArray[np.integer] | None = None) -> None:
     """Carry a placement out: where pages are, what tiers hold, what was counted.
 
     DRAM accounting of the pages themselves is the caller's; what they cost in
-    zswap is not.
+    zswap is not. ``places`` are those of pages of DRAM in the log.
     """
     pages, target = placed.pages, placed.target
     _count_refusals(mem, placed)
     to_cram = which(target >= CRAM_SOFTLEAF)
     if to_cram.size:
+        assert places is not None
+        _arrive(mem, pages.take(to_cram), places.take(to_cram))
         _cram_store(mem, pages.take(to_cram), placed.cram_bytes.take(to_cram))
     is_stuck = target == STAYS
     if is_stuck.any():
@@ -499,7 +501,7 @@ def zswap_store(mem: Memory, pages: Pages, length: NDArray[np.int64]) -> None:
     mem.count["zswpout"] += pages.size
     mem.count["zswpout_bytes"] += mem.pool_add(length, 1)
     mem.stored[pages] = length
-    mem.place[pages] = mem.queue.append(pages, is_live=True)
+    mem.place[pages] = mem.queue.append(pages)
     mem.referenced[pages] = True
 
 
@@ -524,21 +526,20 @@ def take_slots(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:
     mem.slot[pages] = device
 
 
-def _arrive(mem: Memory, pages: Pages) -> None:
+def _arrive(mem: Memory, pages: Pages, places: NDArray[np.integer]) -> None:
     # The device's order takes pages in.
     if mem.cram_order is not None:
         mem.cram_order.arrive(pages)
         mem.place[pages] = -1
     elif mem.order is None:  # they keep their place in the order of accesses
-        mem.place[pages] = places = mem.word.take(pages)
+        mem.place[pages] = places
         mem.arrived.append(pages, places)
     else:
-        mem.place[pages] = places = mem.log.append(pages)
-        mem.accessed.append(pages, places)
+        mem.place[pages] = here = mem.log.append(pages)
+        mem.accessed.append(pages, here)
 
 
 def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.int64]) -> None:
-    _arrive(mem, pages)
     total = int(size.sum())
     mem.count["cram_in"] += pages.size
     mem.count["cram_in_bytes"] += total

@@ -61,7 +61,7 @@ class OneByOne:
 
     def __init__(self, order: PluggedOrder, mem: Memory) -> None:
         self.order = order
-        n_pages = mem.word.size
+        n_pages = mem.state.size
         original = mem.trace.original
         self.in_trace = np.arange(n_pages) if original is None else original
         self.here = np.argsort(self.in_trace)
@@ -75,13 +75,13 @@ class OneByOne:
         """Tell the accesses of a window before its stop, in time order."""
         n = window.stop
         outcome = np.full(n, DRAM_HIT, np.uint8)
-        outcome[window.op[:n] >= FREE] = FREED + 1  # whoever unmaps does not touch
+        outcome[window.touches.op[:n] >= FREE] = FREED + 1  # whoever unmaps does not touch
         was = np.full(n, RESIDENT, np.uint8)
         outcome[special.at], was[special.at] = special.outcome, special.was
         arrives = NEEDS_FRAME[np.minimum(outcome, FREED)]
         leaves = (outcome == FREED) & (was == RESIDENT)
         touches = outcome == DRAM_HIT
-        pages, order = self.in_trace.take(window.ids[:n]), self.order
+        pages, order = self.in_trace.take(window.touches.page[:n]), self.order
         repeats = are_repeated(mem, np.arange(window.start, window.start + n))
         for i in np.flatnonzero(arrives | leaves | touches).tolist():
             page = int(pages[i])

@@ -89,7 +89,7 @@ class DeviceOrder(Leaving, Protocol):
 
 def make_order(plan: Plan, mem: Memory) -> ReclaimOrder | None:
     """Make an empty order of DRAM for a plan's policy; None: LRU, which needs none."""
-    n_pages = mem.word.size
+    n_pages = mem.state.size
     if plan.policy == "lru":
         return None
     if plan.policy == "clairvoyant":
@@ -106,7 +106,7 @@ def make_device_order(plan: Plan, mem: Memory) -> DeviceOrder | None:
     """Make an empty order of the device for a plan's policy; None: LRU, or no device."""
     if plan.cram is None or plan.cram.policy == "lru":
         return None
-    policy, n_pages = plan.cram.policy, mem.word.size
+    policy, n_pages = plan.cram.policy, mem.state.size
     if policy == "clairvoyant":
         assert plan.next_use is not None
         return DeviceCalendar(n_pages, plan.next_use, mem.trace.page)
@@ -180,8 +180,8 @@ class Queue:
         is_hit = np.ones(n, np.bool_)
         is_hit[special.at[special.outcome != DRAM_HIT]] = False
         if mem.trace.shares is not None:
-            is_hit &= window.op[:n] != UNMAP
-        hits = window.ids[:n][is_hit]
+            is_hit &= window.touches.op[:n] != UNMAP
+        hits = window.touches.page[:n][is_hit]
         is_touched = are_repeated(mem, window.start + arrivals.at)
         if window.freed.size:  # a page may be touched, freed, and come in: its last hit must be later than that
             last = self._last_hit
@@ -444,8 +444,8 @@ class Calendar:
     def settle(self, mem: Memory, window: Window, special: Special) -> None:
         """Take notice of a window: of each page only its last touch counts."""
         stop = window.start + window.stop
-        touches = which(window.op[: window.stop] < FREE)
-        day, pages = self.next_use.take(window.start + touches), window.ids.take(touches)
+        touches = which(window.touches.op[: window.stop] < FREE)
+        day, pages = self.next_use.take(window.start + touches), window.touches.page.take(touches).astype(np.int64)
         self.upcoming[pages] = day
         gone = special.page[special.outcome == FREED]
         self.idle.place[gone] = -1
@@ -455,7 +455,7 @@ class Calendar:
         self.idle.shorten()
 
     def _are_here(self, mem: Memory, pages: Pages) -> Mask:
-        is_resident: Mask = mem.word.take(pages) >= 0
+        is_resident: Mask = mem.state.take(pages) == RESIDENT
         return is_resident
 
     def begin(self) -> None:

@@ -6,9 +6,10 @@ Look at the device, write CRAM back, demote from DRAM, write zswap back.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
-from vswaplab.engine.vectorised.logs import NO_PAGES
+from vswaplab.engine.vectorised.logs import DEAD, NO_PAGES
 from vswaplab.engine.vectorised.memory import Memory, Pages, which
 from vswaplab.engine.vectorised.placement import (
     Placement,
@@ -170,9 +171,11 @@ def _demote(mem: Memory) -> None:
             break
         placed = _place(mem, pages, goal)
         mem.dram_hand = int(places[placed.pages.size - 1]) + 1
-        stays = let_go(mem, placed)
+        places = places[: placed.pages.size]
+        next_at = mem.log.next_at.take(places)
+        stays = let_go(mem, placed, next_at, places)
         if stays.size:  # ordered as if touched just before the current access
-            mem.touch(stays, mem.word.take(stays))
+            mem.touch(placed.pages.take(stays), next_at.take(stays))
 
 
 def _demote_by(mem: Memory, order: ReclaimOrder, goal: int) -> None:
@@ -185,7 +188,8 @@ def _demote_by(mem: Memory, order: ReclaimOrder, goal: int) -> None:
             break
         placed = _place(mem, pages, goal)
         order.take(placed.pages.size)
-        stays.append(let_go(mem, placed))
+        places = mem.place.take(placed.pages)
+        stays.append(placed.pages.take(let_go(mem, placed, mem.log.next_at.take(places), places)))
     if stays:
         order.arrive(np.concatenate(stays))
 
@@ -205,19 +209,32 @@ def _place(mem: Memory, pages: Pages, goal: int) -> Placement:
     return placed.cut(int(enough[0]) + 1 if enough.size else pages.size)
 
 
-def let_go(mem: Memory, placed: Placement) -> Pages:
-    """Let victims of DRAM go where they were placed; return those that found no room anywhere."""
+def let_go(mem: Memory, placed: Placement, next_at: NDArray[np.int32], places: NDArray[np.integer]) -> Pages:
+    """Let victims of DRAM go where they were placed.
+
+    Parameters
+    ----------
+    mem : Memory
+    placed : Placement of (n,) pages
+    next_at : (n,) when each is accessed next
+    places : (n,) their last entries in the log
+
+    Returns
+    -------
+    stays : which of them found no room anywhere
+    """
     goes = placed.target != STAYS
     to_cram = int(np.count_nonzero(placed.target >= CRAM_SOFTLEAF))
-    mem.free_charge += mem.plan.page_charge * int(np.count_nonzero(goes))
+    stays = which(~goes)
+    mem.free_charge += mem.plan.page_charge * (goes.size - stays.size)
     if mem.has_cache_only:
         mem.cache_only[placed.pages[goes]] = False
     if mem.plan.cram is not None:
         mem.free_charge -= mem.plan.cram.charge * to_cram
+    mem.misses(next_at if not stays.size else next_at[goes])
     if mem.order is not None:  # they come from anywhere in the log
-        mem.log.is_live[mem.word.take(placed.pages[goes])] = False
-    commit(mem, placed)
-    stays: Pages = placed.pages[~goes]
+        mem.log.next_at[places[goes]] = DEAD
+    commit(mem, placed, places)
     mem.count["reclaim_fail"] += stays.size
     return stays
 
@@ -278,7 +295,7 @@ def _writeback_devices(mem: Memory, pages: Pages) -> np.ndarray:
 
 def _rotate(mem: Memory, pages: Pages) -> None:
     mem.referenced[pages] = False
-    mem.place[pages] = mem.queue.append(pages, is_live=True)
+    mem.place[pages] = mem.queue.append(pages)
 
 
 def _zswap_to_swapfile(mem: Memory, pages: Pages) -> None:

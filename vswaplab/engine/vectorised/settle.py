@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.engine.vectorised.logs import DEAD
 from vswaplab.engine.vectorised.memory import Memory, Pages, which
 from vswaplab.engine.vectorised.states import (
     COPIED,
@@ -56,8 +57,8 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
     returned : Special
         Accesses to those of them that were touched again.
     """
-    n = window.stop
-    ids, op = window.ids[:n], window.op[:n]
+    n, touches = window.stop, window.touches
+    pages, op, next_at = touches.page[:n], touches.op[:n], touches.next_at[:n]
     special = window.special.before(n)
     if returned is not None:
         special = _both(special, returned)
@@ -70,19 +71,21 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
     _leave(mem, special, tally)
     _release(mem, special, tally)
     if any(mem.slots_used):
-        mem.clean[ids.take(writes)] = False
+        mem.clean[pages.take(writes)] = False
     if mem.has_own_content:
         _set_content(mem, window, special)
     if mem.has_cache_only:
         _map_cache_only(mem, window)
-    places, words = special.at + mem.log.length, window.word[:n]
+    places = special.at + mem.log.length
     if mem.trace.shares is not None:
         is_unmap = op == UNMAP
         places -= is_unmap.cumsum().take(special.at)
-        ids, words = ids[~is_unmap], words[~is_unmap]
-    mem.touch(ids, words)
+        pages, next_at = pages[~is_unmap], next_at[~is_unmap]
+    mem.touch(pages, next_at)
+    mem.now = touches.first + n
+    mem.state[special.page] = RESIDENT
     if tally.of(LEAVING_OUTCOMES):
-        _move(mem, special, places)
+        _move(mem, special, places, touches.next_at)
     if mem.order is not None:
         mem.order.settle(mem, window, special)
     if mem.cram_order is not None:
@@ -115,14 +118,17 @@ class _Tally:
         return sum([self.outcome[outcome] for outcome in outcomes])
 
 
-def _move(mem: Memory, special: Special, places: Pages) -> None:
+def _move(mem: Memory, special: Special, places: Pages, next_at: NDArray[np.int32]) -> None:
     # All pages were touched as if resident, and have these places in the log: those that are elsewhere after their
     # last access go there.
     after = STATE_AFTER.take(special.outcome)
     index = which(after != RESIDENT)
-    index = index[mem.word.take(special.page.take(index)) == places.take(index)]
+    next_at = next_at.take(special.at.take(index))
+    is_last = which(next_at >= mem.now)
+    index, next_at = index.take(is_last), next_at.take(is_last)
     pages, places, after = special.page.take(index), places.take(index), after.take(index)
-    mem.log.is_live[places] = False
+    mem.log.next_at[places] = DEAD
+    mem.misses(next_at)
     if mem.has_budget:
         after[(special.outcome.take(index) == CRAM_READ) & (special.was.take(index) == CRAM_WRITABLE)] = CRAM_WRITABLE
     if mem.plan.cram is not None and mem.cram_order is None:
@@ -137,7 +143,7 @@ def _move(mem: Memory, special: Special, places: Pages) -> None:
 
 def _map_cache_only(mem: Memory, window: Window) -> None:
     # The first touch of a page that only the swap cache knows is a minor fault and maps it; a free just drops it.
-    ids, op = window.ids[: window.stop], window.op[: window.stop]
+    ids, op = window.touches.page[: window.stop], window.touches.op[: window.stop]
     acts = which(mem.cache_only.take(ids) & (op != UNMAP))
     pages, first = np.unique(ids[acts], return_index=True)
     touched = acts[first][op[acts[first]] != FREE]
@@ -240,7 +246,7 @@ def _set_content(mem: Memory, window: Window, special: Special) -> None:
     drawn = window.row[: window.stop]
     np.copyto(row, drawn, where=drawn >= 0)
     changed = which(row >= 0)
-    mem.content[window.ids[changed]] = row[changed]
+    mem.content[window.touches.page[changed]] = row[changed]
 
 
 def _copy_contents(
@@ -283,7 +289,7 @@ def _count_repeats(mem: Memory, window: Window, special: Special, tally: _Tally)
     if tally.of(CRAM_OUTCOMES):
         in_cram = special.at[IS_SERVED_IN_CRAM.take(special.outcome)]
     if window.has_frees:
-        unserved = which(window.op[: window.stop] >= FREE)
+        unserved = which(window.touches.op[: window.stop] >= FREE)
     first = window.start - mem.trace.start
     stretch = slice(first, first + window.stop)
     for repeats, cram_name in (

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from vswaplab.engine.outcome import constant
 from vswaplab.engine.plan import Plan
 from vswaplab.trace.corpus import Corpus
+from vswaplab.trace.next_access import BEYOND, NextAccess, next_accesses
 from vswaplab.trace.redraws import DrawnAhead, Redraws
+from vswaplab.trace.sharing import UNMAP
 from vswaplab.trace.trace import Piece, Trace, Workload
 
 
@@ -49,6 +51,8 @@ class Stream:
     """(n_pages,) mapper set of each page at the start, one bit a mapper."""
     shares: Shares | None
     redraws: Redraws
+    next_access: NextAccess
+    """Of each access; unmaps are to no page."""
     original: NDArray[np.int32] | None = None
     """(n_pages,) page of the trace that each number stands for; None: itself."""
     start: int = 0
@@ -60,8 +64,22 @@ class Stream:
     def feed(self, piece: Piece) -> None:
         """Take the accesses that come next in place of those there were."""
         self.start, self.page, self.op = piece.start, piece.page, piece.op
+        self.next_access = next_accesses(self.page, self.n_pages)
         self.repeat_reads, self.repeat_writes = piece.repeat_reads, piece.repeat_writes
         self.drawn = DrawnAhead(self.redraws, self.content, self.start, self.page, self.op)
+
+    def next_of(self, pages: NDArray[np.int64], now: int) -> NDArray[np.int32]:
+        """Find when distinct pages are accessed next, from a place of the piece on; ``BEYOND``: not in this piece."""
+        next_at = np.full(pages.size, BEYOND, np.int32)
+        order = pages.argsort()
+        ahead = self.page[now:]
+        rank = np.minimum(pages.take(order).searchsorted(ahead), pages.size - 1)
+        is_one = pages.take(order).take(rank) == ahead
+        if self.shares is not None:
+            is_one &= self.op[now:] != UNMAP
+        at = is_one.nonzero()[0][::-1]  # the last one assigned stays
+        next_at[order.take(rank.take(at))] = at + now
+        return next_at
 
     def first_rows(self, pages: NDArray[np.int64], accesses: NDArray[np.int64]) -> NDArray[np.int32]:
         """Give the contents that pages have when accesses touch them first."""
@@ -86,6 +104,7 @@ def stream_of(trace: Workload, plan: Plan) -> Stream:
     """
     sharing, n_pages = trace.sharing, trace.n_pages
     redraws = Redraws(trace, plan.seed)
+    next_access = trace.next_access if isinstance(trace, Trace) else next_accesses(np.empty(0, np.int32), 0)
     piece = next(trace.pieces()) if isinstance(trace, Trace) else Piece(0, np.empty(0, np.int32), np.empty(0, np.uint8))
     repeats = (piece.repeat_reads, piece.repeat_writes)
     if sharing is None:
@@ -97,7 +116,7 @@ def stream_of(trace: Workload, plan: Plan) -> Stream:
         if mappers is None:
             mappers = constant(1, n_pages, np.uint8)
         return Stream(
-            page, piece.op, n_pages, content, trace.corpus, *repeats, mappers, None, redraws, original
+            page, piece.op, n_pages, content, trace.corpus, *repeats, mappers, None, redraws, next_access, original
         )  # fmt: skip
     mapper = np.zeros(len(trace), np.uint8) if trace.mapper is None else trace.mapper
     shares = Shares(
@@ -109,5 +128,5 @@ def stream_of(trace: Workload, plan: Plan) -> Stream:
     )
     return Stream(
         sharing.page, sharing.op, sharing.n_pages, trace.first_content, trace.corpus, *repeats, sharing.mappers, shares,
-        redraws,
+        redraws, next_access,
     )  # fmt: skip

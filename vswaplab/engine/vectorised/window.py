@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.engine.vectorised.memory import Mask, Memory, Pages, state_of_word, which
+from vswaplab.engine.vectorised.logs import joined
+from vswaplab.engine.vectorised.memory import Mask, Memory, Pages, which
 from vswaplab.engine.vectorised.states import (
     COPIED,
     CRAM_POISONED,
@@ -43,6 +44,8 @@ from vswaplab.engine.vectorised.states import (
 )
 
 _NEVER = 1 << 62
+_ROUNDS = 8
+_STATE_BITS = 8
 _NO_PAGES: Pages = np.empty(0, np.int64)
 
 
@@ -67,6 +70,71 @@ class Special:
         return Special(
             self.at.take(index), self.page.take(index), self.outcome.take(index), self.was.take(index)
         )  # fmt: skip
+
+
+@dataclass
+class Touches:
+    """The accesses of a window, in time order; arrays are parallel."""
+
+    page: NDArray[np.int32]
+    op: NDArray[np.uint8]
+    next_at: NDArray[np.int32]
+    """Place in the piece of the trace of the next access to the same page, ``BEYOND``: none."""
+    first: int
+    """Place in the piece of the window's first access."""
+
+    def read_on(self, at: Pages, stop: int) -> tuple[Pages, Pages]:
+        """List accesses to the same pages that come after these, before a stop, up to the first write of each page.
+
+        Parameters
+        ----------
+        at : places in the window
+            Each of another page.
+        stop : place in the window
+
+        Returns
+        -------
+        later : places in the window, in no order
+        of : which of ``at`` each comes after
+        """
+        of = np.arange(at.size)
+        found: list[Pages] = []
+        owners: list[Pages] = []
+        while at.size:
+            at, of = self._read_on_once(at, of, stop) if len(found) < _ROUNDS else self._read_on_at_once(at, of, stop)
+            found.append(at)
+            owners.append(of)
+            if len(found) > _ROUNDS:
+                break
+        return joined(found), joined(owners)
+
+    def _read_on_once(self, at: Pages, of: Pages, stop: int) -> tuple[Pages, Pages]:
+        after = self.next_at.take(at) - self.first
+        index = which((self.op.take(at) != WRITE) & (after < stop))
+        return after.take(index).astype(np.int64), of.take(index)
+
+    def _read_on_at_once(self, at: Pages, of: Pages, stop: int) -> tuple[Pages, Pages]:
+        # The same for few pages that are accessed very often.
+        order = self.page.take(at).argsort()
+        pages = self.page.take(at).take(order)
+        rank = np.minimum(pages.searchsorted(self.page[:stop]), pages.size - 1)
+        later = which((pages.take(rank) == self.page[:stop]) & (np.arange(stop) > at.take(order).take(rank)))
+        owner = order.take(rank.take(later))
+        by_page = _by_page(owner)
+        is_first = np.append(True, np.diff(owner.take(by_page)) != 0)
+        is_write = self.op.take(later) == WRITE
+        keep = by_page[_earlier(is_write.take(by_page), is_first) == 0]
+        is_read = self.op.take(at) != WRITE
+        keep = keep[is_read.take(owner.take(keep))]
+        return later.take(keep), of.take(owner.take(keep))
+
+    def are_first(self, at: Pages) -> Mask:
+        """Say which of all accesses to some pages are their page's first in the window."""
+        is_first = np.ones(self.page.size, np.bool_)
+        after = self.next_at.take(at) - self.first
+        is_first[after[after < is_first.size]] = False
+        first: Mask = is_first.take(at)
+        return first
 
 
 @dataclass
@@ -99,16 +167,12 @@ _NO_RUNS = _Runs(_NO_PAGES, np.empty(0, np.bool_))
 class Window:
     """A classified stretch of accesses.
 
-    Special are the accesses whose page is not resident at the window's start,
-    or is freed in it. Every other access is a DRAM hit, unless its page leaves
-    DRAM in the window.
+    Every access that is not special is a DRAM hit, unless its page leaves DRAM
+    in the window.
     """
 
     start: int
-    ids: Pages
-    op: NDArray[np.uint8]
-    word: NDArray[np.int32]
-    """Of each access's page at the window's start, as in ``Memory.word``."""
+    touches: Touches
     freed: Pages
     """Pages freed in the window."""
     has_frees: bool
@@ -146,13 +210,20 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     has_reclaimed : bool
         The first access has had its reclaim already.
     """
-    ids, op, word = mem.look_up(start, stop)
+    first = start - mem.trace.start
+    stretch = slice(first, stop - mem.trace.start)
+    pages, op, next_at = mem.trace.page[stretch], mem.trace.op[stretch], mem.trace.next_access.at[stretch]
     has_frees = bool(op.max() >= FREE)
-    freed = ids[op == FREE] if has_frees else _NO_PAGES
-    at = _special_times(mem, ids, op, word, freed)
-    page, words = ids.take(at), word.take(at)
+    freed = pages[op == FREE].astype(np.int64) if has_frees else _NO_PAGES
+    touches = Touches(pages, op, next_at, first)
     row = mem.trace.drawn.rows(start, stop)
-    special, runs = _outcomes(mem, at, page, words, op.take(at), start, has_free=freed.size > 0)
+    missed = which(mem.is_miss[stretch])
+    runs = _NO_RUNS
+    if freed.size or mem.trace.shares is not None or mem.has_budget:
+        special, runs = _with_histories(mem, touches, missed, freed, start)
+    else:
+        special = _outcomes(mem, touches, missed, stop - start)
+    at = special.at
     free_at = np.empty(at.size + 1, np.int64)
     free_at[0] = mem.free_charge
     needs_frame = NEEDS_FRAME.take(special.outcome)
@@ -163,10 +234,10 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     if has_reclaimed and index.size and at[index[0]] == 0:
         index = index[1:]
     window = Window(
-        start, ids, op, word, freed, has_frees, special, free_at, n_frames, at.take(index), free_at.take(index), row,
+        start, touches, freed, has_frees, special, free_at, n_frames, at.take(index), free_at.take(index), row,
         _writes_in_place(mem, special, runs, row),
     )  # fmt: skip
-    window.limit = min(ids.size, _one_by_one_at(mem, window))
+    window.limit = min(pages.size, _one_by_one_at(mem, window))
     _find_stop(mem, window)
     return window
 
@@ -179,64 +250,48 @@ def classify_again(mem: Memory, window: Window, at: Pages) -> Special:
     mem : Memory
         With those pages where they went.
     window : Window
-    at : places in the window, ascending
+    at : places in the window before its stop, ascending
+        The first access to each of them.
     """
-    page = window.ids.take(at)
-    words = mem.word.take(page)
-    return _outcomes(mem, at, page, words, window.op.take(at), window.start, has_free=False)[0]
+    return _outcomes(mem, window.touches, at, window.stop)
 
 
-def _special_times(mem: Memory, ids: Pages, op: NDArray[np.uint8], word: NDArray[np.int32], freed: Pages) -> Pages:
-    mask = word < 0
-    if freed.size:
-        mask |= mem.are_among(ids, freed)
+def _outcomes(mem: Memory, touches: Touches, missed: Pages, stop: int) -> Special:
+    # ``missed`` are the first accesses to pages that are not in DRAM. Further ones are hits, but that a page of the
+    # device is read in place up to the first write, which promotes.
+    state = mem.state.take(touches.page.take(missed))
+    at, was = missed, state
+    if mem.plan.cram is None:
+        return Special(at, touches.page.take(at).astype(np.int64), FAULT_OF_STATE.take(was), was)
+    later, _ = touches.read_on(missed.take(which(state >= CRAM_SOFTLEAF)), stop)
+    if later.size:
+        key = np.concatenate(((missed << _STATE_BITS) | state, (later << _STATE_BITS) | CRAM_READONLY))
+        key.sort()
+        at, was = key >> _STATE_BITS, (key & ((1 << _STATE_BITS) - 1)).astype(np.uint8)
+    is_write = touches.op.take(at) == WRITE
+    outcome = _OF_BOTH.take(was + is_write * np.uint8(N_STATES))
+    return Special(at, touches.page.take(at).astype(np.int64), outcome, was)
+
+
+def _with_histories(mem: Memory, touches: Touches, missed: Pages, freed: Pages, start: int) -> tuple[Special, _Runs]:
+    # Where pages are freed, shared or writable on the device, all accesses to those that are not in DRAM or are freed.
+    mask = mem.are_among(touches.page, np.concatenate((touches.page.take(missed).astype(np.int64), freed)))
     if mem.trace.shares is not None:
-        mask &= op != UNMAP
-    return which(mask)
-
-
-def _outcomes(
-    mem: Memory,
-    at: Pages,
-    page: Pages,
-    words: NDArray[np.int32],
-    op: NDArray[np.uint8],
-    start: int,
-    *,
-    has_free: bool,
-) -> tuple[Special, _Runs]:
-    # Of most pages only the first access is a fault. Pages of the device, and pages freed or shared, have a history.
-    state = state_of_word(words) if has_free else (~words).astype(np.uint8)  # then none is resident
-    is_first = mem.are_first(page, words)
+        mask &= touches.op != UNMAP
+    at = which(mask)
+    page, op, is_first = touches.page.take(at).astype(np.int64), touches.op.take(at), touches.are_first(at)
+    state = mem.state.take(page)
     was = np.where(is_first, state, np.uint8(RESIDENT))
-    outcome = FAULT_OF_STATE.take(was)
-    special = Special(at, page, outcome, was)
-    has_any = has_free or mem.trace.shares is not None
+    special = Special(at, page, FAULT_OF_STATE.take(was), was)
+    has_any = freed.size > 0 or mem.trace.shares is not None
     closer = np.arange(at.size) if has_any else which(state >= CRAM_SOFTLEAF)
-    if not has_any and not mem.has_budget:
-        if closer.size:
-            _read_in_place(mem, special, words, op, is_first, closer)
-        return special, _NO_RUNS
     index = closer if is_first.take(closer).all() else closer.take(_by_page(page.take(closer)))
     runs = _Runs(index, is_first.take(index))
     if index.size:
-        history = Special(at.take(index), page.take(index), outcome.take(index), was.take(index))
-        _follow_runs(mem, history, runs, state.take(index), op.take(index), start, has_free=has_free)
-        outcome[index], was[index] = history.outcome, history.was
+        history = special.take(index)
+        _follow_runs(mem, history, runs, state.take(index), op.take(index), start, has_free=freed.size > 0)
+        special.outcome[index], special.was[index] = history.outcome, history.was
     return special, runs
-
-
-def _read_in_place(
-    mem: Memory, special: Special, words: NDArray[np.int32], op: NDArray[np.uint8], is_first: Mask, index: Pages
-) -> None:
-    # The accesses to pages of the device, if none may be written there: they are read up to the first write, which
-    # promotes.
-    is_write, state = op.take(index) == WRITE, (~words.take(index)).astype(np.uint8)
-    written = mem.first_of_some(special.page.take(index), which(is_write), words.take(index))
-    was = np.where(is_first.take(index), state, np.uint8(CRAM_READONLY))
-    was[np.arange(index.size) > written] = RESIDENT
-    special.outcome[index] = _OF_BOTH.take(was + is_write * np.uint8(N_STATES))
-    special.was[index] = was
 
 
 def _by_page(page: Pages) -> Pages:
@@ -305,12 +360,11 @@ def _cram_outcomes(
     return _OF_BOTH.take(was + is_write * np.uint8(N_STATES)), was
 
 
-_OF_READ = np.full(N_STATES, CRAM_READ, np.uint8)
-_OF_READ[[RESIDENT, CRAM_SOFTLEAF]] = [DRAM_HIT, SOFT_FAULT]
-_OF_WRITE = np.full(N_STATES, PROMOTE, np.uint8)
-_OF_WRITE[RESIDENT] = DRAM_HIT
+_OF_READ, _OF_WRITE = FAULT_OF_STATE.copy(), FAULT_OF_STATE.copy()
+_OF_READ[[CRAM_SOFTLEAF, CRAM_READONLY, CRAM_WRITABLE, CRAM_POISONED]] = [SOFT_FAULT, CRAM_READ, CRAM_READ, CRAM_READ]
+_OF_WRITE[[CRAM_SOFTLEAF, CRAM_READONLY, CRAM_WRITABLE, CRAM_POISONED]] = PROMOTE
 _OF_BOTH = np.concatenate((_OF_READ, _OF_WRITE))
-"""Outcome of an access to a page of the device where none may be written, by state; reads and then writes."""
+"""Outcome of an access where no page of the device may be written, by state; reads and then writes."""
 
 
 def _with_budget(
@@ -437,7 +491,7 @@ def _overrun_at(mem: Memory, window: Window, media_bytes: int) -> int:
     if in_place is None or window.row is None:
         return _NEVER
     special, page = window.special, in_place.page
-    grows = np.zeros(window.ids.size, np.int64)
+    grows = np.zeros(window.touches.page.size, np.int64)
     before = mem.stored.take(page).astype(np.int64)
     same_page = page[1:] == page[:-1]
     before[1:][same_page] = in_place.size[:-1][same_page]
