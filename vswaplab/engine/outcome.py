@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -86,24 +86,6 @@ class PageTable:
     """Place in the reclaim order of its tier, 0 is next; -1: in none, or not asked for."""
     store: NDArray[np.int8]
     """Plug-in's tier that holds the page, -1: none."""
-
-    def renumbered(self, number: NDArray[np.int32]) -> PageTable:
-        """Move the element of each page to another place.
-
-        Parameters
-        ----------
-        number : (n_pages,)
-            Where each element goes; every number once.
-        """
-
-        def moved(values: NDArray[_Number]) -> NDArray[_Number]:
-            if values.strides == (0,):  # a constant
-                return values
-            out = np.empty_like(values)
-            out[number] = values
-            return out
-
-        return PageTable(*(moved(getattr(self, field.name)) for field in fields(self)))
 
     @classmethod
     def empty(cls, content: NDArray[np.int32]) -> PageTable:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vswaplab.base.draws import CONTENT, draws
 from vswaplab.base.errors import InputError
+from vswaplab.trace.access_index import AccessIndex, index_accesses
 from vswaplab.trace.checks import (
     MAX_PAGES,
     access_column,
@@ -28,8 +29,7 @@ from vswaplab.trace.checks import (
     whole_numbers,
 )
 from vswaplab.trace.corpus import REGION_PAGES, Corpus, synthetic_corpus
-from vswaplab.trace.next_access import BEYOND, NextAccess, next_accesses
-from vswaplab.trace.sharing import UNMAP, Sharing, resolve
+from vswaplab.trace.sharing import Sharing, resolve
 
 _BLOCK = 1 << 14  # regions whose contents are laid out at once
 
@@ -220,7 +220,7 @@ class Trace(Workload):
 
     def __getstate__(self) -> dict[str, object]:
         """Give what a pickle holds: with what every run needs to know, worked out once, here, and sent along."""
-        _ = self.digest, self.next_access, self.by_first_touch if self.sharing is None else self.first_content
+        _ = self.digest, self.access_index, self.first_content
         return self.__dict__
 
     @property
@@ -247,32 +247,10 @@ class Trace(Workload):
         return resolve(self.page, self.op, mapper, self.mappers)
 
     @cached_property
-    def by_first_touch(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The accesses with pages numbered in the order in which they are first touched, and the page of each number.
-
-        Pages that are hot together then lie together, which is what an array machine's caches want.
-        """
-        times = np.arange(len(self), dtype=np.int64 if len(self) > MAX_PAGES else np.int32)
-        first = np.full(self.n_pages, -1, times.dtype)
-        first[self.page[::-1]] = times[::-1]
-        touched = self.page[first.take(self.page) == times]
-        number = np.full(self.n_pages, -1, np.int32)
-        number[touched] = np.arange(touched.size, dtype=np.int32)
-        untouched = np.flatnonzero(number < 0)
-        number[untouched] = np.arange(touched.size, self.n_pages, dtype=np.int32)
-        return frozen(number.take(self.page)), frozen(np.concatenate((touched, untouched)).astype(np.int32))
-
-    @cached_property
-    def next_access(self) -> NextAccess:
-        """When each access's page is accessed next, copies under their own numbers; unmaps are to no page."""
-        if self.sharing is None:
-            return next_accesses(self.page, self.n_pages)
-        n, acts = len(self), np.flatnonzero(self.sharing.op != UNMAP).astype(np.int32)
-        found = next_accesses(self.sharing.page[acts], self.sharing.n_pages)
-        at, is_first = np.full(n, BEYOND, np.int32), np.zeros(n, np.bool_)
-        at[acts] = np.append(acts, BEYOND)[np.minimum(found.at, acts.size)]
-        is_first[acts] = found.is_first
-        return NextAccess(at, is_first)
+    def access_index(self) -> AccessIndex:
+        """What engines know of the accesses beforehand, copies under their own numbers."""
+        of = self if self.sharing is None else self.sharing
+        return index_accesses(of.page, of.op, of.n_pages)
 
     @cached_property
     def first_content(self) -> NDArray[np.int32]:

@@ -141,7 +141,7 @@ def _prefix(values: NDArray[np.generic]) -> memoryview:
     # A memoryview bisects several times faster than an array.
     sums = np.empty(values.size + 1, np.int64)
     sums[0] = 0
-    values.cumsum(dtype=np.int64, out=sums[1:])
+    values.astype(np.int64, copy=False).cumsum(out=sums[1:])  # twice as fast as from other numbers
     return sums.data
 
 

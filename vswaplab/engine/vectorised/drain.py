@@ -18,7 +18,7 @@ def swapoff(mem: Memory, device: int, *, maps: bool) -> Drain:
     """Empty a swap device into DRAM, in the order of page numbers."""
     drain = Drain(store_loaded=[0] * len(mem.plan.stores))
     mem.capacity[device] = 0
-    held = mem.in_page_order(which(mem.slot == device))
+    held = which(mem.slot == device)
     state = mem.states(held)
     behind = state == SWAPFILE if not mem.plan.holds_slots else state != RESIDENT
     drain.copies_dropped = int(np.count_nonzero(~behind))

@@ -8,8 +8,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.trace.next_access import BEYOND
-
 BLOCK = 1 << 20
 """Pages or entries gone through at once where all of them are."""
 
@@ -43,6 +41,11 @@ class Log:
 
     def append(self, pages: NDArray[np.integer]) -> NDArray[np.int32]:
         """Append pages; return their places."""
+        start = self.extend(pages)
+        return np.arange(start, self.length, dtype=np.int32)
+
+    def extend(self, pages: NDArray[np.integer]) -> int:
+        """Append pages; return the place of the first one."""
         start, stop = self.length, self.length + pages.size
         if stop > self.entries.size:
             grown = np.empty(max(stop, 2 * self.entries.size), np.int32)
@@ -50,7 +53,7 @@ class Log:
             self.entries = grown
         self.entries[start:stop] = pages
         self.length = stop
-        return np.arange(start, stop, dtype=np.int32)
+        return start
 
     def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Pages]]:
         """Read entries from a place to another, a block at a time: its first place, and its pages.
@@ -99,10 +102,15 @@ class TouchLog(Log):
 
     def append(self, pages: NDArray[np.integer], next_at: NDArray[np.int32] | int = DEAD) -> NDArray[np.int32]:
         """Append touches; return their places."""
-        places = super().append(pages)
+        start = self.extend(pages, next_at)
+        return np.arange(start, self.length, dtype=np.int32)
+
+    def extend(self, pages: NDArray[np.integer], next_at: NDArray[np.int32] | int = DEAD) -> int:
+        """Append touches; return the place of the first one."""
+        start = super().extend(pages)
         self.next_at = _as_long(self.next_at, self.entries)
-        self.next_at[self.length - pages.size : self.length] = next_at
-        return places
+        self.next_at[start : self.length] = next_at
+        return start
 
     def live(self, start: int, stop: int, now: int) -> Pages:
         """List the places from one on, before another, whose entries are live before an access."""
@@ -110,11 +118,11 @@ class TouchLog(Log):
         places += start
         return places
 
-    def begin_piece(self, hand: int) -> None:
-        """Go on to other accesses: what was not accessed among those so far is not among the others either, yet."""
+    def begin_piece(self, hand: int, length: int, others: int) -> None:
+        """Go on from so many accesses to others: what was not accessed again is not accessed among those, as yet."""
         for start in range(hand, self.length, BLOCK):
             next_at = self.next_at[start : min(start + BLOCK, self.length)]
-            next_at[next_at < BEYOND] = DEAD
+            next_at[:] = np.where(next_at == length, others, DEAD)
 
 
 def _as_long(marks: NDArray[_T], entries: NDArray[np.int32]) -> NDArray[_T]:
@@ -134,8 +142,8 @@ class Order:
 
     def append(self, pages: NDArray[np.integer], places: NDArray[np.integer]) -> None:
         """Append pages; places ascend, and are beyond all before."""
-        self.pages.append(pages)
-        self.places.append(places)
+        self.pages.extend(pages)
+        self.places.extend(places)
 
     def shorten(self, is_live: _IsLive) -> None:
         """Drop entries that are not live, a block at a time."""

@@ -48,8 +48,7 @@ class Vectorised:
 
     def feed(self, piece: Piece) -> None:
         """Take the accesses that come next."""
-        self.trace.feed(piece)
-        self.mem.begin_piece()
+        self.mem.feed(piece)
 
     def run(self, start: int, stop: int) -> int:
         """Process accesses start..stop-1; return the index of the first one not processed."""
@@ -161,7 +160,7 @@ class Vectorised:
             assert window.row is not None  # only a write that draws can grow
             self._overrun(pages, was, int(window.row[0]))
         mem.now = place + 1
-        mem.misses(self.trace.next_access.at[place : place + 1])
+        mem.miss(self.trace.index.next_at[place : place + 1])
         for repeats in (self.trace.repeat_reads, self.trace.repeat_writes):
             self.count["repeat_unserved"] += 0 if repeats is None else int(repeats[place])
 

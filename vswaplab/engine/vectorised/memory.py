@@ -36,10 +36,10 @@ from vswaplab.engine.vectorised.logs import (
 from vswaplab.engine.vectorised.rows import row_facts
 from vswaplab.engine.vectorised.states import CRAM_READONLY, CRAM_SOFTLEAF, CRAM_WRITABLE, NONE, RESIDENT, STORE, ZSWAP
 from vswaplab.engine.vectorised.stream import Stream
-from vswaplab.trace.next_access import BEYOND
 
 if TYPE_CHECKING:
     from vswaplab.engine.vectorised.policies import DeviceOrder, ReclaimOrder
+    from vswaplab.trace.trace import Piece
 
 __all__ = ["BACKING", "FIRST", "SECOND", "Log", "Mask", "Memory", "Pages", "log_room", "which"]
 
@@ -70,11 +70,11 @@ class Memory:
         self.device_out = [0] * len(plan.slots_of_device)
 
         self.state = np.full(n, NONE, np.uint8)
-        # Last entry: of a CRAM page in the log, of a zswap page in the queue; of a page in DRAM in the log, if it is
-        # not accessed again in this piece of the trace, or if the order of reclaim is another one.
+        # Last entry: of a CRAM page in the log, of a zswap page in the queue. Of a page in DRAM in the log, where it is
+        # needed: by orders of reclaim other than LRU, and when it is not accessed again in this piece of the trace.
         self.place = np.zeros(n, np.int32)
         self.now = 0  # place in the piece of the first access that has not been carried out
-        self.is_miss = trace.next_access.is_first.copy()
+        self.is_miss = np.append(trace.index.is_first, False)  # the last one means nothing
         self._mark = np.zeros(n, np.bool_)  # all clear between calls
         self.has_own_content = trace.changes_content
         self.content = trace.content.copy() if self.has_own_content else trace.content
@@ -141,12 +141,13 @@ class Memory:
 
     # Recency --------------------------------------------------------------------------------
 
-    def begin_piece(self) -> None:
-        """Find out which of the accesses that were fed find their page elsewhere than in DRAM, as things are."""
-        self.now = 0
-        self.log.begin_piece(self.dram_hand)
-        first_at = which(self.trace.next_access.is_first)
-        self.is_miss = self.trace.next_access.is_first.copy()
+    def feed(self, piece: Piece) -> None:
+        """Go on to accesses that come next, and find out which of them find their page elsewhere than in DRAM."""
+        length, self.now = self.trace.page.size, 0
+        self.trace.feed(piece)
+        self.log.begin_piece(self.dram_hand, length, self.trace.page.size)
+        self.is_miss = np.append(self.trace.index.is_first, False)
+        first_at = which(self.trace.index.is_first)
         pages = self.trace.page.take(first_at)
         here = which(self.state.take(pages) == RESIDENT)
         first_at, pages = first_at.take(here), pages.take(here)
@@ -155,22 +156,23 @@ class Memory:
 
     def touch(self, pages: NDArray[np.integer], next_at: NDArray[np.int32]) -> None:
         """Make pages of DRAM the most recent, in the order given; they are accessed next at ``next_at``."""
-        places = self.log.append(pages, next_at)
-        if self.order is None:
-            late = which(next_at == BEYOND)
-            pages, places = pages.take(late), places.take(late)
-        self.place[pages] = places
+        start = self.log.extend(pages, next_at)
+        if self.order is not None:
+            self.place[pages] = np.arange(start, self.log.length)
+        elif self.trace.has_pieces:
+            late = which(next_at == self.trace.page.size)
+            self.place[pages.take(late)] = late + start
 
     def bring_in(self, pages: Pages) -> None:
         """Make distinct pages resident that nobody accessed."""
         next_at = self.trace.next_of(pages, self.now)
         self.touch(pages, next_at)
         self.state[pages] = RESIDENT
-        self.is_miss[next_at[next_at < BEYOND]] = False
+        self.is_miss[next_at] = False
 
-    def misses(self, next_at: NDArray[np.int32]) -> None:
+    def miss(self, next_at: NDArray[np.int32]) -> None:
         """Note that pages are not in DRAM that are accessed next at these places."""
-        self.is_miss[next_at[next_at < BEYOND]] = True
+        self.is_miss[next_at.astype(np.int64)] = True
 
     def are_among(self, pages: NDArray[np.integer], some: Pages) -> Mask:
         """Say which of several pages are among some others."""
@@ -558,20 +560,13 @@ class Memory:
         is_stored = (state == ZSWAP) | (state >= CRAM_SOFTLEAF) | (state == STORE)
         if self.plan.zram:
             is_stored |= (self.slot == self.plan.zram_device) & self.clean
-        table = PageTable(
+        return PageTable(
             state, self.content, self.stored * is_stored, self.slot, self.clean, self.referenced & (state == ZSWAP),
             self.mappers, self._mapped(state), self.cache_only,
             self.zram_level if self.plan.zram else constant(0, n, np.uint8),
             self._ranks() if is_ranked else constant(-1, n, np.int32),
             self.store_of if self.plan.stores else constant(-1, n, np.int8),
         )  # fmt: skip
-        return table if self.trace.original is None else table.renumbered(self.trace.original)
-
-    def in_page_order(self, pages: Pages) -> Pages:
-        """Sort pages by their numbers in the trace."""
-        if self.trace.original is None:
-            return np.sort(pages)
-        return pages[np.argsort(self.trace.original.take(pages))]
 
     def _ranks(self) -> NDArray[np.int32]:
         rank = np.full(self.state.size, -1, np.int32)

@@ -51,24 +51,19 @@ class PluggedOrder(Protocol):
 
 
 class OneByOne:
-    """The plug-in's order, under the pages' numbers in the trace.
+    """The plug-in's order, told of one page after the other.
 
     Parameters
     ----------
     order : PluggedOrder
-    mem : Memory
     """
 
-    def __init__(self, order: PluggedOrder, mem: Memory) -> None:
+    def __init__(self, order: PluggedOrder) -> None:
         self.order = order
-        n_pages = mem.state.size
-        original = mem.trace.original
-        self.in_trace = np.arange(n_pages) if original is None else original
-        self.here = np.argsort(self.in_trace)
 
     def arrive(self, pages: Pages) -> None:
         """Take in distinct pages, in this order."""
-        for page in self.in_trace.take(pages).tolist():
+        for page in pages.tolist():
             self.order.arrive(page)
 
     def settle(self, mem: Memory, window: Window, special: Special) -> None:
@@ -81,7 +76,7 @@ class OneByOne:
         arrives = NEEDS_FRAME[np.minimum(outcome, FREED)]
         leaves = (outcome == FREED) & (was == RESIDENT)
         touches = outcome == DRAM_HIT
-        pages, order = self.in_trace.take(window.touches.page[:n]), self.order
+        pages, order = window.touches.page[:n], self.order
         repeats = are_repeated(mem, np.arange(window.start, window.start + n))
         for i in np.flatnonzero(arrives | leaves | touches).tolist():
             page = int(pages[i])
@@ -97,14 +92,14 @@ class OneByOne:
 
     def discard(self, pages: Pages) -> None:
         """Let pages go that leave of their own, in this order."""
-        for page in self.in_trace.take(pages).tolist():
+        for page in pages.tolist():
             self.order.discard(page)
 
     def settle_on_device(self, mem: Memory, window: Window, special: Special) -> None:
         """Tell the accesses of a window that were served on the device or took pages away, in time order."""
         goes, touches = goes_from_cram(special), IS_SERVED_IN_CRAM.take(special.outcome)
         repeats = are_repeated(mem, window.start + special.at)
-        pages, order = self.in_trace.take(special.page), self.order
+        pages, order = special.page, self.order
         for i in np.flatnonzero(goes | touches).tolist():
             page = int(pages[i])
             if goes[i]:
@@ -124,14 +119,14 @@ class OneByOne:
 
     def candidates(self, wanted: int) -> Pages:
         """Take out the page that leaves next."""
-        return self.here.take([self.order.next_victim()]) if len(self.order) else NO_PAGES
+        return np.array([self.order.next_victim()]) if len(self.order) else NO_PAGES
 
     def take(self, n: int) -> None:
         """Do nothing: the one candidate has left."""
 
     def ranking(self) -> Pages:
         """List all pages in the order in which they would be looked at."""
-        return self.here.take(np.fromiter(self.order, np.int64))
+        return np.fromiter(self.order, np.int64)
 
 
 def are_repeated(mem: Memory, accesses: Pages) -> Mask:

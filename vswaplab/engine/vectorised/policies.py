@@ -99,7 +99,7 @@ def make_order(plan: Plan, mem: Memory) -> ReclaimOrder | None:
         return _QUEUES[plan.policy](n_pages)
     plugged = plugged_policy(plan.policy)
     vectorised: Callable[[int], ReclaimOrder] | None = getattr(plugged, "vectorised", None)
-    return OneByOne(plugged(), mem) if vectorised is None else vectorised(n_pages)
+    return OneByOne(plugged()) if vectorised is None else vectorised(n_pages)
 
 
 def make_device_order(plan: Plan, mem: Memory) -> DeviceOrder | None:
@@ -110,7 +110,7 @@ def make_device_order(plan: Plan, mem: Memory) -> DeviceOrder | None:
     if policy == "clairvoyant":
         assert plan.next_use is not None
         return DeviceCalendar(n_pages, plan.next_use, mem.trace.page)
-    return _QUEUES[policy](n_pages) if policy in _QUEUES else OneByOne(plugged_policy(policy)(), mem)
+    return _QUEUES[policy](n_pages) if policy in _QUEUES else OneByOne(plugged_policy(policy)())
 
 
 def _first_live(place: NDArray[np.int32], log: Log, start: int, stop: int) -> int:

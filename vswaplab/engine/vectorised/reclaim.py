@@ -231,7 +231,7 @@ def let_go(mem: Memory, placed: Placement, next_at: NDArray[np.int32], places: N
         mem.cache_only[placed.pages[goes]] = False
     if mem.plan.cram is not None:
         mem.free_charge -= mem.plan.cram.charge * to_cram
-    mem.misses(next_at if not stays.size else next_at[goes])
+    mem.miss(next_at[goes] if stays.size else next_at)
     if mem.order is not None:  # they come from anywhere in the log
         mem.log.next_at[places[goes]] = DEAD
     commit(mem, placed, places)

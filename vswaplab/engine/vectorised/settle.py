@@ -35,7 +35,6 @@ from vswaplab.engine.vectorised.states import (
     SWAPFILE,
     SWPIN_ZERO,
     UNMAP,
-    WRITE,
     ZERO,
     ZSWAP,
     ZSWPIN,
@@ -63,15 +62,15 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
     if returned is not None:
         special = _both(special, returned)
     tally = _Tally(special, has_frees=window.has_frees)
-    writes = which(op == WRITE)
-    _count(mem, op, writes.size, tally, has_frees=window.has_frees)
+    written = mem.trace.index.writes(touches.first, touches.first + n)
+    _count(mem, op, written.size, tally, has_frees=window.has_frees)
     if window.in_place is not None:
         _store_in_place(mem, window.in_place.before(n), special)
     mem.free_charge += (tally.freed[RESIDENT] - tally.of(FRAME_OUTCOMES)) * mem.plan.page_charge
     _leave(mem, special, tally)
     _release(mem, special, tally)
     if any(mem.slots_used):
-        mem.clean[pages.take(writes)] = False
+        mem.clean[written.astype(np.int64)] = False
     if mem.has_own_content:
         _set_content(mem, window, special)
     if mem.has_cache_only:
@@ -128,7 +127,7 @@ def _move(mem: Memory, special: Special, places: Pages, next_at: NDArray[np.int3
     index, next_at = index.take(is_last), next_at.take(is_last)
     pages, places, after = special.page.take(index), places.take(index), after.take(index)
     mem.log.next_at[places] = DEAD
-    mem.misses(next_at)
+    mem.miss(next_at)
     if mem.has_budget:
         after[(special.outcome.take(index) == CRAM_READ) & (special.was.take(index) == CRAM_WRITABLE)] = CRAM_WRITABLE
     if mem.plan.cram is not None and mem.cram_order is None:

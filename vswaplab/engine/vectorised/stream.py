@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from vswaplab.engine.outcome import constant
 from vswaplab.engine.plan import Plan
+from vswaplab.trace.access_index import AccessIndex, index_accesses
 from vswaplab.trace.corpus import Corpus
-from vswaplab.trace.next_access import BEYOND, NextAccess, next_accesses
 from vswaplab.trace.redraws import DrawnAhead, Redraws
 from vswaplab.trace.sharing import UNMAP
 from vswaplab.trace.trace import Piece, Trace, Workload
@@ -51,10 +51,9 @@ class Stream:
     """(n_pages,) mapper set of each page at the start, one bit a mapper."""
     shares: Shares | None
     redraws: Redraws
-    next_access: NextAccess
-    """Of each access; unmaps are to no page."""
-    original: NDArray[np.int32] | None = None
-    """(n_pages,) page of the trace that each number stands for; None: itself."""
+    index: AccessIndex
+    has_pieces: bool = False
+    """More accesses may follow."""
     start: int = 0
 
     def __post_init__(self) -> None:
@@ -64,13 +63,13 @@ class Stream:
     def feed(self, piece: Piece) -> None:
         """Take the accesses that come next in place of those there were."""
         self.start, self.page, self.op = piece.start, piece.page, piece.op
-        self.next_access = next_accesses(self.page, self.n_pages)
+        self.index = index_accesses(self.page, self.op, self.n_pages)
         self.repeat_reads, self.repeat_writes = piece.repeat_reads, piece.repeat_writes
         self.drawn = DrawnAhead(self.redraws, self.content, self.start, self.page, self.op)
 
     def next_of(self, pages: NDArray[np.int64], now: int) -> NDArray[np.int32]:
-        """Find when distinct pages are accessed next, from a place of the piece on; ``BEYOND``: not in this piece."""
-        next_at = np.full(pages.size, BEYOND, np.int32)
+        """Find when distinct pages are accessed next, from a place of the piece on; its length: not in it."""
+        next_at = np.full(pages.size, self.page.size, np.int32)
         order = pages.argsort()
         ahead = self.page[now:]
         rank = np.minimum(pages.take(order).searchsorted(ahead), pages.size - 1)
@@ -97,26 +96,17 @@ class Stream:
 
 
 def stream_of(trace: Workload, plan: Plan) -> Stream:
-    """Lay a trace out for the engine; one that is read piece by piece is there without its accesses.
-
-    Where no rule goes by page numbers, pages are numbered by first touch, and
-    ``original`` says which is which.
-    """
+    """Lay a trace out for the engine; one that is read piece by piece is there without its accesses."""
     sharing, n_pages = trace.sharing, trace.n_pages
     redraws = Redraws(trace, plan.seed)
-    next_access = trace.next_access if isinstance(trace, Trace) else next_accesses(np.empty(0, np.int32), 0)
     piece = next(trace.pieces()) if isinstance(trace, Trace) else Piece(0, np.empty(0, np.int32), np.empty(0, np.uint8))
+    index = trace.access_index if isinstance(trace, Trace) else index_accesses(piece.page, piece.op, n_pages)
     repeats = (piece.repeat_reads, piece.repeat_writes)
     if sharing is None:
-        page, content, mappers, original = piece.page, trace.content, trace.mappers, None
-        if isinstance(trace, Trace) and plan.zram is None:  # zram's pass goes slot by slot
-            page, original = trace.by_first_touch
-            content = content.take(original)
-            mappers = None if mappers is None else mappers.take(original)
-        if mappers is None:
-            mappers = constant(1, n_pages, np.uint8)
+        mappers = constant(1, n_pages, np.uint8) if trace.mappers is None else trace.mappers
         return Stream(
-            page, piece.op, n_pages, content, trace.corpus, *repeats, mappers, None, redraws, next_access, original
+            piece.page, piece.op, n_pages, trace.content, trace.corpus, *repeats, mappers, None, redraws, index,
+            not isinstance(trace, Trace),
         )  # fmt: skip
     mapper = np.zeros(len(trace), np.uint8) if trace.mapper is None else trace.mapper
     shares = Shares(
@@ -128,5 +118,5 @@ def stream_of(trace: Workload, plan: Plan) -> Stream:
     )
     return Stream(
         sharing.page, sharing.op, sharing.n_pages, trace.first_content, trace.corpus, *repeats, sharing.mappers, shares,
-        redraws, next_access,
+        redraws, index,
     )  # fmt: skip

@@ -44,7 +44,7 @@ from vswaplab.engine.vectorised.states import (
 )
 
 _NEVER = 1 << 62
-_ROUNDS = 8
+_FEW, _MANY, _ROUNDS = 64, 2048, 8  # speed settings of ``Touches.read_on``
 _STATE_BITS = 8
 _NO_PAGES: Pages = np.empty(0, np.int64)
 
@@ -79,7 +79,7 @@ class Touches:
     page: NDArray[np.int32]
     op: NDArray[np.uint8]
     next_at: NDArray[np.int32]
-    """Place in the piece of the trace of the next access to the same page, ``BEYOND``: none."""
+    """Place in the piece of the trace of the next access to the same page; the piece's length: none."""
     first: int
     """Place in the piece of the window's first access."""
 
@@ -100,32 +100,46 @@ class Touches:
         of = np.arange(at.size)
         found: list[Pages] = []
         owners: list[Pages] = []
-        while at.size:
-            at, of = self._read_on_once(at, of, stop) if len(found) < _ROUNDS else self._read_on_at_once(at, of, stop)
+        while at.size > _FEW and len(found) < _ROUNDS:
+            at, of = self._read_once_more(at, of, stop)
             found.append(at)
             owners.append(of)
-            if len(found) > _ROUNDS:
-                break
+        if at.size:
+            at, of = self._read_on_singly(at, of, stop) or self._read_on_at_once(at, of, stop)
+            found.append(at)
+            owners.append(of)
         return joined(found), joined(owners)
 
-    def _read_on_once(self, at: Pages, of: Pages, stop: int) -> tuple[Pages, Pages]:
+    def _read_once_more(self, at: Pages, of: Pages, stop: int) -> tuple[Pages, Pages]:
         after = self.next_at.take(at) - self.first
-        index = which((self.op.take(at) != WRITE) & (after < stop))
+        index = which((after < stop) & (self.op.take(at) != WRITE))
         return after.take(index).astype(np.int64), of.take(index)
 
+    def _read_on_singly(self, at: Pages, of: Pages, stop: int) -> tuple[Pages, Pages] | None:
+        # The same for all that is left, in plain Python; None: too many for that.
+        op, next_at, first = self.op.data, self.next_at.data, self.first
+        later: list[int] = []
+        owner: list[int] = []
+        for i, k in zip(at.tolist(), of.tolist(), strict=True):
+            n = len(later)
+            while op[i] != WRITE and (i := next_at[i] - first) < stop:
+                later.append(i)
+                if len(later) > _MANY:
+                    return None
+            owner += [k] * (len(later) - n)
+        return np.array(later, np.int64), np.array(owner, np.int64)
+
     def _read_on_at_once(self, at: Pages, of: Pages, stop: int) -> tuple[Pages, Pages]:
-        # The same for few pages that are accessed very often.
+        # The same with a look at every access of the window: for pages that are accessed very often.
         order = self.page.take(at).argsort()
         pages = self.page.take(at).take(order)
         rank = np.minimum(pages.searchsorted(self.page[:stop]), pages.size - 1)
-        later = which((pages.take(rank) == self.page[:stop]) & (np.arange(stop) > at.take(order).take(rank)))
+        later = which((pages.take(rank) == self.page[:stop]) & (np.arange(stop) >= at.take(order).take(rank)))
         owner = order.take(rank.take(later))
         by_page = _by_page(owner)
-        is_first = np.append(True, np.diff(owner.take(by_page)) != 0)
-        is_write = self.op.take(later) == WRITE
-        keep = by_page[_earlier(is_write.take(by_page), is_first) == 0]
-        is_read = self.op.take(at) != WRITE
-        keep = keep[is_read.take(owner.take(keep))]
+        later, owner = later.take(by_page), owner.take(by_page)
+        is_first = np.append(True, owner[1:] != owner[:-1])
+        keep = which(~is_first & (_earlier(self.op.take(later) == WRITE, is_first) == 0))
         return later.take(keep), of.take(owner.take(keep))
 
     def are_first(self, at: Pages) -> Mask:
@@ -212,8 +226,8 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     """
     first = start - mem.trace.start
     stretch = slice(first, stop - mem.trace.start)
-    pages, op, next_at = mem.trace.page[stretch], mem.trace.op[stretch], mem.trace.next_access.at[stretch]
-    has_frees = bool(op.max() >= FREE)
+    pages, op, next_at = mem.trace.page[stretch], mem.trace.op[stretch], mem.trace.index.next_at[stretch]
+    has_frees = mem.trace.index.has_frees(first, first + pages.size)
     freed = pages[op == FREE].astype(np.int64) if has_frees else _NO_PAGES
     touches = Touches(pages, op, next_at, first)
     row = mem.trace.drawn.rows(start, stop)
