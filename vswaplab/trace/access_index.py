@@ -1,4 +1,4 @@
-"""What every run of a trace would otherwise find out again: when pages are accessed next, where writes are and frees."""
+"""What each run of a trace would otherwise find out again: when pages are accessed next, where writes and frees are."""
 
 from __future__ import annotations
 
