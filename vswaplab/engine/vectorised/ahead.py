@@ -525,8 +525,7 @@ class Walk:
         if not self.victims.has_cram:
             return placed, *log
         may_enter = np.asarray(self.victims.may_enter).take(index) > 0
-        rows = self.victims.choice.rows.take(index)
-        return keep_in_cram(mem, placed, may_enter, self.entries.take(index) > 0, rows), *log
+        return keep_in_cram(mem, placed, may_enter, self.entries.take(index) > 0), *log
 
     def returns(self) -> Pages:
         """List the places in the window, before its stop, at which pages that left are touched first."""

@@ -32,12 +32,11 @@ class Placement:
     """Where each page of a batch goes; arrays are parallel to ``pages``."""
 
     pages: Pages
+    rows: NDArray[np.integer]
+    """Their contents."""
     target: NDArray[np.uint8]
     """A ``State``; ``STAYS``: nowhere."""
     is_clean_drop: Mask
-    cram_bytes: NDArray[np.int64]
-    length: NDArray[np.int64]
-    """zswap length."""
     cram_refusal: NDArray[np.uint8]
     zswap_refusal: NDArray[np.uint8]
     device: NDArray[np.int8]
@@ -52,7 +51,8 @@ class Placement:
         freed = np.where(self.target != STAYS, page_charge, 0)
         to_zswap = which(self.target == ZSWAP)
         if to_zswap.size and mem.plan.zswap is not None:
-            freed[to_zswap] -= mem.plan.zswap.charge_of_length.take(self.length[to_zswap])
+            zswap = mem.plan.zswap
+            freed[to_zswap] -= zswap.charge_of_length.take(zswap.length_of_row.take(self.rows.take(to_zswap)))
         if mem.plan.cram is not None and mem.plan.cram.charge:
             freed[self.target >= CRAM_SOFTLEAF] -= mem.plan.cram.charge
         if self.stored is not None:
@@ -60,7 +60,7 @@ class Placement:
             freed[to_store] -= stored_charge(mem, self.stored, to_store)
         if mem.plan.zram is not None:
             zram, to_zram = mem.plan.zram, which(self.to_zram(mem))
-            length = zram.length_of_row.take(mem.content.take(self.pages[to_zram]))
+            length = zram.length_of_row.take(self.rows.take(to_zram))
             freed[to_zram] -= zram.charge_of_length.take(length)
         return freed
 
@@ -117,10 +117,9 @@ class Choice:
         if self.placed is not None:
             return self.placed.take(index)
         pages, rows, target = self.pages.take(index), self.rows.take(index), self.target.take(index)
-        n, is_clean, zswap = index.size, self.is_clean_drop.take(index), mem.plan.zswap
-        length, refusal = np.zeros(n, np.int64), np.full(n, _NOT_TRIED, np.uint8)
-        if zswap is not None:
-            length = zswap.length_of_row.take(rows).astype(np.int64)
+        n, is_clean = index.size, self.is_clean_drop.take(index)
+        refusal = np.full(n, _NOT_TRIED, np.uint8)
+        if mem.plan.zswap is not None:
             refusal *= target != ZSWAP  # those that go there are taken
             if mem.row_facts.has_poor:
                 refusal[mem.row_facts.is_poor.take(rows) & ~is_clean] = _POOR
@@ -130,8 +129,7 @@ class Choice:
             own = mem.slot.take(pages.take(wants))
             device[wants] = np.where(own < 0, np.int8(mem.top_device), own)
         return Placement(
-            pages, target, is_clean, np.zeros(n, np.int64), length, np.full(n, _TAKEN, np.uint8), refusal, device,
-            np.zeros(n, np.bool_),
+            pages, rows, target, is_clean, np.full(n, _TAKEN, np.uint8), refusal, device, np.zeros(n, np.bool_),
         )  # fmt: skip
 
 
@@ -157,7 +155,7 @@ def _choice_one_by_one(mem: Memory, pages: Pages, rows: NDArray[np.int64]) -> Ch
     placed, zswap = decide(mem, pages, cram=False, zswap=True, is_limited=False), mem.plan.zswap
     footprint = None
     if zswap is not None:
-        footprint = np.where(placed.target == ZSWAP, zswap.footprint_of_length.take(placed.length), 0)
+        footprint = np.where(placed.target == ZSWAP, zswap.footprint_of_length.take(zswap.length_of_row.take(rows)), 0)
     freed = placed.freed_charge(mem, mem.plan.page_charge)
     return Choice(pages, rows, placed.target, placed.is_clean_drop, freed, footprint, True, placed)
 
@@ -193,7 +191,7 @@ def _slots_in_doubt(mem: Memory, placed: Placement, n_loads: int) -> Mask:
     return in_doubt
 
 
-def keep_in_cram(mem: Memory, placed: Placement, may_enter: Mask, in_cram: Mask, rows: NDArray[np.int64]) -> Placement:
+def keep_in_cram(mem: Memory, placed: Placement, may_enter: Mask, in_cram: Mask) -> Placement:
     """Send pages to CRAM whose second choice was elsewhere.
 
     Parameters
@@ -205,13 +203,11 @@ def keep_in_cram(mem: Memory, placed: Placement, may_enter: Mask, in_cram: Mask,
         Pages that are offered to CRAM.
     in_cram : (n,)
         Those that it takes.
-    rows : (n,) their contents
     """
     cram, index = mem.plan.cram, which(in_cram)
     placed.cram_refusal = (may_enter & ~in_cram) * np.uint8(_FULL if mem.gate_open else _GATE)
     if index.size and cram is not None:
         placed.target[index] = CRAM_READONLY if cram.is_tier else CRAM_SOFTLEAF
-        placed.cram_bytes[index] = cram.bytes_of_row.take(rows.take(index))
         placed.is_clean_drop[index] = placed.zram_refused[index] = False
         placed.zswap_refusal[index] = _NOT_TRIED
     return placed
@@ -233,10 +229,9 @@ def decide(mem: Memory, pages: Pages, *, cram: bool, zswap: bool, is_limited: bo
     rows = mem.content.take(pages)
     placed = Placement(
         pages=pages,
+        rows=rows,
         target=np.full(n, STAYS, np.uint8),
         is_clean_drop=np.zeros(n, np.bool_),
-        cram_bytes=np.zeros(n, np.int64),
-        length=np.zeros(n, np.int64),
         cram_refusal=np.full(n, _TAKEN, np.uint8),
         zswap_refusal=np.full(n, _NOT_TRIED, np.uint8),
         device=np.full(n, -1, np.int8),
@@ -311,7 +306,6 @@ def _offer_cram(mem: Memory, cram: CramPlan, placed: Placement, index: Pages, ro
     refusal = _fit(size, mem.free_device_pages, cram.media_bytes - mem.media_bytes - mem.reserved_bytes)
     placed.cram_refusal[index] = refusal
     taken = refusal == _TAKEN
-    placed.cram_bytes[index[taken]] = size[taken]
     placed.target[index[taken]] = CRAM_READONLY if cram.is_tier else CRAM_SOFTLEAF
 
 
@@ -364,7 +358,6 @@ def _offer_zswap(
     placed.zswap_refusal[index] = refusal
     taken = index[refusal == _TAKEN]
     placed.target[taken] = ZSWAP
-    placed.length[index] = length
 
 
 def _offer_swapfile(mem: Memory, placed: Placement, index: Pages) -> None:
@@ -443,13 +436,14 @@ def commit(mem: Memory, placed: Placement, places: NDArray[np.integer] | None = 
     DRAM accounting of the pages themselves is the caller's; what they cost in
     zswap is not. ``places`` are those of pages of DRAM in the log.
     """
-    pages, target = placed.pages, placed.target
+    pages, rows, target = placed.pages, placed.rows, placed.target
     _count_refusals(mem, placed)
     to_cram = which(target >= CRAM_SOFTLEAF)
     if to_cram.size:
         assert places is not None
+        assert mem.plan.cram is not None
         _arrive(mem, pages.take(to_cram), places.take(to_cram))
-        _cram_store(mem, pages.take(to_cram), placed.cram_bytes.take(to_cram))
+        _cram_store(mem, pages.take(to_cram), mem.plan.cram.bytes_of_row.take(rows.take(to_cram)))
     is_stuck = target == STAYS
     if is_stuck.any():
         mem.move(pages[~is_stuck], target[~is_stuck])
@@ -468,7 +462,8 @@ def commit(mem: Memory, placed: Placement, places: NDArray[np.integer] | None = 
     else:
         mem.release_slots(pages.take(which(is_zero | is_zswap | is_store)))
     to_zswap = which(is_zswap)
-    zswap_store(mem, pages.take(to_zswap), placed.length.take(to_zswap))
+    if to_zswap.size and mem.plan.zswap is not None:
+        zswap_store(mem, pages.take(to_zswap), mem.plan.zswap.length_of_row.take(rows.take(to_zswap)))
     if placed.stored is not None:
         commit_stores(mem, placed.stored, pages, which(target == STORE))
     to_swap = which(is_swap & ~placed.is_clean_drop)
@@ -494,10 +489,8 @@ def _count_each(mem: Memory, names: tuple[str, ...], refusal: NDArray[np.uint8])
         mem.count[name] += n
 
 
-def zswap_store(mem: Memory, pages: Pages, length: NDArray[np.int64]) -> None:
+def zswap_store(mem: Memory, pages: Pages, length: NDArray[np.integer]) -> None:
     """Store compressed copies at the young end of the queue; DRAM pays for them."""
-    if not pages.size:
-        return
     mem.count["zswpout"] += pages.size
     mem.count["zswpout_bytes"] += mem.pool_add(length, 1)
     mem.stored[pages] = length
@@ -539,7 +532,7 @@ def _arrive(mem: Memory, pages: Pages, places: NDArray[np.integer]) -> None:
         mem.accessed.append(pages, here)
 
 
-def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.int64]) -> None:
+def _cram_store(mem: Memory, pages: Pages, size: NDArray[np.integer]) -> None:
     total = int(size.sum())
     mem.count["cram_in"] += pages.size
     mem.count["cram_in_bytes"] += total

@@ -133,7 +133,7 @@ def _move(mem: Memory, special: Special, places: Pages, next_at: NDArray[np.int3
     if mem.plan.cram is not None and mem.cram_order is None:
         in_cram = which(after >= CRAM_SOFTLEAF)
         key = (places.take(in_cram) << 32) | pages.take(in_cram)
-        key.sort()
+        key.sort(kind="stable")  # two runs at most that are in order
         places_in_cram, pages_in_cram = key >> 32, key & ((1 << 32) - 1)
         mem.place[pages_in_cram] = places_in_cram
         mem.accessed.append(pages_in_cram, places_in_cram)

@@ -46,6 +46,7 @@ from vswaplab.engine.vectorised.states import (
 _NEVER = 1 << 62
 _FEW, _MANY, _ROUNDS = 64, 2048, 8  # speed settings of ``Touches.read_on``
 _STATE_BITS = 8
+_PAGE_BITS, _AT_SHIFT = (1 << 31) - 1, 31 + _STATE_BITS
 _NO_PAGES: Pages = np.empty(0, np.int64)
 
 
@@ -273,18 +274,24 @@ def classify_again(mem: Memory, window: Window, at: Pages) -> Special:
 def _outcomes(mem: Memory, touches: Touches, missed: Pages, stop: int) -> Special:
     # ``missed`` are the first accesses to pages that are not in DRAM. Further ones are hits, but that a page of the
     # device is read in place up to the first write, which promotes.
-    state = mem.state.take(touches.page.take(missed))
-    at, was = missed, state
+    page = touches.page.take(missed).astype(np.int64)
+    at, was = missed, mem.state.take(page)
     if mem.plan.cram is None:
-        return Special(at, touches.page.take(at).astype(np.int64), FAULT_OF_STATE.take(was), was)
-    later, _ = touches.read_on(missed.take(which(state >= CRAM_SOFTLEAF)), stop)
+        return Special(at, page, FAULT_OF_STATE.take(was), was)
+    later, _ = touches.read_on(missed.take(which(was >= CRAM_SOFTLEAF)), stop)
     if later.size:
-        key = np.concatenate(((missed << _STATE_BITS) | state, (later << _STATE_BITS) | CRAM_READONLY))
-        key.sort()
-        at, was = key >> _STATE_BITS, (key & ((1 << _STATE_BITS) - 1)).astype(np.uint8)
+        later.sort()
+        key = np.concatenate(
+            (
+                (missed << _AT_SHIFT) | (page << _STATE_BITS) | was,
+                (later << _AT_SHIFT) | (touches.page.take(later).astype(np.int64) << _STATE_BITS) | CRAM_READONLY,
+            )
+        )
+        key.sort(kind="stable")  # which merges what is in order already
+        at, page = key >> _AT_SHIFT, (key >> _STATE_BITS) & _PAGE_BITS
+        was = key.astype(np.uint8)
     is_write = touches.op.take(at) == WRITE
-    outcome = _OF_BOTH.take(was + is_write * np.uint8(N_STATES))
-    return Special(at, touches.page.take(at).astype(np.int64), outcome, was)
+    return Special(at, page, _OF_BOTH.take(was + is_write * np.uint8(N_STATES)), was)
 
 
 def _with_histories(mem: Memory, touches: Touches, missed: Pages, freed: Pages, start: int) -> tuple[Special, _Runs]:
