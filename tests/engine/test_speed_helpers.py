@@ -37,7 +37,7 @@ def test_index_accesses__equals_looking_at_them_one_by_one(n, at_once, block, mo
     index = index_accesses(page, op, 40)
     acts = [None if o == UNMAP else p for p, o in zip(page.tolist(), op.tolist(), strict=True)]
     ends = [*acts, *range(40)]  # every page once more
-    expected = [n if p is None else min(n, ends.index(p, i + 1)) for i, p in enumerate(acts)]
+    expected = [-1 if p is None else min(n, ends.index(p, i + 1)) for i, p in enumerate(acts)]
     assert index.next_at.tolist() == expected
     assert index.is_first.tolist() == [p is not None and p not in acts[:i] for i, p in enumerate(acts)]
     for start, stop in ((0, n), (n // 3, n // 2), (n, n)):

@@ -16,12 +16,12 @@ _BLOCK = 1 << 16  # and if there are more
 
 @dataclass(frozen=True)
 class AccessIndex:
-    """What is known of (n,) accesses beforehand. An unmap counts as an access to no page."""
+    """What is known of (n,) accesses beforehand. An unmap is no access to its page."""
 
     next_at: NDArray[np.int32]
-    """(n,) place of the next access to the same page; n: none."""
+    """(n,) place of the next access to the same page; n: none, -1: an unmap."""
     is_first: NDArray[np.bool_]
-    """(n,) no access before it is to the same page."""
+    """(n,) no access before it is to the same page; not so of unmaps."""
     write_at: NDArray[np.int32]
     """(writes,) their places, ascending."""
     written: NDArray[np.int32]
@@ -61,7 +61,7 @@ def index_accesses(page: NDArray[np.int32], op: NDArray[np.uint8], n_pages: int)
     acts = np.flatnonzero(op != UNMAP).astype(np.int32) if (op[free_at] == UNMAP).any() else None
     next_at, is_first = _next_accesses(page if acts is None else page[acts], n_pages)
     if acts is not None:
-        every_at, every_first = np.full(n, n, np.int32), np.zeros(n, np.bool_)
+        every_at, every_first = np.full(n, -1, np.int32), np.zeros(n, np.bool_)
         every_at[acts], every_first[acts] = np.append(acts, np.int32(n)).take(next_at), is_first
         next_at, is_first = every_at, every_first
     return AccessIndex(next_at, is_first, write_at, page[write_at], free_at)

@@ -9,7 +9,7 @@ import vswaplab as vl
 from bench import peers
 from bench.measure import Measurement, alternate
 from bench.rows import LCS, Suite, engine_side, misses_and_work, same_misses
-from bench.streams import KI, MI, STREAMS, WRITE_SHARE, M, bare, chain, make, plain, size_text
+from bench.streams import KI, MI, STREAMS, WRITE_SHARE, M, bare, chain, make, plain, side_by_side, size_text
 
 GAP = 32
 """Pages a reclaim frees as memory.max of a cgroup does it."""
@@ -20,7 +20,10 @@ MUST = {"LRU": 1.0, "chain": 0.8, f"chain gap {GAP}": 0.8}
 
 
 def run_guards(suite: Suite) -> Iterator[Measurement]:
-    """Measure the cross: all of it at 1 Mi pages, Zipf and uniform at other sizes, the shipped traces as recorded."""
+    """Measure the cross: all of it at 1 Mi pages, the shipped traces included; Zipf and uniform at other sizes.
+
+    The shipped traces are as recorded as well, on the 12 to 67 thousand pages that they have.
+    """
     scale = suite.scale
     for stream in STREAMS:
         for share in (0.0, WRITE_SHARE, 1.0):
@@ -30,6 +33,8 @@ def run_guards(suite: Suite) -> Iterator[Measurement]:
         for stream in ("zipf-1.0", "uniform"):
             yield from _stream(suite, stream, scale.pages(n_pages), scale.touches(touches), WRITE_SHARE)
     for name in vl.shipped_traces()["name"]:
+        yield from _many_recorded(suite, name, scale.pages(MI), scale.touches(10 * M))
+    for name in vl.shipped_traces()["name"]:
         yield from _recorded(suite, name)
 
 
@@ -38,6 +43,13 @@ def _stream(suite: Suite, stream: str, n_pages: int, n_touches: int, share: floa
     if suite.wanted(label):
         trace = make(stream, n_pages, n_touches, share)
         yield from _beside(suite, label, stream, trace, trace, share)
+
+
+def _many_recorded(suite: Suite, name: str, n_pages: int, n_touches: int) -> Iterator[Measurement]:
+    if suite.wanted(f"{name}, side by side"):
+        whole = side_by_side(vl.load_trace(name), n_pages, n_touches)
+        label = f"{name}, side by side, {size_text(whole.n_pages, len(whole))}"
+        yield from _beside(suite, label, name, bare(whole), whole, WRITE_SHARE)
 
 
 def _recorded(suite: Suite, name: str) -> Iterator[Measurement]:

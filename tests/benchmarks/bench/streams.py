@@ -18,6 +18,9 @@ STREAMS = ("zipf-1.0", "zipf-0.7", "uniform", "loop", "long-loop", "scan", "hot-
 """``loop``: 5 % longer than DRAM; ``long-loop``: half the pages; ``scan``: all pages in order, again and again;
 ``hot-scan``: ``vl.scan``, the same beside a hot set; ``phases``: a working set that moves."""
 
+TURN = 256
+"""Accesses of one program before it is another one's turn."""
+
 Device = Literal["roomy", "tight", "gated"]
 """``roomy``: media half the size shown, never under pressure. ``tight``: media of as many bytes as the pages shown take
 on average, so that CRAM and zswap write back; CRAM's writeback keeps its gate open. ``gated``: the same with the
@@ -95,6 +98,29 @@ def bare(trace: vl.Trace) -> vl.Trace:
     return vl.Trace(
         trace.page[kept], trace.op[kept], n_pages=trace.n_pages, content=trace.content, corpus=trace.corpus,
         name=f"bare-{trace.name}",
+    )  # fmt: skip
+
+
+def side_by_side(trace: vl.Trace, n_pages: int, n_touches: int) -> vl.Trace:
+    """Make as many copies of a recorded program as fit run beside one another, in turns of ``TURN`` accesses.
+
+    Each has pages of its own and is at another point of the record.
+    """
+    n = n_pages // trace.n_pages
+    length = min(len(trace), n_touches // n) // TURN * TURN
+    starts = np.linspace(0, len(trace) - length, n).astype(np.int64)
+    turns = np.arange(length).reshape(-1, 1, TURN)
+    at = (turns + starts[:, np.newaxis]).ravel()
+    copy = np.broadcast_to(np.arange(n, dtype=np.int32)[:, np.newaxis], (length // TURN, n, TURN)).ravel()
+    accesses = {
+        name: getattr(trace, name)[at]
+        for name in ("op", "repeat_reads", "repeat_writes", "mapper")
+        if name in trace.columns
+    }
+    return trace.like(
+        page=trace.page[at] + copy * trace.n_pages, **accesses, n_pages=n * trace.n_pages,
+        mappers=None if trace.mappers is None else np.tile(trace.mappers, n), content=np.tile(trace.content, n),
+        content_shifts=(), name=f"{n} x {trace.name}",
     )  # fmt: skip
 
 

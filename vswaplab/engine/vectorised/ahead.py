@@ -44,10 +44,10 @@ def look_ahead(mem: Memory, window: Window) -> Walk | None:
     """
     short = mem.plan.high - int(window.free_before.min()) // mem.plan.page_charge
     wanted = int(short * mem.victims_per_frame) + 64
-    pages, places = mem.coldest(mem.dram_hand, mem.log.length, wanted)
+    pages, places, next_at = mem.coldest(mem.dram_hand, mem.log.end, wanted)
     if not pages.size:
         return None
-    victims = Victims(mem, window, pages, places)
+    victims = Victims(mem, window, pages, places, next_at)
     walk = (LruWalk if victims.is_lru(mem, window) else Walk)(mem, window, victims)
     walk.go()
     if not walk.n_runs:
@@ -97,9 +97,9 @@ class Victims:
     it may take, ``freed`` what they free without CRAM, and so on.
     """
 
-    def __init__(self, mem: Memory, window: Window, pages: Pages, places: Pages) -> None:
+    def __init__(self, mem: Memory, window: Window, pages: Pages, places: Pages, next_at: NDArray[np.int32]) -> None:
         plan = mem.plan
-        self.places, self.next_at = places, mem.log.next_at.take(places)
+        self.places, self.next_at = places, next_at
         self.choice = choice = second_choice(mem, pages)
         self.n = choice.n_with_slots(mem, n_loads=window.special.at.size + pages.size)
         self.freed = _prefix(choice.freed)

@@ -8,6 +8,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.trace.access_index import AccessIndex
+
 BLOCK = 1 << 20
 """Pages or entries gone through at once where all of them are."""
 
@@ -18,6 +20,8 @@ DEAD = -1
 
 Pages = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Entries = tuple[Pages, Pages, NDArray[np.int32]]
+"""Pages, their places in a log, and when they are accessed next."""
 
 _T = TypeVar("_T", bound=np.generic)
 _IsLive = Callable[[NDArray[np.integer], NDArray[np.integer]], Mask]
@@ -90,39 +94,104 @@ class MarkedLog(Log):
 
 
 class TouchLog(Log):
-    """A log of touches that knows when the page of each is accessed next: it is live until then.
+    """DRAM's pages in the order of their last touch: entries before the hand that goes through it mean nothing.
 
-    Nothing is said of entries behind the hand that goes through it.
+    The accesses of a piece of a trace are its newest entries, and are not
+    copied before they must: another piece follows, or entries that are no
+    accesses. An entry is live until its page is accessed next.
     """
 
     def __init__(self, room: int) -> None:
         super().__init__(room)
         self.next_at = np.empty(self.entries.size, np.int32)
-        """Place of that access in the trace; ``DEAD``: the entry is not live, whenever that is."""
+        """Place in the piece of the next access to the page of each copied entry; ``DEAD``: it is not live."""
+        self.now = 0
+        """Place in the piece of the first access that has not been carried out."""
+        self.is_elsewhere = np.zeros(1, np.bool_)
+        """(piece + 1,) The access's page is not in DRAM: before it if it is still to come, after it if it has been
+        carried out. The last element means nothing."""
+        self._copied = 0  # accesses of the piece
+        self._page, self._next_at = self.entries[:0], self.next_at[:0]
+
+    @property
+    def end(self) -> int:
+        """Place of the next entry."""
+        return self.length + self.now - self._copied
+
+    def begin_piece(self, page: NDArray[np.int32], index: AccessIndex, hand: int) -> None:
+        """Go on to other accesses; those before have all been carried out."""
+        self.copy_accesses()
+        length = self._page.size
+        for start in range(hand, self.length, BLOCK):
+            next_at = self.next_at[start : min(start + BLOCK, self.length)]
+            next_at[:] = np.where(next_at == length, page.size, DEAD)
+        self._page, self._next_at = page, index.next_at
+        self._copied = self.now = 0
+        self.is_elsewhere = np.append(index.is_first, False)
+
+    def carry_out(self, n: int) -> None:
+        """Take in the next n accesses, as if each of them left its page in DRAM."""
+        self.is_elsewhere[self.now : self.now + n] = False
+        self.now += n
 
     def append(self, pages: NDArray[np.integer], next_at: NDArray[np.int32] | int = DEAD) -> NDArray[np.int32]:
-        """Append touches; return their places."""
-        start = self.extend(pages, next_at)
+        """Append entries that are no accesses; return their places."""
+        self.copy_accesses()
+        start = self._extend(pages, next_at)
         return np.arange(start, self.length, dtype=np.int32)
 
-    def extend(self, pages: NDArray[np.integer], next_at: NDArray[np.int32] | int = DEAD) -> int:
-        """Append touches; return the place of the first one."""
-        start = super().extend(pages)
+    def kill(self, places: NDArray[np.integer]) -> None:
+        """Note that entries are not live."""
+        at = places.astype(np.int64) - (self.length - self._copied)
+        is_copied = at < self._copied
+        if is_copied.any():
+            self.next_at[places[is_copied]] = DEAD
+            at = at[~is_copied]
+        self.is_elsewhere[at] = True
+
+    def next_of(self, places: NDArray[np.integer]) -> NDArray[np.int32]:
+        """Say when the pages of entries are accessed next."""
+        at = places.astype(np.int64) - (self.length - self._copied)
+        is_copied = at < self._copied
+        if not is_copied.any():
+            return self._next_at.take(at)
+        next_at = self.next_at.take(places, mode="clip")
+        next_at[~is_copied] = self._next_at.take(at[~is_copied])
+        return next_at
+
+    def read(self, start: int, stop: int) -> Entries:
+        """List the live entries from a place on, before another: their pages, places, and next accesses."""
+        if stop <= self.length:
+            return self._read_copied(start, stop)
+        if start >= self.length:
+            return self._read_piece(start, stop)
+        return joined_entries([self._read_copied(start, self.length), self._read_piece(self.length, stop)])
+
+    def _read_copied(self, start: int, stop: int) -> Entries:
+        next_at = self.next_at[start:stop]
+        live = which(next_at >= self.now)
+        return self.entries[start:stop].take(live).astype(np.int64), live + start, next_at.take(live)
+
+    def _read_piece(self, start: int, stop: int) -> Entries:
+        before = self.length - self._copied
+        stretch = slice(start - before, stop - before)
+        next_at = self._next_at[stretch]
+        live = which((next_at >= self.now) > self.is_elsewhere[stretch])
+        return self._page[stretch].take(live).astype(np.int64), live + start, next_at.take(live)
+
+    def _extend(self, pages: NDArray[np.integer], next_at: NDArray[np.int32] | int) -> int:
+        start = self.extend(pages)
         self.next_at = _as_long(self.next_at, self.entries)
         self.next_at[start : self.length] = next_at
         return start
 
-    def live(self, start: int, stop: int, now: int) -> Pages:
-        """List the places from one on, before another, whose entries are live before an access."""
-        places = which(self.next_at[start:stop] >= now)
-        places += start
-        return places
-
-    def begin_piece(self, hand: int, length: int, others: int) -> None:
-        """Go on from so many accesses to others: what was not accessed again is not accessed among those, as yet."""
-        for start in range(hand, self.length, BLOCK):
-            next_at = self.next_at[start : min(start + BLOCK, self.length)]
-            next_at[:] = np.where(next_at == length, others, DEAD)
+    def copy_accesses(self) -> None:
+        """Copy the accesses that have been carried out and were not copied yet; places stay."""
+        for start in range(self._copied, self.now, BLOCK):
+            stretch = slice(start, min(start + BLOCK, self.now))
+            next_at = np.where(self.is_elsewhere[stretch], np.int32(DEAD), self._next_at[stretch])
+            self._extend(self._page[stretch], next_at)
+        self._copied = self.now
 
 
 def _as_long(marks: NDArray[_T], entries: NDArray[np.int32]) -> NDArray[_T]:
@@ -131,6 +200,14 @@ def _as_long(marks: NDArray[_T], entries: NDArray[np.int32]) -> NDArray[_T]:
     grown = np.empty(entries.size, marks.dtype)
     grown[: marks.size] = marks
     return grown
+
+
+def joined_entries(parts: list[Entries]) -> Entries:
+    """Put entries behind one another."""
+    if not parts:
+        return NO_PAGES, NO_PAGES, np.empty(0, np.int32)
+    pages, places, next_at = zip(*parts, strict=True)
+    return np.concatenate(pages), np.concatenate(places), np.concatenate(next_at)
 
 
 class Order:
@@ -155,6 +232,7 @@ class Order:
             self.pages.entries[n : n + live.size], self.places.entries[n : n + live.size] = pages[live], places[live]
             n += live.size
         self.pages.length, self.places.length, self.hand = n, n, 0
+        self.pages.widen()
 
     def coldest(self, is_live: _IsLive, wanted: int, stop: int) -> Pages:
         """List the coldest live pages, about as many as wanted, as sortable keys: place and then page."""
@@ -172,6 +250,11 @@ class Order:
             total += live.size
             step, hand = next_step(step, live.size, wanted - total), end
         return joined(found)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is worth shortening."""
+        return self.pages.length > self.pages.room
 
     def go_past(self, place: int) -> None:
         """Move the hand past a place: nothing before it is live."""

@@ -159,7 +159,8 @@ class Vectorised:
         else:
             assert window.row is not None  # only a write that draws can grow
             self._overrun(pages, was, int(window.row[0]))
-        mem.now = place + 1
+        mem.log.carry_out(1)
+        mem.log.is_elsewhere[place] = True
         mem.miss(self.trace.index.next_at[place : place + 1])
         for repeats in (self.trace.repeat_reads, self.trace.repeat_writes):
             self.count["repeat_unserved"] += 0 if repeats is None else int(repeats[place])

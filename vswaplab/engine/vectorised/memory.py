@@ -1,14 +1,15 @@
 """The state of a simulated machine: arrays over pages, logs and running sums.
 
-Recency is one log of page numbers: every touch appends its page, and when that
-page is accessed next, which the trace knows. An entry is live until then. DRAM
-and CRAM share the log; each has a hand, a place before which it has no live
-entry. When the log is shortened, pages of CRAM last accessed before DRAM's hand
-get places below 0, in their order. zswap's queue is a second log.
+Recency is one log of touches, which is the trace itself as far as it has been
+carried out; an entry is live until its page is accessed next, and the trace
+knows when that is. DRAM and CRAM share the log; each has a hand, a place before
+which it has no live entry. When copied entries are dropped, pages of CRAM last
+accessed before DRAM's hand get places below 0, in their order. zswap's queue is
+a second log.
 
 Whether an access finds its page in DRAM is noted when the page leaves, or comes
-in and goes nowhere: ``is_miss`` marks the page's next access. So an access to a
-page in DRAM needs no look at the page.
+in and goes nowhere: on its next access. So an access to a page in DRAM needs no
+look at the page.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from vswaplab.engine.outcome import Occupancy, PageTable, constant
 from vswaplab.engine.plan import FOOTPRINT_PAGE, Plan
 from vswaplab.engine.vectorised.logs import (
     BLOCK,
+    Entries,
     Log,
     MarkedLog,
     Mask,
     Order,
     Pages,
     TouchLog,
-    joined,
+    joined_entries,
     next_step,
     which,
 )
@@ -73,8 +75,6 @@ class Memory:
         # Last entry: of a CRAM page in the log, of a zswap page in the queue. Of a page in DRAM in the log, where it is
         # needed: by orders of reclaim other than LRU, and when it is not accessed again in this piece of the trace.
         self.place = np.zeros(n, np.int32)
-        self.now = 0  # place in the piece of the first access that has not been carried out
-        self.is_miss = np.append(trace.index.is_first, False)  # the last one means nothing
         self._mark = np.zeros(n, np.bool_)  # all clear between calls
         self.has_own_content = trace.changes_content
         self.content = trace.content.copy() if self.has_own_content else trace.content
@@ -84,12 +84,13 @@ class Memory:
         self.zero_pages = 0
         self.swapped_pages = 0  # on a swapfile or zram
         self.log = TouchLog(log_room(n))
+        self.log.begin_piece(trace.page, trace.index, 0)
         self.order: ReclaimOrder | None = None  # None: LRU, which is the log itself
         self.dram_hand = 0
         self.victims_per_frame = 1.5  # a guess that only costs time
         self.cram_order: DeviceOrder | None = None  # None: LRU
         # Then the device's pages, coldest first, are the merge of two logs: those that came, and those accessed there.
-        self.arrived, self.accessed = Order(self.log.room // 4), Order(self.log.room // 4)
+        self.arrived, self.accessed = Order(self.log.room), Order(self.log.room)
 
         self.free_charge = plan.capacity_charge
         self.capacity = list(plan.slots_of_device)  # 0 after swapoff
@@ -142,37 +143,42 @@ class Memory:
     # Recency --------------------------------------------------------------------------------
 
     def feed(self, piece: Piece) -> None:
-        """Go on to accesses that come next, and find out which of them find their page elsewhere than in DRAM."""
-        length, self.now = self.trace.page.size, 0
+        """Go on to the accesses that come next."""
         self.trace.feed(piece)
-        self.log.begin_piece(self.dram_hand, length, self.trace.page.size)
-        self.is_miss = np.append(self.trace.index.is_first, False)
+        self.log.begin_piece(self.trace.page, self.trace.index, self.dram_hand)
         first_at = which(self.trace.index.is_first)
         pages = self.trace.page.take(first_at)
         here = which(self.state.take(pages) == RESIDENT)
         first_at, pages = first_at.take(here), pages.take(here)
-        self.is_miss[first_at] = False
+        self.log.is_elsewhere[first_at] = False
         self.log.next_at[self.place.take(pages)] = first_at
 
-    def touch(self, pages: NDArray[np.integer], next_at: NDArray[np.int32]) -> None:
-        """Make pages of DRAM the most recent, in the order given; they are accessed next at ``next_at``."""
-        start = self.log.extend(pages, next_at)
+    def carry_out(self, pages: NDArray[np.int32], next_at: NDArray[np.int32]) -> None:
+        """Take in the next accesses, as if each of them left its page in DRAM."""
+        start = self.log.end
+        self.log.carry_out(pages.size)
         if self.order is not None:
-            self.place[pages] = np.arange(start, self.log.length)
+            touches = which(next_at >= 0)
         elif self.trace.has_pieces:
-            late = which(next_at == self.trace.page.size)
-            self.place[pages.take(late)] = late + start
+            touches = which(next_at == self.trace.page.size)
+        else:
+            return
+        self.place[pages.take(touches)] = touches + start
+
+    def touch(self, pages: Pages, next_at: NDArray[np.int32]) -> None:
+        """Make distinct pages of DRAM the most recent, in the order given; they are accessed next at ``next_at``."""
+        self.place[pages] = self.log.append(pages, next_at)
 
     def bring_in(self, pages: Pages) -> None:
         """Make distinct pages resident that nobody accessed."""
-        next_at = self.trace.next_of(pages, self.now)
+        next_at = self.trace.next_of(pages, self.log.now)
         self.touch(pages, next_at)
         self.state[pages] = RESIDENT
-        self.is_miss[next_at] = False
+        self.log.is_elsewhere[next_at] = False
 
     def miss(self, next_at: NDArray[np.int32]) -> None:
         """Note that pages are not in DRAM that are accessed next at these places."""
-        self.is_miss[next_at.astype(np.int64)] = True
+        self.log.is_elsewhere[next_at.astype(np.int64)] = True
 
     def are_among(self, pages: NDArray[np.integer], some: Pages) -> Mask:
         """Say which of several pages are among some others."""
@@ -189,27 +195,24 @@ class Memory:
         """Put pages in states other than resident."""
         self.state[pages] = state
 
-    def coldest(self, hand: int, stop: int, wanted: int) -> tuple[Pages, NDArray[np.int64]]:
+    def coldest(self, hand: int, stop: int, wanted: int) -> Entries:
         """Find the coldest pages of DRAM from a place in the log on.
 
         Returns
         -------
         pages : (about ``wanted``,) coldest first
         places : their places in the log
+        next_at : when they are accessed next
         """
-        found_pages: list[Pages] = []
-        found_places: list[Pages] = []
+        found: list[Entries] = []
         total, step = 0, max(64, wanted + wanted // 2)
         while hand < stop and total < wanted:
             end = min(hand + step, stop)
-            live = self.log.live(hand, end, self.now)
-            found_pages.append(self.log.entries.take(live).astype(np.int64))
-            found_places.append(live)
-            total += live.size
-            step, hand = next_step(step, live.size, wanted - total), end
-        if len(found_pages) == 1:
-            return found_pages[0], found_places[0]
-        return joined(found_pages), joined(found_places)
+            found.append(self.log.read(hand, end))
+            n_live = found[-1][0].size
+            total += n_live
+            step, hand = next_step(step, n_live, wanted - total), end
+        return found[0] if len(found) == 1 else joined_entries(found)
 
     def coldest_in_cram(self, stop: int, wanted: int) -> tuple[Pages, NDArray[np.int64]]:
         """Find the coldest pages of the device that were last accessed before a place in the log.
@@ -231,7 +234,7 @@ class Memory:
         """List the device's pages, poisoned ones left out, in the order in which they would leave."""
         if self.cram_order is not None:
             return self.cram_order.ranking()
-        return self.coldest_in_cram(self.log.length, self.cram_pages)[0]
+        return self.coldest_in_cram(self.log.end, self.cram_pages)[0]
 
     def go_past_in_cram(self, place: int) -> None:
         """Leave behind what was last accessed up to a place: it is no longer on the device, or was accessed again."""
@@ -251,13 +254,17 @@ class Memory:
 
     def shorten_logs(self) -> None:
         """Drop dead entries from logs that have grown long; places change, their order does not."""
-        if self.log.length > self.log.room or self.arrived.pages.length > self.log.room:
+        if self.log.length > self.log.room:
             self._shorten_log()
+        for order in (self.arrived, self.accessed):
+            if order.is_long:
+                order.shorten(self.is_in_cram)
         if self.queue.length > self.queue.room:
             self._shorten_queue()
 
     def _shorten_log(self) -> None:
         # Places count from the hand on afterwards. Before it only pages of the device have any, which go below 0.
+        self.log.copy_accesses()
         hand, self.dram_hand = self.dram_hand, 0
         length, self.log.length = self.log.length, 0
         for order in (self.arrived, self.accessed):
@@ -266,13 +273,13 @@ class Memory:
         accessed = self.accessed.places.held
         for start in range(hand, length, BLOCK):
             stop = min(start + BLOCK, length)
-            keep = self.log.live(start, stop, self.now)
+            keep = which(self.log.next_at[start:stop] >= self.log.now) + start
             in_cram = accessed[accessed.searchsorted(np.int32(start)) : accessed.searchsorted(np.int32(stop))]
             if in_cram.size:
                 keep = np.sort(np.concatenate((keep, in_cram)))
             pages, next_at = self.log.entries.take(keep), self.log.next_at.take(keep)
             self.place[pages] = places = self.log.append(pages, next_at)
-            in_cram[:] = places.take(which(next_at < self.now))
+            in_cram[:] = places.take(which(next_at < self.log.now))
         self.log.widen()
 
     def _renumber_behind(self, hand: int) -> None:
@@ -580,8 +587,8 @@ class Memory:
         return rank
 
     def _live_pages(self) -> Iterator[Pages]:
-        for start, entries in self.log.blocks(self.dram_hand, self.log.length):
-            yield entries.take(self.log.live(start, start + entries.size, self.now) - start)
+        for start in range(self.dram_hand, self.log.end, BLOCK):
+            yield self.log.read(start, min(start + BLOCK, self.log.end))[0]
 
     def _queued_pages(self) -> Iterator[Pages]:
         for start, entries in self.queue.blocks(self.queue_hand, self.queue.length):
@@ -589,7 +596,7 @@ class Memory:
 
     def _cram_in_order(self) -> Iterator[Pages]:
         hands = self.arrived.hand, self.accessed.hand
-        while (found := self.coldest_in_cram(self.log.length, BLOCK))[0].size:
+        while (found := self.coldest_in_cram(self.log.end, BLOCK))[0].size:
             yield found[0]
             self.go_past_in_cram(int(found[1][-1]))
         self.arrived.hand, self.accessed.hand = hands

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
-from vswaplab.engine.vectorised.logs import DEAD, NO_PAGES
+from vswaplab.engine.vectorised.logs import NO_PAGES
 from vswaplab.engine.vectorised.memory import Memory, Pages, which
 from vswaplab.engine.vectorised.placement import (
     Placement,
@@ -91,7 +91,7 @@ def write_back_all(mem: Memory, cram: CramPlan) -> None:
 
 def _write_back_some(mem: Memory, cram: CramPlan, wanted: int, *, until_free: int, zswap: bool) -> None:
     # One step of writeback. Each page is looked at once: those that find no room arrive again when it is over.
-    stop, unmapped, stays = mem.log.length, 0, [NO_PAGES]
+    stop, unmapped, stays = mem.log.end, 0, [NO_PAGES]
     if mem.cram_order is not None:
         mem.cram_order.begin()
     while wanted > 0 and (missing := until_free - mem.free_device_pages) > 0:
@@ -160,20 +160,19 @@ def _unmap(mem: Memory, pages: Pages) -> int:
 
 
 def _demote(mem: Memory) -> None:
-    stop, goal = mem.log.length, mem.plan.high * mem.plan.page_charge
+    stop, goal = mem.log.end, mem.plan.high * mem.plan.page_charge
     if mem.order is not None:
         _demote_by(mem, mem.order, goal)
         return
     while mem.free_charge < goal and mem.dram_hand < stop:
-        pages, places = mem.coldest(mem.dram_hand, stop, _wanted(mem, goal))
+        pages, places, next_at = mem.coldest(mem.dram_hand, stop, _wanted(mem, goal))
         if not pages.size:
             mem.dram_hand = stop
             break
         placed = _place(mem, pages, goal)
         mem.dram_hand = int(places[placed.pages.size - 1]) + 1
-        places = places[: placed.pages.size]
-        next_at = mem.log.next_at.take(places)
-        stays = let_go(mem, placed, next_at, places)
+        n = placed.pages.size
+        stays = let_go(mem, placed, next_at[:n], places[:n])
         if stays.size:  # ordered as if touched just before the current access
             mem.touch(placed.pages.take(stays), next_at.take(stays))
 
@@ -189,7 +188,7 @@ def _demote_by(mem: Memory, order: ReclaimOrder, goal: int) -> None:
         placed = _place(mem, pages, goal)
         order.take(placed.pages.size)
         places = mem.place.take(placed.pages)
-        stays.append(placed.pages.take(let_go(mem, placed, mem.log.next_at.take(places), places)))
+        stays.append(placed.pages.take(let_go(mem, placed, mem.log.next_of(places), places)))
     if stays:
         order.arrive(np.concatenate(stays))
 
@@ -233,7 +232,7 @@ def let_go(mem: Memory, placed: Placement, next_at: NDArray[np.int32], places: N
         mem.free_charge -= mem.plan.cram.charge * to_cram
     mem.miss(next_at[goes] if stays.size else next_at)
     if mem.order is not None:  # they come from anywhere in the log
-        mem.log.next_at[places[goes]] = DEAD
+        mem.log.kill(places[goes])
     commit(mem, placed, places)
     mem.count["reclaim_fail"] += stays.size
     return stays

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.engine.vectorised.logs import DEAD
 from vswaplab.engine.vectorised.memory import Memory, Pages, which
 from vswaplab.engine.vectorised.states import (
     COPIED,
@@ -57,7 +56,7 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
         Accesses to those of them that were touched again.
     """
     n, touches = window.stop, window.touches
-    pages, op, next_at = touches.page[:n], touches.op[:n], touches.next_at[:n]
+    pages, op = touches.page[:n], touches.op[:n]
     special = window.special.before(n)
     if returned is not None:
         special = _both(special, returned)
@@ -75,13 +74,8 @@ def settle(mem: Memory, window: Window, returned: Special | None = None) -> None
         _set_content(mem, window, special)
     if mem.has_cache_only:
         _map_cache_only(mem, window)
-    places = special.at + mem.log.length
-    if mem.trace.shares is not None:
-        is_unmap = op == UNMAP
-        places -= is_unmap.cumsum().take(special.at)
-        pages, next_at = pages[~is_unmap], next_at[~is_unmap]
-    mem.touch(pages, next_at)
-    mem.now = touches.first + n
+    places = special.at + mem.log.end
+    mem.carry_out(pages, touches.next_at[:n])
     mem.state[special.page] = RESIDENT
     if tally.of(LEAVING_OUTCOMES):
         _move(mem, special, places, touches.next_at)
@@ -123,10 +117,10 @@ def _move(mem: Memory, special: Special, places: Pages, next_at: NDArray[np.int3
     after = STATE_AFTER.take(special.outcome)
     index = which(after != RESIDENT)
     next_at = next_at.take(special.at.take(index))
-    is_last = which(next_at >= mem.now)
+    is_last = which(next_at >= mem.log.now)
     index, next_at = index.take(is_last), next_at.take(is_last)
     pages, places, after = special.page.take(index), places.take(index), after.take(index)
-    mem.log.next_at[places] = DEAD
+    mem.log.kill(places)
     mem.miss(next_at)
     if mem.has_budget:
         after[(special.outcome.take(index) == CRAM_READ) & (special.was.take(index) == CRAM_WRITABLE)] = CRAM_WRITABLE

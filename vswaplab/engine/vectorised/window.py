@@ -232,7 +232,7 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     freed = pages[op == FREE].astype(np.int64) if has_frees else _NO_PAGES
     touches = Touches(pages, op, next_at, first)
     row = mem.trace.drawn.rows(start, stop)
-    missed = which(mem.is_miss[stretch])
+    missed = which(mem.log.is_elsewhere[stretch])
     runs = _NO_RUNS
     if freed.size or mem.trace.shares is not None or mem.has_budget:
         special, runs = _with_histories(mem, touches, missed, freed, start)
