@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
+from concurrent.futures import Future, wait
+from typing import TypeVar
+
+_T = TypeVar("_T")
+_HEARD_WITHIN = 0.1  # seconds
 
 
 class Interrupts:
@@ -43,3 +48,14 @@ def _note(*_: object) -> None:
     for interrupts in _waiting:
         interrupts.noted = True
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def result_of(future: Future[_T]) -> _T:
+    """Wait for a thread's result, and hear Ctrl-C meanwhile.
+
+    A wait without end never hears one that comes while it begins: the main
+    thread then sleeps until something else wakes it.
+    """
+    while not wait([future], timeout=_HEARD_WITHIN).done:
+        pass
+    return future.result()

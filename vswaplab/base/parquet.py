@@ -20,7 +20,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from vswaplab.base.errors import InputError
-from vswaplab.base.interrupts import Interrupts
+from vswaplab.base.interrupts import Interrupts, result_of
 from vswaplab.base.parquet_reader import LAST, PACKET
 
 ROW_GROUP = 1 << 18
@@ -81,7 +81,7 @@ def write_frames(
     # In a thread of its own, because polars is deaf to Ctrl-C while it writes: this one stays free to hear it.
     with Interrupts() as interrupts, ThreadPoolExecutor(1) as pool:
         try:
-            pool.submit(write).result()
+            result_of(pool.submit(write))
         except BaseException:
             interrupts.noted = True
             raise

@@ -19,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base.errors import InputError
-from vswaplab.base.interrupts import Interrupts
+from vswaplab.base.interrupts import Interrupts, result_of
 from vswaplab.contents.schemes import Pages, Sizes
 from vswaplab.contents.sizes import Measure, measures
 from vswaplab.contents.sizes import versions as codec_versions
@@ -127,7 +127,7 @@ def record(
         with Interrupts(), ThreadPoolExecutor(1) as pool:
             made = _Made(label, title or label, shlex.join(command), ran, codecs)
             try:
-                return pool.submit(made.write, trace, corpus, told or (lambda _: None)).result()
+                return result_of(pool.submit(made.write, trace, corpus, told or (lambda _: None)))
             except KeyboardInterrupt:
                 made.given_up.set()
                 raise
