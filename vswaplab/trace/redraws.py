@@ -123,19 +123,21 @@ class DrawnAhead:
     ) -> None:
         self._redraws, self._first, self._start, self._page, self._op = redraws, first, start, page, op
         self._from = self._to = start
-        self._block: NDArray[np.int32] | None = None
+        self._block = np.empty(0, np.int32)
 
     def rows(self, start: int, stop: int) -> NDArray[np.int32] | None:
         """Give the rows that accesses start..stop-1 draw; None: the contents of all of them stay."""
         if not self._redraws.below:
             return None
-        if stop - start > _BLOCK // 2:
-            return self._draw(start, stop)
-        if not self._from <= start <= stop <= self._to:
-            self._from, self._to = start, min(start + _BLOCK, self._start + self._page.size)
-            self._block = self._draw(self._from, self._to)
-        if self._block is None:
-            return None
+        if not self._from <= start <= self._to:
+            self._from = self._to = start
+            self._block = self._block[:0]
+        if stop > self._to:
+            to = min(max(stop, self._to + _BLOCK), self._start + self._page.size)
+            drawn = self._draw(self._to, to)
+            more = np.full(to - self._to, -1, np.int32) if drawn is None else drawn
+            self._block = np.concatenate((self._block[start - self._from :], more))
+            self._from, self._to = start, to
         rows = self._block[start - self._from : stop - self._from]
         return rows if rows.max(initial=-1) >= 0 else None
 

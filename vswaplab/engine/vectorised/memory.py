@@ -557,8 +557,13 @@ class Memory:
     def _multi_state(self) -> int:
         if self.trace.shares is None:
             return 0
-        is_partly = (self.readonly != 0) & (self.readonly != self.mappers)
-        return int(np.count_nonzero(is_partly & (self.state == CRAM_READONLY)))
+        n = 0
+        for start in range(0, self.state.size, 1 << 15):  # so few that they stay in the caches
+            part = slice(start, start + (1 << 15))
+            readonly = self.readonly[part]
+            is_partly = (readonly != 0) & (readonly != self.mappers[part])
+            n += int(np.count_nonzero(is_partly & (self.state[part] == CRAM_READONLY)))
+        return n
 
     def page_table(self, *, is_ranked: bool) -> PageTable:
         """Lay the state out as arrays: the engine's own, where it has them."""

@@ -411,9 +411,11 @@ def _soft_faults_by_mapper(mem: Memory, bit: NDArray[np.uint8], special: Special
     reads = which(((outcome == SOFT_FAULT) | (outcome == CRAM_READ)) & (special.was < CRAM_WRITABLE))
     if not reads.size:
         return
-    order = reads[np.lexsort((at[reads], bit[reads], run_first[reads]))]
-    is_first = np.ones(order.size, np.bool_)
-    is_first[1:] = (run_first[order][1:] != run_first[order][:-1]) | (bit[order][1:] != bit[order][:-1])
+    shift = int(at.size).bit_length()  # one packed key sorts much faster than a lexsort; reads are in time order
+    key = (((run_first.take(reads) << 8) | bit.take(reads)) << shift) | reads
+    key.sort()
+    order, group = key & ((1 << shift) - 1), key >> shift
+    is_first = np.append(True, group[1:] != group[:-1])
     faults = is_first & (mem.readonly.take(page[order]) & bit[order] == 0)
     outcome[order] = np.where(faults, SOFT_FAULT, CRAM_READ)
 
