@@ -295,23 +295,32 @@ def _outcomes(mem: Memory, touches: Touches, missed: Pages, stop: int) -> Specia
 
 
 def _with_histories(mem: Memory, touches: Touches, missed: Pages, freed: Pages, start: int) -> tuple[Special, _Runs]:
-    # Where pages are freed, shared or writable on the device, all accesses to those that are not in DRAM or are freed.
-    mask = mem.are_among(touches.page, np.concatenate((touches.page.take(missed).astype(np.int64), freed)))
+    # Where pages are freed, or may be written or mapped one mapper after the other on the device, all accesses to those
+    # pages are special. Of others only the first one is, if the page is not in DRAM.
+    page = touches.page.take(missed).astype(np.int64)
+    in_cram = which(mem.state.take(page) >= CRAM_SOFTLEAF)
+    mask = mem.are_among(touches.page, np.concatenate((page.take(in_cram), freed)))
     if mem.trace.shares is not None:
         mask &= touches.op != UNMAP
+    mask[missed] = True
     at = which(mask)
     page, op, is_first = touches.page.take(at).astype(np.int64), touches.op.take(at), touches.are_first(at)
     state = mem.state.take(page)
     was = np.where(is_first, state, np.uint8(RESIDENT))
     special = Special(at, page, FAULT_OF_STATE.take(was), was)
-    has_any = freed.size > 0 or mem.trace.shares is not None
-    closer = np.arange(at.size) if has_any else which(state >= CRAM_SOFTLEAF)
-    index = closer if is_first.take(closer).all() else closer.take(_by_page(page.take(closer)))
+    has_history = state >= CRAM_SOFTLEAF
+    if freed.size:
+        has_history |= mem.are_among(page, freed)
+    index = which(has_history)
+    if not is_first.take(index).all():
+        index = index.take(_by_page(page.take(index)))
     runs = _Runs(index, is_first.take(index))
     if index.size:
         history = special.take(index)
         _follow_runs(mem, history, runs, state.take(index), op.take(index), start, has_free=freed.size > 0)
         special.outcome[index], special.was[index] = history.outcome, history.was
+    if mem.trace.shares is not None:
+        special.outcome[mem.trace.shares.copied_from.take(start + at) >= 0] = COPIED
     return special, runs
 
 
@@ -350,7 +359,6 @@ def _follow_runs(
         outcome[is_free] = FREED
     shares = mem.trace.shares
     if shares is not None:
-        outcome[shares.copied_from[start + at] >= 0] = COPIED
         _soft_faults_by_mapper(mem, shares.bit[start + at], history, _first_of_run(runs.is_first))
 
 
