@@ -407,9 +407,18 @@ def smallest_window(n_accesses: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def other_speed_settings() -> Iterator[None]:
-    # What small cases would not meet: logs that are shortened, and touches in doubt that are settled together.
+    # What small cases would not meet: logs that are copied and shortened, touches in doubt that are settled together.
     with pytest.MonkeyPatch.context() as patch:
+        usual = memory.Memory.shorten_logs
+
+        def copy_and_shorten(mem: memory.Memory) -> None:
+            mem.log.copy_accesses()
+            usual(mem)
+
+        patch.setattr(memory.Memory, "shorten_logs", copy_and_shorten)
         patch.setattr(memory, "log_room", lambda n_pages: 30)
+        for name, value in {"_FEW": 2, "_MANY": 3, "_ROUNDS": 1}.items():
+            patch.setattr(f"vswaplab.engine.vectorised.window.{name}", value)
         patch.setattr(memory, "_LEAST_PLACE", -50)
         for module in (logs, memory):
             patch.setattr(module, "BLOCK", 7)

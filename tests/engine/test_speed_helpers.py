@@ -46,6 +46,13 @@ def test_index_accesses__equals_looking_at_them_one_by_one(n, at_once, block, mo
         assert index.has_frees(start, stop) == bool((op[stretch] >= vl.Op.FREE).any())
 
 
+def test_access_index__more_accesses_than_can_be_numbered(monkeypatch):
+    trace = vl.Trace([0, 1, 0, 1])
+    monkeypatch.setattr("vswaplab.trace.trace.MAX_PAGES", 4)
+    with pytest.raises(vl.InputError, match=r"has 4 accesses, and at most 3 .* vl\.open_trace"):
+        vl.simulate(trace, vl.preset("four-tiers", 2))
+
+
 @pytest.mark.parametrize(("few", "many", "rounds"), [(64, 2048, 8), (0, 0, 8), (2, 5, 1), (64, 3, 8), (0, 0, 0)])
 def test_read_on__lists_reads_up_to_the_first_write_however_often_a_page_is_read(few, many, rounds, monkeypatch):
     for name, value in {"_FEW": few, "_MANY": many, "_ROUNDS": rounds}.items():

@@ -248,7 +248,18 @@ class Trace(Workload):
 
     @cached_property
     def access_index(self) -> AccessIndex:
-        """What engines know of the accesses beforehand, copies under their own numbers."""
+        """What engines know of the accesses beforehand, copies under their own numbers.
+
+        Raises
+        ------
+        InputError
+            Places of more accesses than 32 bits can number.
+        """
+        if len(self) >= MAX_PAGES:
+            raise InputError(
+                f"trace {self.name!r} has {len(self):,} accesses, and at most {MAX_PAGES - 1:,} can be simulated from "
+                "memory: save it with vl.save_trace and read it with vl.open_trace"
+            )
         of = self if self.sharing is None else self.sharing
         return index_accesses(of.page, of.op, of.n_pages)
 

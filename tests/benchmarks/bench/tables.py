@@ -30,8 +30,9 @@ NOTES = (
     "libCacheSim hashes arbitrary 64-bit ids with sizes and decodes a memory-mapped trace file; the engine takes dense "
     "page numbers that lie in RAM, and simulate() includes its set-up and its tables. Misses of plain LRU are held "
     "against libCacheSim's in every round, unequal ones are VOID.",
-    "libCacheSim is a single cache of as many pages as DRAM, also beside the chain. A trace's digest is taken once a "
-    "trace, in its first round. 1 Mi pages are 2^20, 1 M touches 10^6. Cold start unless it says warm.",
+    "libCacheSim is a single cache of as many pages as DRAM, also beside the chain. A trace's digest is taken, and its "
+    "accesses are indexed, once a trace: in the first round, which is mostly the least figure. 1 Mi pages are 2^20, "
+    "1 M touches 10^6. Cold start unless it says warm.",
     "Row 3: same trace and machine on both engines; totals, epochs, tiers and every page compared in every round.",
     f"Guards: x is libCacheSim's time over ours, at least {' / '.join(f'{m:g}' for m in MUST.values())}; /Zipf is the "
     f"cost over Zipf 1.0 of the same size, writes and machine, at most {SLOWEST:g}. Recorded: both LRUs get its reads "

@@ -17,6 +17,7 @@ LATE = 1 << 17
 """Entries that may come after a log has become worth shortening, before that is done."""
 
 DEAD = -1
+"""For a next access: the entry is not live, whatever comes."""
 
 Pages = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -104,7 +105,7 @@ class TouchLog(Log):
     def __init__(self, room: int) -> None:
         super().__init__(room)
         self.next_at = np.empty(self.entries.size, np.int32)
-        """Place in the piece of the next access to the page of each copied entry; ``DEAD``: it is not live."""
+        """Place in the piece of the next access to the page of each copied entry, or ``DEAD``."""
         self.now = 0
         """Place in the piece of the first access that has not been carried out."""
         self.is_elsewhere = np.zeros(1, np.bool_)
@@ -137,8 +138,15 @@ class TouchLog(Log):
     def append(self, pages: NDArray[np.integer], next_at: NDArray[np.int32] | int = DEAD) -> NDArray[np.int32]:
         """Append entries that are no accesses; return their places."""
         self.copy_accesses()
-        start = self._extend(pages, next_at)
+        start = self.extend(pages, next_at)
         return np.arange(start, self.length, dtype=np.int32)
+
+    def extend(self, pages: NDArray[np.integer], next_at: NDArray[np.int32] | int = DEAD) -> int:
+        """Append entries behind those that are copied; return the place of the first one."""
+        start = super().extend(pages)
+        self.next_at = _as_long(self.next_at, self.entries)
+        self.next_at[start : self.length] = next_at
+        return start
 
     def kill(self, places: NDArray[np.integer]) -> None:
         """Note that entries are not live."""
@@ -179,18 +187,12 @@ class TouchLog(Log):
         live = which((next_at >= self.now) > self.is_elsewhere[stretch])
         return self._page[stretch].take(live).astype(np.int64), live + start, next_at.take(live)
 
-    def _extend(self, pages: NDArray[np.integer], next_at: NDArray[np.int32] | int) -> int:
-        start = self.extend(pages)
-        self.next_at = _as_long(self.next_at, self.entries)
-        self.next_at[start : self.length] = next_at
-        return start
-
     def copy_accesses(self) -> None:
         """Copy the accesses that have been carried out and were not copied yet; places stay."""
         for start in range(self._copied, self.now, BLOCK):
             stretch = slice(start, min(start + BLOCK, self.now))
             next_at = np.where(self.is_elsewhere[stretch], np.int32(DEAD), self._next_at[stretch])
-            self._extend(self._page[stretch], next_at)
+            self.extend(self._page[stretch], next_at)
         self._copied = self.now
 
 
