@@ -106,8 +106,8 @@ def side_by_side(trace: vl.Trace, n_pages: int, n_touches: int) -> vl.Trace:
 
     Each has pages of its own and is at another point of the record.
     """
-    n = n_pages // trace.n_pages
-    length = min(len(trace), n_touches // n) // TURN * TURN
+    n = max(1, n_pages // trace.n_pages)
+    length = max(1, min(len(trace), n_touches // n) // TURN) * TURN
     starts = np.linspace(0, len(trace) - length, n).astype(np.int64)
     turns = np.arange(length).reshape(-1, 1, TURN)
     at = (turns + starts[:, np.newaxis]).ravel()
