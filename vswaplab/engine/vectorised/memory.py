@@ -357,7 +357,7 @@ class Memory:
     @property
     def settles_returns(self) -> bool:
         """Whether a page that leaves DRAM and comes back in one window is simple enough for it."""
-        return self.trace.shares is None and self.plan.zram is None and not self.has_cache_only
+        return self.plan.zram is None and not self.has_cache_only
 
     @property
     def is_tier(self) -> bool:

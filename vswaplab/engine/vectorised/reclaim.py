@@ -123,9 +123,9 @@ def _next_victims(mem: Memory, stop: int, most: int) -> Pages:
 def _arrive_again(mem: Memory, pages: Pages) -> None:
     if mem.cram_order is not None:
         mem.cram_order.arrive(pages)
-        return
-    mem.place[pages] = mem.log.append(pages)
-    mem.accessed.append(pages, mem.place.take(pages))
+    elif pages.size:  # to append nothing would copy the log for nothing
+        mem.place[pages] = places = mem.log.append(pages)
+        mem.accessed.append(pages, places)
 
 
 def _write_back(mem: Memory, cram: CramPlan, pages: Pages, *, zswap: bool) -> tuple[int, Pages]:

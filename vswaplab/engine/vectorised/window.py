@@ -234,10 +234,12 @@ def classify(mem: Memory, start: int, stop: int, *, has_reclaimed: bool) -> Wind
     row = mem.trace.drawn.rows(start, stop)
     missed = which(mem.log.is_elsewhere[stretch])
     runs = _NO_RUNS
-    if freed.size or mem.trace.shares is not None or mem.has_budget:
+    if freed.size or mem.has_budget:
         special, runs = _with_histories(mem, touches, missed, freed, start)
     else:
         special = _outcomes(mem, touches, missed, stop - start)
+        _by_mapper(mem, special, start, special.page)
+    _copies(mem, special, start)
     at = special.at
     free_at = np.empty(at.size + 1, np.int64)
     free_at[0] = mem.free_charge
@@ -268,7 +270,9 @@ def classify_again(mem: Memory, window: Window, at: Pages) -> Special:
     at : places in the window before its stop, ascending
         The first access to each of them.
     """
-    return _outcomes(mem, window.touches, at, window.stop)
+    special = _outcomes(mem, window.touches, at, window.stop)
+    _by_mapper(mem, special, window.start, special.page)
+    return special
 
 
 def _outcomes(mem: Memory, touches: Touches, missed: Pages, stop: int) -> Special:
@@ -295,8 +299,8 @@ def _outcomes(mem: Memory, touches: Touches, missed: Pages, stop: int) -> Specia
 
 
 def _with_histories(mem: Memory, touches: Touches, missed: Pages, freed: Pages, start: int) -> tuple[Special, _Runs]:
-    # Where pages are freed, or may be written or mapped one mapper after the other on the device, all accesses to those
-    # pages are special. Of others only the first one is, if the page is not in DRAM.
+    # Where pages are freed, or may be written on the device, all accesses to those pages are special. Of others only the
+    # first one is, if the page is not in DRAM.
     page = touches.page.take(missed).astype(np.int64)
     in_cram = which(mem.state.take(page) >= CRAM_SOFTLEAF)
     mask = mem.are_among(touches.page, np.concatenate((page.take(in_cram), freed)))
@@ -319,8 +323,6 @@ def _with_histories(mem: Memory, touches: Touches, missed: Pages, freed: Pages, 
         history = special.take(index)
         _follow_runs(mem, history, runs, state.take(index), op.take(index), start, has_free=freed.size > 0)
         special.outcome[index], special.was[index] = history.outcome, history.was
-    if mem.trace.shares is not None:
-        special.outcome[mem.trace.shares.copied_from.take(start + at) >= 0] = COPIED
     return special, runs
 
 
@@ -357,9 +359,7 @@ def _follow_runs(
         )
     if has_free:
         outcome[is_free] = FREED
-    shares = mem.trace.shares
-    if shares is not None:
-        _soft_faults_by_mapper(mem, shares.bit[start + at], history, _first_of_run(runs.is_first))
+    _by_mapper(mem, history, start, _first_of_run(runs.is_first))
 
 
 def _earlier(mask: Mask, is_first: Mask) -> Pages:
@@ -413,19 +413,30 @@ def _with_budget(
     return outcome, was
 
 
-def _soft_faults_by_mapper(mem: Memory, bit: NDArray[np.uint8], special: Special, run_first: Pages) -> None:
-    # Each mapper has a mapping of its own: it faults on its first read unless it was mapped before the window.
-    at, page, outcome = special.at, special.page, special.outcome
+def _by_mapper(mem: Memory, special: Special, start: int, group: Pages) -> None:
+    # Each mapper has a mapping of its own: it faults on its first read of those in a group, a page's accesses up to a
+    # free, unless it was mapped before the window.
+    if mem.trace.shares is None:
+        return
+    outcome = special.outcome
     reads = which(((outcome == SOFT_FAULT) | (outcome == CRAM_READ)) & (special.was < CRAM_WRITABLE))
     if not reads.size:
         return
-    shift = int(at.size).bit_length()  # one packed key sorts much faster than a lexsort; reads are in time order
-    key = (((run_first.take(reads) << 8) | bit.take(reads)) << shift) | reads
+    bit = mem.trace.shares.bit.take(special.at.take(reads) + start)
+    shift = int(reads.size).bit_length()  # one packed key sorts much faster than a lexsort; reads are in time order
+    key = (((group.take(reads) << 8) | bit) << shift) | np.arange(reads.size)
     key.sort()
-    order, group = key & ((1 << shift) - 1), key >> shift
-    is_first = np.append(True, group[1:] != group[:-1])
-    faults = is_first & (mem.readonly.take(page[order]) & bit[order] == 0)
-    outcome[order] = np.where(faults, SOFT_FAULT, CRAM_READ)
+    order, owner = key & ((1 << shift) - 1), key >> shift
+    faults = np.ones(reads.size, np.bool_)
+    np.not_equal(owner[1:], owner[:-1], out=faults[1:])
+    reads, bit = reads.take(order), bit.take(order)
+    faults &= mem.readonly.take(special.page.take(reads)) & bit == 0
+    outcome[reads] = np.where(faults, SOFT_FAULT, CRAM_READ)
+
+
+def _copies(mem: Memory, special: Special, start: int) -> None:
+    if mem.trace.shares is not None:
+        special.outcome[mem.trace.shares.copied_from.take(special.at + start) >= 0] = COPIED
 
 
 def _within_budget(mem: Memory, at: Pages, asks: Mask, state: NDArray[np.uint8], is_first: Mask) -> Mask:
