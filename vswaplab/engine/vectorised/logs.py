@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -60,38 +60,39 @@ class Log:
         self.length = stop
         return start
 
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Pages]]:
-        """Read entries from a place to another, a block at a time: its first place, and its pages.
-
-        Entries may be appended at places that were read already.
-        """
-        for place in range(start, stop, BLOCK):
-            yield place, self.entries[place : min(place + BLOCK, stop)].astype(np.int64)
-
     def widen(self) -> None:
         """See to it that the log is not worth shortening again at once."""
         self.room = max(self.room, self.length + self.length // 2)
 
 
-class MarkedLog(Log):
-    """A log that knows which of its entries are live. Nothing is said of those behind the hand that goes through it."""
+class Queue(Log):
+    """zswap's entries, oldest first, each with a mark that means nothing behind the hand that goes through them."""
+
+    GONE, LIVE, REFERENCED = range(3)
+    """The entry is no longer there; it is; and it still has its second chance."""
 
     def __init__(self, room: int) -> None:
         super().__init__(room)
-        self.is_live = np.empty(self.entries.size, np.bool_)
+        self.mark = np.empty(self.entries.size, np.uint8)
 
-    def append(self, pages: NDArray[np.integer]) -> NDArray[np.int32]:
-        """Append live entries; return their places."""
+    def append(self, pages: NDArray[np.integer], mark: NDArray[np.uint8] | int = REFERENCED) -> NDArray[np.int32]:
+        """Append entries; return their places."""
         places = super().append(pages)
-        self.is_live = _as_long(self.is_live, self.entries)
-        self.is_live[self.length - pages.size : self.length] = True
+        self.mark = _as_long(self.mark, self.entries)
+        self.mark[self.length - pages.size : self.length] = mark
         return places
 
-    def live(self, start: int, stop: int) -> Pages:
-        """List the places from one on, before another, whose entries are live."""
-        places = which(self.is_live[start:stop])
+    def live(self, start: int, stop: int) -> tuple[Pages, Pages, Mask]:
+        """List the entries that are there from a place on, before another.
+
+        Returns
+        -------
+        pages, places : (n,)
+        is_referenced : (n,)
+        """
+        places = which(self.mark[start:stop] != self.GONE)
         places += start
-        return places
+        return self.entries.take(places).astype(np.int64), places, self.mark.take(places) == self.REFERENCED
 
 
 class TouchLog(Log):

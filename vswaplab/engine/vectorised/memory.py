@@ -26,10 +26,10 @@ from vswaplab.engine.vectorised.logs import (
     BLOCK,
     Entries,
     Log,
-    MarkedLog,
     Mask,
     Order,
     Pages,
+    Queue,
     TouchLog,
     joined_entries,
     next_step,
@@ -107,9 +107,8 @@ class Memory:
         self.zram_footprint = 0
         self.zram_backed = 0
 
-        self.queue = MarkedLog(log_room(n // 4))  # zswap entries, oldest first
+        self.queue = Queue(log_room(n // 4))
         self.queue_hand = 0
-        self.referenced = np.zeros(n, np.bool_)  # of a zswap page: it still has its second chance
         self.pool_entries = 0
         self.pool_bytes = 0
         self.pool_footprint = 0
@@ -297,9 +296,9 @@ class Memory:
     def _shorten_queue(self) -> None:
         hand, self.queue_hand = self.queue_hand, 0  # nothing behind it is live
         length, self.queue.length = self.queue.length, 0
-        for start, entries in self.queue.blocks(hand, length):
-            kept = entries.take(self.queue.live(start, start + entries.size) - start)
-            self.place[kept] = self.queue.append(kept)
+        for start in range(hand, length, BLOCK):
+            pages, places, _ = self.queue.live(start, min(start + BLOCK, length))
+            self.place[pages] = self.queue.append(pages, self.queue.mark.take(places))
         self.queue.widen()
 
     # Running sums ---------------------------------------------------------------------------
@@ -400,7 +399,7 @@ class Memory:
 
     def pool_remove(self, pages: Pages) -> None:
         """Drop zswap entries and give their DRAM back."""
-        self.queue.is_live[self.place.take(pages)] = False
+        self.queue.mark[self.place.take(pages)] = Queue.GONE
         self.pool_add(self.stored.take(pages), -1)
 
     def cram_release(self, pages: Pages) -> None:
@@ -573,8 +572,8 @@ class Memory:
         if self.plan.zram:
             is_stored |= (self.slot == self.plan.zram_device) & self.clean
         return PageTable(
-            state, self.content, self.stored * is_stored, self.slot, self.clean, self.referenced & (state == ZSWAP),
-            self.mappers, self._mapped(state), self.cache_only,
+            state, self.content, self.stored * is_stored, self.slot, self.clean, self._referenced(), self.mappers,
+            self._mapped(state), self.cache_only,
             self.zram_level if self.plan.zram else constant(0, n, np.uint8),
             self._ranks() if is_ranked else constant(-1, n, np.int32),
             self.store_of if self.plan.stores else constant(-1, n, np.int8),
@@ -591,13 +590,20 @@ class Memory:
                 n += pages.size
         return rank
 
+    def _referenced(self) -> Mask:
+        referenced = np.zeros(self.state.size, np.bool_)
+        for start in range(self.queue_hand, self.queue.length, BLOCK):
+            pages, _, is_referenced = self.queue.live(start, min(start + BLOCK, self.queue.length))
+            referenced[pages] = is_referenced
+        return referenced
+
     def _live_pages(self) -> Iterator[Pages]:
         for start in range(self.dram_hand, self.log.end, BLOCK):
             yield self.log.read(start, min(start + BLOCK, self.log.end))[0]
 
     def _queued_pages(self) -> Iterator[Pages]:
-        for start, entries in self.queue.blocks(self.queue_hand, self.queue.length):
-            yield entries.take(self.queue.live(start, start + entries.size) - start)
+        for start in range(self.queue_hand, self.queue.length, BLOCK):
+            yield self.queue.live(start, min(start + BLOCK, self.queue.length))[0]
 
     def _cram_in_order(self) -> Iterator[Pages]:
         hands = self.arrived.hand, self.accessed.hand

@@ -495,7 +495,6 @@ def zswap_store(mem: Memory, pages: Pages, length: NDArray[np.integer]) -> None:
     mem.count["zswpout_bytes"] += mem.pool_add(length, 1)
     mem.stored[pages] = length
     mem.place[pages] = mem.queue.append(pages)
-    mem.referenced[pages] = True
 
 
 def swapfile_store(mem: Memory, pages: Pages, device: NDArray[np.int8]) -> None:

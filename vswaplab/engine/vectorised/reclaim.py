@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
-from vswaplab.engine.vectorised.logs import NO_PAGES
+from vswaplab.engine.vectorised.logs import NO_PAGES, Queue
 from vswaplab.engine.vectorised.memory import Memory, Pages, which
 from vswaplab.engine.vectorised.placement import (
     Placement,
@@ -245,9 +245,8 @@ def _zswap_writeback(mem: Memory, zswap: ZswapPlan) -> None:
     while mem.pool_entries and mem.pool_pages > zswap.accept_pages and _room_for_writeback(mem):
         surplus = mem.pool_footprint - zswap.accept_pages * FOOTPRINT_PAGE
         step = min(mem.queue_hand + 256 + 2 * mem.pool_entries * surplus // mem.pool_footprint, mem.queue.length)
-        live = mem.queue.live(mem.queue_hand, step)
-        pages = mem.queue.entries.take(live).astype(np.int64)
-        is_out = ~mem.referenced.take(pages)
+        pages, live, is_referenced = mem.queue.live(mem.queue_hand, step)
+        is_out = ~is_referenced
         n = _visits(mem, zswap, pages, is_out)
         n_fit = _zram_fits(mem, pages[:n], is_out[:n])
         if n_fit < n:
@@ -293,8 +292,7 @@ def _writeback_devices(mem: Memory, pages: Pages) -> np.ndarray:
 
 
 def _rotate(mem: Memory, pages: Pages) -> None:
-    mem.referenced[pages] = False
-    mem.place[pages] = mem.queue.append(pages)
+    mem.place[pages] = mem.queue.append(pages, Queue.LIVE)
 
 
 def _zswap_to_swapfile(mem: Memory, pages: Pages) -> None:

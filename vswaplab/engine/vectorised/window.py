@@ -299,8 +299,8 @@ def _outcomes(mem: Memory, touches: Touches, missed: Pages, stop: int) -> Specia
 
 
 def _with_histories(mem: Memory, touches: Touches, missed: Pages, freed: Pages, start: int) -> tuple[Special, _Runs]:
-    # Where pages are freed, or may be written on the device, all accesses to those pages are special. Of others only the
-    # first one is, if the page is not in DRAM.
+    # Where pages are freed, or may be written on the device, all accesses to those pages are special. Of others only
+    # the first one is, if the page is not in DRAM.
     page = touches.page.take(missed).astype(np.int64)
     in_cram = which(mem.state.take(page) >= CRAM_SOFTLEAF)
     mask = mem.are_among(touches.page, np.concatenate((page.take(in_cram), freed)))
