@@ -321,6 +321,46 @@ def busy_traces(draw: st.DrawFn) -> vl.Trace:
 
 
 @st.composite
+def shared_traces(draw: st.DrawFn) -> vl.Trace:
+    """Processes that go round the same pages and seldom write: one after the other reads what left and came back."""
+    n_pages, n = draw(st.integers(20, 150)), draw(st.integers(200, 2000))
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    corpus = draw(corpora())
+    page = (np.arange(n) // draw(st.integers(1, 4)) + rng.integers(0, draw(st.integers(1, 9)), n)) % n_pages
+    write, free = draw(st.sampled_from([(0.0, 0.0), (0.02, 0.0), (0.02, 0.01)]))
+    return vl.Trace(
+        page,
+        rng.choice(3, n, p=[1 - write - free, write, free]),
+        n_pages=n_pages,
+        mapper=rng.integers(0, draw(st.integers(2, 3)), n),
+        content=rng.integers(0, len(corpus), n_pages),
+        corpus=corpus,
+    )
+
+
+@st.composite
+def calm_machines(draw: st.DrawFn, n_pages: int) -> vl.Machine:
+    """A device whose media hold all that it shows, so that many reclaims are certain and a window is long."""
+    capacity = draw(st.integers(n_pages // 4, n_pages * 3 // 4))
+    device_pages = draw(st.sampled_from([n_pages // 4, 2 * n_pages]))
+    cram = vl.Cram(
+        profile=DEVICE,
+        media_bytes=device_pages * 4096,
+        advertised_bytes=device_pages * 4096,
+        mode=draw(st.sampled_from(["swap", "tier"])),
+        writeback_policy=draw(writeback_policies),
+    )
+    zswap = vl.Zswap(compressor="zstd", max_pool_percent=50)
+    return vl.Machine(
+        vl.Dram(capacity, high=draw(st.integers(1, min(capacity, 8)))),
+        draw(st.sampled_from([cram, cram, None])),
+        draw(st.sampled_from([zswap, None])),
+        [vl.Swapfile(2 * n_pages)],
+        layer=draw(st.sampled_from(["vswap", "none"])),
+    )
+
+
+@st.composite
 def stressed_machines(draw: st.DrawFn) -> vl.Machine:
     """Little DRAM, and a device whose last resorts are needed: balloon, grants, zram's limit and its backing device."""
     media = draw(st.sampled_from([4096, 8192, 20000]))
@@ -456,6 +496,14 @@ def agree_on_roomy(data: st.DataObject, among: tuple[Policy, ...] = LRU) -> None
         assert_same(trace, machine, 0, data.draw(st.sampled_from([100, len(trace)])), 256, events)
 
 
+def agree_on_shared(data: st.DataObject, among: tuple[Policy, ...] = LRU) -> None:
+    trace = data.draw(shared_traces())
+    machine = under(data.draw(calm_machines(trace.n_pages)), data.draw(st.sampled_from(among)))
+    window = data.draw(st.sampled_from([64, 256, 1024]))
+    with smallest_window(window):
+        assert_same(trace, machine, 0, data.draw(st.sampled_from([100, len(trace)])), window)
+
+
 def agree_under_stress(data: st.DataObject, among: tuple[Policy, ...] = LRU) -> None:
     trace, machine = data.draw(busy_traces()), data.draw(stressed_machines())
     machine = under(machine, data.draw(st.sampled_from(among)))
@@ -481,6 +529,7 @@ def agree_on_writeback(data: st.DataObject, among: tuple[Policy, ...] = LRU) -> 
 KINDS = [
     pytest.param(agree_on_tiny, id="tiny machines"),
     pytest.param(agree_on_roomy, id="many reclaims ahead"),
+    pytest.param(agree_on_shared, id="shared pages that come back"),
     pytest.param(agree_under_stress, id="last resorts"),
 ]
 each_kind = pytest.mark.parametrize("agree", KINDS)

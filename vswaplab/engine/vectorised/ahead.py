@@ -249,16 +249,19 @@ class Walk:
         """Reclaim and touch until the window's end, or until something is not certain."""
         touches, touched, n = self.touches.tolist(), self.touched.tolist(), self.touches.size
         fate, holes = self.fate, self.holes
-        i = many = 0
+        i, many, together = 0, 0, _MANY  # as many together as seem to need no reclaim, and as many again
         while i < n:
             at, victim = touches[i], touched[i]
             if at > self.next_at:
                 if not self._reclaim_before(at):
                     return
                 many = bisect_right(touches, self.next_at, i) - _MANY
-            if i < many and (settled := self._settle_many(i, many + _MANY)):
-                i += settled
-                continue
+            if i < many:
+                settled = self._settle_many(i, min(many + _MANY, i + together))
+                together = max(_MANY, 2 * settled)
+                if settled:
+                    i += settled
+                    continue
             if victim >= self.hand:
                 if not fate[victim]:
                     fate[victim] = _STAYED
