@@ -447,7 +447,7 @@ def smallest_window(n_accesses: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def other_speed_settings() -> Iterator[None]:
-    # What small cases would not meet: logs that are copied and shortened, touches in doubt that are settled together.
+    # What small cases would not meet: logs that are copied and shortened, reads in place that are followed by array.
     with pytest.MonkeyPatch.context() as patch:
         usual = memory.Memory.shorten_logs
 
@@ -462,7 +462,6 @@ def other_speed_settings() -> Iterator[None]:
         patch.setattr(memory, "_LEAST_PLACE", -50)
         for module in (logs, memory):
             patch.setattr(module, "BLOCK", 7)
-        patch.setattr(ahead, "_MANY", 2)
         patch.setattr(ahead, "_BLOCK", 4)
         for name in ("_FEWEST", "_CHUNK", "_STEP", "_MOST_FAR"):
             patch.setattr(policies, name, 3)

@@ -13,7 +13,7 @@ window stops before the first reclaim of which that is not certain.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -21,16 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.engine.plan import FOOTPRINT_PAGE, CramPlan, ZswapPlan
-from vswaplab.engine.vectorised.memory import Mask, Memory, Pages, which
+from vswaplab.engine.vectorised.memory import Memory, Pages, which
 from vswaplab.engine.vectorised.placement import Placement, keep_in_cram, second_choice
 from vswaplab.engine.vectorised.states import STAYS, WRITE, ZERO, ZSWAP
 from vswaplab.engine.vectorised.window import Window, leaves_cram
 
 _UNTOUCHED, _IN_CRAM, _STAYED, _CAME_BACK = range(4)
 """What became of a victim-to-be: not touched, read in place on the device, touched in time, back in DRAM."""
-
-_MANY = 48
-"""Touches between two reclaims from which on they are settled together: a speed setting."""
 
 
 def look_ahead(mem: Memory, window: Window) -> Walk | None:
@@ -171,9 +168,7 @@ class Walk:
         self.given = 0  # by reclaims, less what pages that came back take
         self.hand = 0
         self.holes: list[int] = []  # victims-to-be that were touched in time
-        # Bytes for steps one by one, and the same bytes as arrays.
         self.fate, self.entered = bytearray(victims.n + 1), bytearray(victims.n + 1)
-        self.fates, self.entries = np.frombuffer(self.fate, np.uint8), np.frombuffer(self.entered, np.uint8)
         self.came_back: list[int] = []
         self.n_runs = 0
         self.searched = 0
@@ -235,7 +230,6 @@ class Walk:
         order = at.argsort()
         self.touches, self.touched = at.take(order), touched.take(order)
         self.writes = touches.op.take(self.touches) == WRITE
-        self._freed = victims.choice.freed
         self.free_then = window.free_at.take(window.special.at.searchsorted(self.touches))
         self.is_hard = np.zeros(self.touches.size, np.bool_)
         if not mem.settles_returns:
@@ -247,78 +241,17 @@ class Walk:
 
     def go(self) -> None:
         """Reclaim and touch until the window's end, or until something is not certain."""
-        touches, touched, n = self.touches.tolist(), self.touched.tolist(), self.touches.size
         fate, holes = self.fate, self.holes
-        i, many, together = 0, 0, _MANY  # as many together as seem to need no reclaim, and as many again
-        while i < n:
-            at, victim = touches[i], touched[i]
-            if at > self.next_at:
-                if not self._reclaim_before(at):
-                    return
-                many = bisect_right(touches, self.next_at, i) - _MANY
-            if i < many:
-                settled = self._settle_many(i, min(many + _MANY, i + together))
-                together = max(_MANY, 2 * settled)
-                if settled:
-                    i += settled
-                    continue
+        for i, (at, victim) in enumerate(zip(self.touches.tolist(), self.touched.tolist(), strict=True)):
+            if at > self.next_at and not self._reclaim_before(at):
+                return
             if victim >= self.hand:
                 if not fate[victim]:
                     fate[victim] = _STAYED
                     insort(holes, victim)
             elif fate[victim] < _STAYED and not self._come_back(i, at, victim):
                 return
-            i += 1
         self._reclaim_before(self.stop)
-
-    def _settle_many(self, i: int, k: int) -> int:
-        # Touches i..k-1 together: none is after the next reclaim that certain faults start. Returns how many are
-        # settled: up to the first one that must be looked at alone.
-        victim = self.touched[i:k]
-        fate, entered, gone = self.fates.take(victim), self.entries.take(victim) > 0, victim < self.hand
-        returns, faults = self._events(i, victim, fate, entered, gone)
-        taken = (np.where(entered, self.victims.freed_in_cram, self._freed.take(victim)) * faults).cumsum()
-        end = self._first_alone(i, self.touches[i:k], faults, returns, taken)
-        if not end:
-            return 0
-        victim, faults, returns = victim[:end], faults[:end], returns[:end]
-        stayed = np.unique(victim[(fate[:end] == _UNTOUCHED) & ~gone[:end]])
-        self.holes += stayed.tolist()
-        self.holes.sort()
-        self.came_back += victim[returns].tolist()
-        self.fates[stayed] = _STAYED
-        self.fates[victim[returns]] = _IN_CRAM
-        self.fates[victim[faults]] = _CAME_BACK
-        self.given -= int(taken[end - 1])
-        self.device_room += int(np.count_nonzero(faults & entered[:end]))
-        self.searched, self.next_at = self.n_needs[i + end - 1], -1
-        return end
-
-    def _events(self, i: int, victim: Pages, fate: NDArray[np.uint8], entered: Mask, gone: Mask) -> tuple[Mask, Mask]:
-        # Which touches are the first of a page that left, and which bring it back to DRAM: of a page on the device its
-        # first write, of any other its first touch.
-        returns, faults = np.zeros(victim.size, np.bool_), np.zeros(victim.size, np.bool_)
-        index = which(gone & ((fate == _UNTOUCHED) | (fate == _IN_CRAM)))
-        if index.size:
-            index = index.take(victim.take(index).argsort(kind="stable"))
-            is_first = np.ones(index.size, np.bool_)
-            is_first[1:] = np.diff(victim.take(index)) != 0
-            is_write = self.writes[i : i + victim.size].take(index)
-            written = is_write.cumsum() - is_write
-            written -= np.maximum.accumulate(np.where(is_first, written, 0))
-            returns[index] = is_first & (fate.take(index) == _UNTOUCHED)
-            faults[index] = np.where(entered.take(index), is_write & (written == 0), returns.take(index))
-        return returns, faults
-
-    def _first_alone(self, i: int, at: Pages, faults: Mask, returns: Mask, taken: Pages) -> int:
-        # The first touch that finds no frame, or comes after another one that finds none, or has a history of its own.
-        short = (self.free_then[i : i + at.size] + self.given - taken + np.diff(taken, prepend=0)) < self.low_mark
-        ends = [which(faults & short), which(self.is_hard[i : i + at.size] & returns)]
-        needs = slice(self.n_needs[i], bisect_right(self.needs, int(at[-1])))
-        before = at.searchsorted(self.window.needs[needs])
-        free = self.window.free_before[needs] + self.given - np.where(before > 0, taken[before - 1], 0)
-        ends.append(before[free < self.low_mark])
-        return min((int(end[0]) for end in ends if end.size), default=at.size)
 
     def _reclaim_before(self, at: int) -> bool:
         # Every reclaim that accesses before this one start.
@@ -533,7 +466,8 @@ class Walk:
         if not self.victims.has_cram:
             return placed, *log
         may_enter = np.asarray(self.victims.may_enter).take(index) > 0
-        return keep_in_cram(mem, placed, may_enter, self.entries.take(index) > 0), *log
+        in_cram = np.frombuffer(self.entered, np.uint8).take(index) > 0
+        return keep_in_cram(mem, placed, may_enter, in_cram), *log
 
     def returns(self) -> Pages:
         """List the places in the window, before its stop, at which pages that left are touched first."""
