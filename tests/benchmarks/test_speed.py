@@ -12,7 +12,7 @@ import speed
 from bench import peers
 from bench.guards import over_zipf
 from bench.measure import Measurement, Timed, alternate
-from bench.rows import misses
+from bench.rows import misses, warm_side
 from bench.streams import KI, STREAMS, M, Scale, chain, make, make_warm, mean_stored_bytes, plain
 from bench.tables import as_markdown, as_text, markdown_of, read_document
 
@@ -102,6 +102,18 @@ def test_libcachesim__counts_the_same(stream: str) -> None:
     assert found == peers.ordered_dict_lru(trace.page.tolist(), N_PAGES // 4)
 
 
+@pytest.mark.parametrize("stream", ["zipf-1.0", "uniform"])
+def test_warm_sides__count_the_misses_after_every_page_has_been_touched(stream: str) -> None:
+    trace = make_warm(N_PAGES, N_TOUCHES, stream)
+    pages, capacity = trace.page.tolist(), N_PAGES // 4
+    after = peers.ordered_dict_lru(pages, capacity) - N_PAGES
+    assert warm_side(trace, plain(N_PAGES), misses, N_PAGES // 2)().answer == after
+    if peers.HAS_LIBCACHESIM:
+        lcs = peers.LibCacheSim()
+        assert lcs.side(trace, capacity, N_PAGES)().answer == after
+        lcs.close()
+
+
 def test_make_warm__touches_every_page_before_it_repeats_one() -> None:
     trace = make_warm(N_PAGES, 50)
     assert np.unique(trace.page[:N_PAGES]).size == N_PAGES
@@ -141,7 +153,7 @@ def test_main__runs_every_row_and_makes_the_table_again_from_its_json(tmp_path, 
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("only", ["uniform, 256 pages", pytest.param("redis", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("only", ["uniform, 256 pages", "uniform, warm", pytest.param("redis", marks=pytest.mark.slow)])
 def test_main__runs_guards(tmp_path, only: str) -> None:
     kept = tmp_path / "guards.json"
     assert speed.main(["--quick", "--rounds", "1", "--guards", "--only", only, "--json", str(kept)]) == 0

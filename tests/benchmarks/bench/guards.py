@@ -7,9 +7,9 @@ from typing import Any
 
 import vswaplab as vl
 from bench import peers
-from bench.measure import Measurement, alternate
-from bench.rows import LCS, Suite, engine_side, misses_and_work, same_misses
-from bench.streams import KI, MI, STREAMS, WRITE_SHARE, M, bare, chain, make, plain, side_by_side, size_text
+from bench.measure import Measurement, Side, alternate
+from bench.rows import LCS, Suite, engine_side, misses_and_work, same_misses, warm_side
+from bench.streams import KI, MI, STREAMS, WRITE_SHARE, M, bare, chain, make, make_warm, plain, side_by_side, size_text
 
 GAP = 32
 """Pages a reclaim frees as memory.max of a cgroup does it."""
@@ -28,10 +28,13 @@ def run_guards(suite: Suite) -> Iterator[Measurement]:
     for stream in STREAMS:
         for share in (0.0, WRITE_SHARE, 1.0):
             yield from _stream(suite, stream, scale.pages(MI), scale.touches(10 * M), share)
-    for n_pages in (256 * KI, 4 * MI, 16 * MI, 64 * MI):
+    for n_pages in (256 * KI, 4 * MI):
         touches = 10 * M if n_pages < MI else 30 * M
         for stream in ("zipf-1.0", "uniform"):
             yield from _stream(suite, stream, scale.pages(n_pages), scale.touches(touches), WRITE_SHARE)
+    for n_pages in (16 * MI, 64 * MI):
+        for stream in ("zipf-1.0", "uniform"):
+            yield from _warm(suite, stream, scale.pages(n_pages), scale.touches(30 * M))
     for name in vl.shipped_traces()["name"]:
         yield from _many_recorded(suite, name, scale.pages(MI), scale.touches(10 * M))
     for name in vl.shipped_traces()["name"]:
@@ -43,6 +46,14 @@ def _stream(suite: Suite, stream: str, n_pages: int, n_touches: int, share: floa
     if suite.wanted(label):
         trace = make(stream, n_pages, n_touches, share)
         yield from _beside(suite, label, stream, trace, trace, share)
+
+
+def _warm(suite: Suite, stream: str, n_pages: int, n_touches: int) -> Iterator[Measurement]:
+    # So large that 30 M touches of Zipf would hardly fill DRAM.
+    label = f"{stream}, warm, {size_text(n_pages, n_touches)}, {WRITE_SHARE:.0%} writes"
+    if suite.wanted(label):
+        trace = make_warm(n_pages, n_touches, stream)
+        yield from _beside(suite, label, stream, trace, trace, WRITE_SHARE, start=n_pages)
 
 
 def _many_recorded(suite: Suite, name: str, n_pages: int, n_touches: int) -> Iterator[Measurement]:
@@ -66,22 +77,34 @@ def _recorded(suite: Suite, name: str) -> Iterator[Measurement]:
 
 
 def _beside(
-    suite: Suite, label: str, stream: str, plain_trace: vl.Trace, chain_trace: vl.Trace, group: float | str
+    suite: Suite,
+    label: str,
+    stream: str,
+    plain_trace: vl.Trace,
+    chain_trace: vl.Trace,
+    group: float | str,
+    start: int = 0,
 ) -> Iterator[Measurement]:
+    # On the clock from access ``start`` on: 0, or the first one when every page has been touched.
+    def side(trace: vl.Trace, machine: vl.Machine) -> Side:
+        if start:
+            return warm_side(trace, machine, misses_and_work, suite.scale.pages(MI))
+        return engine_side(trace, machine, misses_and_work)
+
     n_pages = plain_trace.n_pages
     sides = {
-        "LRU": engine_side(plain_trace, plain(n_pages), misses_and_work),
-        "chain": engine_side(chain_trace, chain(n_pages), misses_and_work),
-        f"chain gap {GAP}": engine_side(chain_trace, chain(n_pages, high=GAP), misses_and_work),
+        "LRU": side(plain_trace, plain(n_pages)),
+        "chain": side(chain_trace, chain(n_pages)),
+        f"chain gap {GAP}": side(chain_trace, chain(n_pages, high=GAP)),
     }
     if peers.HAS_LIBCACHESIM:
-        sides[LCS] = suite.lcs.side(plain_trace, n_pages // 4)
+        sides[LCS] = suite.lcs.side(plain_trace, n_pages // 4, start)
     rounds = alternate(sides, suite.rounds, _same_plain_misses)
     for machine, must in MUST.items():
         about = {"case": label, "stream": stream, "group": f"{n_pages} {group} {machine}"}
         case = Measurement(
-            "guards", f"{label}, {machine}", "faster", ours=machine, peer=LCS, touches=len(plain_trace), must=must,
-            facts=about | rounds.answers[machine][1],
+            "guards", f"{label}, {machine}", "faster", ours=machine, peer=LCS,
+            touches=len(plain_trace) - start, must=must, facts=about | rounds.answers[machine][1],
         )  # fmt: skip
         if not peers.HAS_LIBCACHESIM:
             case.facts["missing"] = peers.NO_LIBCACHESIM

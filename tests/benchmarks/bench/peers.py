@@ -38,21 +38,27 @@ class LibCacheSim:
         """Delete the request file."""
         self._folder.cleanup()
 
-    def side(self, trace: vl.Trace, capacity: int) -> Side:
-        """Prepare a run on a trace's pages with a cache of ``capacity`` of them."""
-        return partial(self._run, trace, capacity)
+    def side(self, trace: vl.Trace, capacity: int, start: int = 0) -> Side:
+        """Prepare a run on a trace's pages with a cache of ``capacity`` of them, on the clock from an access on."""
+        return partial(self._run, trace, capacity, start)
 
-    def _run(self, trace: vl.Trace, capacity: int) -> Timed[int]:
+    def _run(self, trace: vl.Trace, capacity: int, start: int) -> Timed[int]:
         import libcachesim as lcs  # an extra: only where it is used
 
-        reader = lcs.TraceReader(str(self._requests(trace)), lcs.TraceType.ORACLE_GENERAL_TRACE)
+        requests = str(self._requests(trace))
+        reader, warmer = (lcs.TraceReader(requests, lcs.TraceType.ORACLE_GENERAL_TRACE) for _ in range(2))
+
+        make = partial(lcs.LRU, capacity, hashpower=capacity.bit_length() + 1)
+        warm = make() if start else None
+        if warm is not None:
+            warm.process_trace(warmer, 0, start)
 
         def replay() -> tuple[object, float]:
-            cache = lcs.LRU(capacity, hashpower=capacity.bit_length() + 1)
-            return cache, cache.process_trace(reader)[0]
+            cache = make() if warm is None else warm
+            return cache, cache.process_trace(reader, start)[0]
 
         run = timed(replay)
-        return Timed(run.wall_s, run.cpu_s, round(run.answer[1] * len(trace)))
+        return Timed(run.wall_s, run.cpu_s, round(run.answer[1] * (len(trace) - start)))
 
     def _requests(self, trace: vl.Trace) -> Path:
         path = Path(self._folder.name, "requests.bin")

@@ -79,7 +79,7 @@ class Suite:
             case = Measurement("4", label, "dearer", must=must, aim=aim, ours="large", peer="small", touches=n_touches)
             if self.wanted(label):
                 sides = {
-                    side: warm_side(make_warm(n_pages, n_touches), maker(n_pages), small)
+                    side: warm_side(make_warm(n_pages, n_touches), maker(n_pages), nothing, small)
                     for side, n_pages in (("large", large), ("small", small))
                 }
                 yield alternate(sides, self.rounds).into(case)
@@ -195,18 +195,21 @@ def engine_side(trace: vl.Trace, machine: vl.Machine, keep: Callable[[vl.Result]
     return run
 
 
-def warm_side(trace: vl.Trace, machine: vl.Machine, epoch_accesses: int) -> Side:
-    """Prepare a simulation whose clock starts when every page has been touched once, and stops with the last access."""
+def warm_side(trace: vl.Trace, machine: vl.Machine, keep: Callable[[vl.Result, int], Any], epoch_accesses: int) -> Side:
+    """Prepare a simulation whose clock starts when every page has been touched once, and stops with the last access.
 
-    def run() -> Timed[None]:
+    A reporting window begins there; of it and those after it ``keep`` keeps a part.
+    """
+
+    def run() -> Timed[Any]:
         marks: list[tuple[int, float, float]] = []
 
         def mark(done: int, _: int) -> None:
             marks.append((done, time.perf_counter(), time.process_time()))
 
-        whole(vl.simulate(trace, machine, epoch_accesses=epoch_accesses, progress=mark))
+        result = whole(vl.simulate(trace, machine, epoch_accesses=epoch_accesses, progress=mark))
         start = next(seen for seen in marks if seen[0] >= trace.n_pages)
-        return Timed(marks[-1][1] - start[1], marks[-1][2] - start[2], None)
+        return Timed(marks[-1][1] - start[1], marks[-1][2] - start[2], keep(result, start[0]))
 
     return run
 
@@ -241,15 +244,20 @@ def run_together(children: list[Child]) -> float:
     return time.perf_counter() - start
 
 
-def misses(result: vl.Result) -> int:
-    """Count the accesses that found no page in DRAM."""
-    totals = result.totals
-    return totals["accesses"] - totals["frees"] - totals["dram_hit"]
+def nothing(_result: vl.Result, _start: int) -> None:
+    """Keep nothing."""
 
 
-def misses_and_work(result: vl.Result) -> tuple[int, dict[str, int]]:
-    """Keep the misses, and the counters that show whether each tier worked."""
-    totals, found = result.totals, {"misses": misses(result)}
+def misses(result: vl.Result, start: int = 0) -> int:
+    """Count the accesses from one on, where a reporting window begins, that found no page in DRAM."""
+    windows = result.epochs.filter(result.epochs["start"] >= start)
+    accesses, frees, hits = (int(windows[name].sum()) for name in ("accesses", "frees", "dram_hit"))
+    return accesses - frees - hits
+
+
+def misses_and_work(result: vl.Result, start: int = 0) -> tuple[int, dict[str, int]]:
+    """Keep the misses from an access on, and the counters of the whole run that show whether each tier worked."""
+    totals, found = result.totals, {"misses": misses(result, start)}
     if totals["cram_in"]:
         found["CRAM reads"] = totals["cram_read"]
         found["gate closed"] = totals["gate_closed_intervals"]

@@ -83,13 +83,13 @@ def make(stream: str, n_pages: int, n_touches: int, write_share: float = WRITE_S
     return vl.Trace(page, op, n_pages=n_pages, name=f"{stream}-{n_pages}-{n_touches}")
 
 
-def make_warm(n_pages: int, n_touches: int) -> vl.Trace:
-    """Make a trace that touches every page once, in random order, and then is Zipf 1.0 for ``n_touches``."""
+def make_warm(n_pages: int, n_touches: int, stream: str = "zipf-1.0") -> vl.Trace:
+    """Make a trace that touches every page once, in random order, and then is a stream of ``n_touches``."""
     rng = np.random.default_rng(2)
     every = rng.permutation(np.arange(n_pages, dtype=np.int32))
-    page = np.concatenate((every, vl.zipf(n_pages=n_pages, n_accesses=n_touches).page))
+    page = np.concatenate((every, pages_of(stream, n_pages, n_touches)))
     op = (rng.random(page.size, np.float32) < WRITE_SHARE).astype(np.uint8)
-    return vl.Trace(page, op, n_pages=n_pages, name=f"warm-{n_pages}-{n_touches}")
+    return vl.Trace(page, op, n_pages=n_pages, name=f"warm-{stream}-{n_pages}-{n_touches}")
 
 
 def bare(trace: vl.Trace) -> vl.Trace:
