@@ -583,7 +583,7 @@ class Memory:
         rank = np.full(self.state.size, -1, np.int32)
         dram = self._live_pages() if self.order is None else [self.order.ranking()]
         cram = self._cram_in_order() if self.cram_order is None else [self.cram_order.ranking()]
-        for parts in (dram, cram, self._queued_pages()):
+        for parts in (dram, cram, (pages for pages, _, _ in self._queued())):
             n = 0
             for pages in parts:
                 rank[pages] = np.arange(n, n + pages.size)
@@ -592,8 +592,7 @@ class Memory:
 
     def _referenced(self) -> Mask:
         referenced = np.zeros(self.state.size, np.bool_)
-        for start in range(self.queue_hand, self.queue.length, BLOCK):
-            pages, _, is_referenced = self.queue.live(start, min(start + BLOCK, self.queue.length))
+        for pages, _, is_referenced in self._queued():
             referenced[pages] = is_referenced
         return referenced
 
@@ -601,9 +600,9 @@ class Memory:
         for start in range(self.dram_hand, self.log.end, BLOCK):
             yield self.log.read(start, min(start + BLOCK, self.log.end))[0]
 
-    def _queued_pages(self) -> Iterator[Pages]:
+    def _queued(self) -> Iterator[tuple[Pages, Pages, Mask]]:
         for start in range(self.queue_hand, self.queue.length, BLOCK):
-            yield self.queue.live(start, min(start + BLOCK, self.queue.length))[0]
+            yield self.queue.live(start, min(start + BLOCK, self.queue.length))
 
     def _cram_in_order(self) -> Iterator[Pages]:
         hands = self.arrived.hand, self.accessed.hand
