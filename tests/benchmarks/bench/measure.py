@@ -130,6 +130,10 @@ def alternate(sides: Mapping[str, Side], rounds: int, check: Check | None = None
     return Rounds(wall, cpu, answers, complaint)
 
 
+_LARGE = 1 << 16
+"""Bytes: too many for the allocator's lists of small blocks, too few for a mapping of their own."""
+
+
 def tidy() -> None:
     """Put in order what earlier runs left behind, so that no run is on the clock with another one's garbage.
 
@@ -139,10 +143,6 @@ def tidy() -> None:
     """
     gc.collect()
     bytearray(_LARGE)
-
-
-_LARGE = 1 << 16
-"""Bytes: too many for the allocator's lists of small blocks, too few for a mapping of their own."""
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ class LibCacheSim:
     """libCacheSim's LRU through its Python package, with its fastest reader: a memory-mapped binary trace.
 
     One request file is kept at a time. Opening it is not on the clock; making
-    the cache is, with a hash table presized to the cache (its default of 2^24
-    buckets is slower at 1 Mi and 4 Mi pages).
+    the cache is, unless the clock starts later, with a hash table presized to
+    the cache (its default of 2^24 buckets is slower at 1 Mi and 4 Mi pages).
     """
 
     def __init__(self) -> None:
@@ -45,13 +45,11 @@ class LibCacheSim:
     def _run(self, trace: vl.Trace, capacity: int, start: int) -> Timed[int]:
         import libcachesim as lcs  # an extra: only where it is used
 
-        requests = str(self._requests(trace))
-        reader, warmer = (lcs.TraceReader(requests, lcs.TraceType.ORACLE_GENERAL_TRACE) for _ in range(2))
-
+        reader = lcs.TraceReader(str(self._requests(trace)), lcs.TraceType.ORACLE_GENERAL_TRACE)
         make = partial(lcs.LRU, capacity, hashpower=capacity.bit_length() + 1)
         warm = make() if start else None
         if warm is not None:
-            warm.process_trace(warmer, 0, start)
+            warm.process_trace(reader, 0, start)
 
         def replay() -> tuple[object, float]:
             cache = make() if warm is None else warm

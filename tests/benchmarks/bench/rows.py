@@ -79,7 +79,7 @@ class Suite:
             case = Measurement("4", label, "dearer", must=must, aim=aim, ours="large", peer="small", touches=n_touches)
             if self.wanted(label):
                 sides = {
-                    side: warm_side(make_warm(n_pages, n_touches), maker(n_pages), nothing, small)
+                    side: warm_side(make_warm(n_pages, n_touches), maker(n_pages), misses, small)
                     for side, n_pages in (("large", large), ("small", small))
                 }
                 yield alternate(sides, self.rounds).into(case)
@@ -242,10 +242,6 @@ def run_together(children: list[Child]) -> float:
     for child in children:
         child.receive()
     return time.perf_counter() - start
-
-
-def nothing(_result: vl.Result, _start: int) -> None:
-    """Keep nothing."""
 
 
 def misses(result: vl.Result, start: int = 0) -> int:
