@@ -86,6 +86,18 @@ def test_follow__agrees_with_simulate() -> None:
     assert all((last == row["tier"]).sum() == row["pages"] for row in at_end.iter_rows(named=True))
 
 
+def test_follow__asks_the_kernel_where_the_machine_reclaims_as_one_does() -> None:
+    story = vl.loop(n_pages=100, n_accesses=180)
+    hardware = vl.Machine(vl.Dram(64), swapfiles=[vl.Swapfile(128)], layer="none", kernel=vl.Kernel("7.3"))
+
+    steps, result = vl.follow(story, hardware), vl.simulate(story, hardware)
+
+    last = steps.filter(pl.col("access") == 179)["tier"]
+    at_end = result.tiers.filter(pl.col("epoch") == pl.col("epoch").max())
+    assert result.totals["pswpout"] > 0
+    assert all((last == row["tier"]).sum() == row["pages"] for row in at_end.iter_rows(named=True))
+
+
 def test_follow__refuses_a_trace_nobody_can_look_at() -> None:
     with pytest.raises(vl.InputError, match=rf"30,000 rows, and {MAX_ROWS:,} is the limit; cut the trace"):
         vl.follow(vl.Trace([0] * 300, n_pages=100), machine())

@@ -73,6 +73,13 @@ def test_metadata_along__refuses_what_is_not_there():
         vl.metadata_along(once(8), machine(), epoch_accesses=0)
 
 
+def test_metadata_along__refuses_a_kernel_that_has_no_virtual_layer():
+    kernel = vl.linux(memory_max=4 << 20, total_ram_pages=10_000, workload_pages=400)
+
+    with pytest.raises(vl.InputError, match=r"machine.kernel '7\.3' models a kernel without vswap: leave kernel out"):
+        vl.metadata_along(once(8), kernel)
+
+
 def test_metadata_along__without_a_layer_cram_hangs_in_a_tree_as_zswap_does():
     in_cram = machine(cram=vl.Cram(media_bytes=N * 4096, advertised_bytes=N * 4096, profile="none"))
     row = last(vl.metadata_along(once(), in_cram, designs=["before-7.0"], epoch_accesses=N), "before-7.0")

@@ -10,8 +10,9 @@ import polars as pl
 
 from vswaplab.base.backing import Op, State
 from vswaplab.base.errors import InputError
+from vswaplab.engine.outcome import PageTable
 from vswaplab.engine.plan import make_plan
-from vswaplab.engine.reference import Reference
+from vswaplab.engine.run import make_engine
 from vswaplab.machine.config import Machine
 from vswaplab.results.counters import OUTCOMES
 from vswaplab.trace.trace import Trace
@@ -77,7 +78,7 @@ def follow(trace: Trace, machine: Machine, *, seed: int = 0) -> pl.DataFrame:
     [(0, 0, 'DRAM'), (0, 1, 'nowhere'), (1, 0, 'swapfile'), (1, 1, 'DRAM')]
     """
     _check_size(trace)
-    runner = Reference(make_plan(trace, machine, seed), trace)
+    runner = make_engine(make_plan(trace, machine, seed), trace, "reference")
     rows: list[tuple[int, str, int, int, str, str, str]] = []
     events = (*OUTCOMES, *(f"{store.name}_in" for store in machine.stores), "frees")
     for index in range(len(trace)):
@@ -87,17 +88,20 @@ def follow(trace: Trace, machine: Machine, *, seed: int = 0) -> pl.DataFrame:
         op = Op(int(trace.op[index])).name.lower()
         event = next((name for name in events if runner.count[name] > before[name]), "")
         access = (index, op, int(trace.page[index]))
-        rows += [(*access, page, *_place(runner, page), event) for page in range(trace.n_pages)]
+        places = _places(runner.page_table(is_ranked=False), machine)
+        rows += [(*access, page, *place, event) for page, place in enumerate(places)]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
-def _place(runner: Reference, page: int) -> tuple[str, str]:
-    if page in runner.zram:
-        return "zram", "zram"
-    if page in runner.in_store:
-        name = runner.plan.stores[runner.in_store[page][0]].name
-        return name, name
-    return PLACES[runner.state.get(page, State.NONE)]
+def _places(table: PageTable, machine: Machine) -> list[tuple[str, str]]:
+    places = [PLACES[State(state)] for state in table.state.tolist()]
+    zram = -1 if machine.zram is None else len(machine.swapfiles)
+    for page in ((table.state == State.SWAPFILE) & (table.slot == zram)).nonzero()[0].tolist():
+        places[page] = "zram", "zram"
+    for page in (table.state == State.STORE).nonzero()[0].tolist():
+        name = machine.stores[table.store[page]].name
+        places[page] = name, name
+    return places
 
 
 def _check_size(trace: Trace) -> None:

@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import State
+from vswaplab.base.errors import InputError
 from vswaplab.engine.outcome import PageTable
 from vswaplab.engine.plan import make_plan
 from vswaplab.engine.run import whole_number, windows
@@ -58,7 +59,7 @@ def metadata_along(
     Parameters
     ----------
     trace, machine, seed
-        As in ``simulate``; the machine's own layer does not matter.
+        As in ``simulate``; the machine's own layer does not matter. It may have no ``kernel``.
     designs
         Names of ``layer_designs()``; default: all.
     epoch_accesses : accesses
@@ -79,8 +80,13 @@ def metadata_along(
     Raises
     ------
     InputError
-        An unknown design, a window below 1.
+        An unknown design, a window below 1, a machine with ``kernel``.
     """
+    if machine.kernel is not None:
+        raise InputError(
+            f"metadata_along runs a machine with every kind of layer, and machine.kernel {machine.kernel.version!r} "
+            "models a kernel without vswap: leave kernel out"
+        )
     chosen = [find_design(name) for name in DESIGNS] if designs is None else [find_design(name) for name in designs]
     window = whole_number("epoch_accesses", epoch_accesses, -(-len(trace) // 50))
     rows: list[tuple[object, ...]] = []

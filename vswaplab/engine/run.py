@@ -108,7 +108,7 @@ def simulate(
     batch = whole_number("batch_size", batch_size, window)
     plan = make_plan(trace, machine, _seed(seed))
     notes = _notes(trace, machine)
-    runner = (KERNEL_ENGINES if machine.kernel else ENGINES)[engine](plan, trace)
+    runner = make_engine(plan, trace, engine)
     recorder = _Recorder(runner)
     with Interrupts() as interrupts:
         for start, _, done in windows(runner, trace, machine, window, batch, timeline, interrupts):
@@ -135,6 +135,11 @@ def simulate(
         "notes": notes,
     }
     return recorder.result(machine, final, timeline.table(), provenance)
+
+
+def make_engine(plan: Plan, trace: Workload, name: str) -> Engine:
+    """Make the engine of that name in ``ENGINES``: the kernel's if the machine reclaims as a kernel does."""
+    return (KERNEL_ENGINES if plan.kernel else ENGINES)[name](plan, trace)
 
 
 @cache
