@@ -10,7 +10,7 @@ from vswaplab.base.errors import InputError
 
 MOST_BYTES = 1 << 60
 MOST_PAGES = 1 << 30  # 4 TiB: sums of 2**-20 bytes stay within 64 bits
-MOST_NS = 1_000_000_000  # a second an event: sums over a trace stay within 64 bits
+MOST_NS = 1_000_000_000  # a second an event
 
 
 def whole(owner: str, name: str, value: object, at_least: int, at_most: int = MOST_BYTES) -> int:

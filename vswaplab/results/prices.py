@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from vswaplab.base.errors import InputError
 from vswaplab.machine.config import Machine
 
 
@@ -128,8 +129,14 @@ def add_times(epochs: pl.DataFrame, machine: Machine) -> pl.DataFrame:
     ----------
     epochs : polars.DataFrame
         Counter columns, and ``pswpin_0``, ``pswpout_0``... for each swapfile.
+
+    Raises
+    ------
+    InputError
+        A time would not fit in 64 bits.
     """
     table = prices(machine)
+    _check_range(epochs, table)
     tiers = ("DRAM", "ZERO", "CRAM", "zswap", "zram", "swapfile", *(store.name for store in machine.stores))
     by_tier = [
         pl.sum_horizontal(pl.lit(0, pl.Int64), *(pl.col(p.event) * p.stall_ns for p in table if p.tier == tier)).alias(
@@ -140,6 +147,17 @@ def add_times(epochs: pl.DataFrame, machine: Machine) -> pl.DataFrame:
     cpu = pl.sum_horizontal(pl.lit(0, pl.Int64), *(pl.col(p.event) * p.cpu_ns for p in table)).alias("cpu_ns")
     stall = pl.sum_horizontal(pl.col(f"stall_{tier.lower()}_ns") for tier in tiers).alias("stall_ns")
     return epochs.with_columns(*by_tier, cpu).with_columns(stall)
+
+
+def _check_range(epochs: pl.DataFrame, table: list[Price]) -> None:
+    count = epochs.select(pl.sum(*{price.event for price in table})).row(0, named=True)
+    for name in ("stall_ns", "cpu_ns"):
+        total = sum(abs(getattr(price, name)) * count[price.event] for price in table)
+        if total >= 1 << 63:
+            raise InputError(
+                f"{name} of the run would be {total:.3g} ns, and tables hold {1 << 63:.3g} ns (292 years) at most: "
+                "lower machine.costs and the times of its devices, or the trace's repeats"
+            )
 
 
 def repeat_wait_ns(machine: Machine, totals: Mapping[str, int]) -> int:
