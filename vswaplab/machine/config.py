@@ -495,6 +495,19 @@ class Machine:
     stores: Sequence[Store] = ()
 
     def __post_init__(self) -> None:
+        self._check_parts()
+        self._check_devices()
+        choice("machine", "layer", self.layer, get_args(Layer))
+        if self.swap_max_slots is not None:
+            set_fields(self, swap_max_slots=whole("machine", "swap_max_slots", self.swap_max_slots, 0))
+        set_fields(self, tiers=swap_tiers(self.tiers), tiers_max=swap_tiers_max(self.tiers_max, self.tiers))
+        self._check_page_cluster()
+        if self.kernel is None:
+            self._check_without_kernel()
+        else:
+            self._check_with_kernel(self.kernel)
+
+    def _check_parts(self) -> None:
         parts: tuple[tuple[str, type, bool], ...] = (
             ("dram", Dram, False),
             ("cram", Cram, True),
@@ -507,33 +520,35 @@ class Machine:
             part = getattr(self, name)
             if not isinstance(part, kind) and not (part is None and may_lack):
                 raise InputError(f"machine.{name} must be a vl.{kind.__name__}, got {part!r}")
+
+    def _check_devices(self) -> None:
         is_list = isinstance(self.swapfiles, Sequence) and not isinstance(self.swapfiles, str)
         if not is_list or not all(isinstance(s, Swapfile) for s in self.swapfiles):
             raise InputError(f"machine.swapfiles must be a list of vl.Swapfile, got {self.swapfiles!r}")
-        if len(self.swapfiles) > 30:  # MAX_SWAPFILES is 23..29 by configuration
+        if len(self.swapfiles) >= 30:  # MAX_SWAPFILES is 23..29 by configuration
             raise InputError(f"machine.swapfiles has {len(self.swapfiles)} devices: Linux allows fewer than 30")
         if not isinstance(self.stores, Sequence) or isinstance(self.stores, str):
             raise InputError(f"machine.stores must be a list of vl.Store subclasses' objects, got {self.stores!r}")
         set_fields(self, swapfiles=tuple(self.swapfiles), stores=tuple(self.stores))
         check_stores(tuple(self.stores))
-        choice("machine", "layer", self.layer, get_args(Layer))
-        if self.swap_max_slots is not None:
-            set_fields(self, swap_max_slots=whole("machine", "swap_max_slots", self.swap_max_slots, 0))
-        set_fields(self, tiers=swap_tiers(self.tiers), tiers_max=swap_tiers_max(self.tiers_max, self.tiers))
+
+    def _check_page_cluster(self) -> None:
         reads_ahead = [device.page_cluster for device in self.swapfiles if device.page_cluster]
         if reads_ahead and (self.kernel is None or len(self.swapfiles) > 1):
             raise InputError(
                 f"swapfile.page_cluster {reads_ahead[0]}: readahead is modelled only where a kernel reclaims and there "
                 "is one swapfile: set kernel too (vl.linux), or leave page_cluster at 0"
             )
-        if self.kernel is None:
-            if self.zswap is not None and self.zswap.shrinker_enabled:
-                raise InputError("zswap.shrinker_enabled true is modelled only where a kernel reclaims: set kernel too")
-            if self.zswap is not None and self.zswap.max_bytes is not None:
-                raise InputError(
-                    f"zswap.max_bytes {self.zswap.max_bytes} is modelled only where a kernel reclaims: set kernel too"
-                )
-            return
+
+    def _check_without_kernel(self) -> None:
+        if self.zswap is not None and self.zswap.shrinker_enabled:
+            raise InputError("zswap.shrinker_enabled true is modelled only where a kernel reclaims: set kernel too")
+        if self.zswap is not None and self.zswap.max_bytes is not None:
+            raise InputError(
+                f"zswap.max_bytes {self.zswap.max_bytes} is modelled only where a kernel reclaims: set kernel too"
+            )
+
+    def _check_with_kernel(self, kernel: Kernel) -> None:
         if self.zram is not None:
             raise InputError("machine.kernel does not model zram: leave one of the two out")
         if self.stores:
@@ -544,7 +559,7 @@ class Machine:
             )
         if self.layer == "vswap":
             raise InputError(f"machine.kernel needs the layer 'none' or 'swap-table', got {self.layer!r}")
-        if self.kernel.lru_gen and self.cram is not None:
+        if kernel.lru_gen and self.cram is not None:
             raise InputError(
                 "kernel.lru_gen true is not modelled of a machine with a CRAM node: leave one of the two out"
             )
