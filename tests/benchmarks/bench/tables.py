@@ -46,10 +46,11 @@ def environment() -> dict[str, str]:
     """Describe the machine and the software measured."""
     found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    kernel = ".".join(platform.release().split(".")[:2])  # what follows may name a host
     return {
         "CPU": f"{_cpu_model()}, {os.cpu_count()} cores seen",
         "memory": f"{memory_gib:.1f} GiB",
-        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        "system": f"{platform.system()} {kernel}, Python {platform.python_version()}",
         "numpy": f"{np.__version__}, kernels for {', '.join(found) or 'the baseline only'}",
         "peers": ", ".join(f"{name} {_version(name)}" for name in ("libcachesim", "numba")),
         "vswaplab": f"{vl.__version__}, {_commit()}",
