@@ -95,3 +95,9 @@ def test_public_names__are_sorted_and_exist() -> None:
 
 def test_package__ships_its_types() -> None:
     assert (Path(vswaplab.__file__).parent / "py.typed").is_file()
+
+
+def test_licences__of_code_and_data_are_in_the_tree() -> None:
+    assert PROJECT["license"] == "BSD-3-Clause AND CC0-1.0"
+    assert ["BSD 3-Clause" in read("LICENSE"), "CC0 1.0 Universal" in read("data/LICENSE")] == [True, True]
+    assert PROJECT["license-files"] == ["LICENSE", "data/LICENSE"]
