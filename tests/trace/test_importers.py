@@ -48,8 +48,10 @@ def perf() -> Iterator[tuple[object, int]]:
 
 def faults(name: str) -> Iterator[tuple[object, int]]:
     for line in plain(name):
-        if found := re.search(r"[- ](\d+) +\[.*page_fault_user: +address=0x(\w+) .*error_code=0x(\w+)", line):
-            yield (found[1], int(found[2], 16) // 4096), WRITE if int(found[3], 16) & 2 else READ
+        if found := re.search(r"page_fault_user: +address=0x(\w+) .*error_code=0x(\w+)", line):
+            process = re.search(r"\( *(\d+)\) +\[|[- ](\d+)(?:/\d+)? .*?\[", line)
+            assert process is not None
+            yield (process[1] or process[2], int(found[1], 16) // 4096), WRITE if int(found[2], 16) & 2 else READ
 
 
 def entries() -> Iterator[tuple[object, int]]:
@@ -183,6 +185,27 @@ def test_blkparse__a_discard_is_a_free_and_a_flush_is_nothing(tmp_path: Path) ->
     assert trace.page.tolist() == [0, 1, 1, 2]  # the other device has pages of its own
     assert trace.op.tolist() == [WRITE, WRITE, FREE, READ]
     assert made.passed_over == {"requests that move nothing": 1, "actions other than Q": 1}
+
+
+@pytest.mark.parametrize(
+    ("threads", "pages"),
+    [
+        (("app-100     (    100)", "worker-101     (    100)", "worker-102     (    100)"), [0, 0, 0]),
+        (("app-100     (    100)", "worker-101     (-------)", "other-200     (    200)"), [0, 1, 2]),
+        (("app-100    ", "worker-101    ", "worker-101    "), [0, 1, 1]),
+        (("app   100/100", "worker   100/101", "other   200/200"), [0, 0, 1]),
+    ],
+)
+def test_ftrace__threads_share_the_pages_of_their_process(
+    threads: tuple[str, ...], pages: list[int], tmp_path: Path
+) -> None:
+    fault = "[000] d....    19.069244: page_fault_user: address=0x7fa1129d2353 ip=0x7fa1129d2353 error_code=0x6"
+    (tmp_path / "faults.txt").write_text("".join(f"  {thread} {fault}\n" for thread in threads))
+
+    made = import_file(str(tmp_path / "faults.txt"), tmp_path / "a.parquet")
+
+    assert vl.load_trace(tmp_path / "a.parquet").page.tolist() == pages
+    assert "record-tgid" in made.lost
 
 
 def test_perf_memory_samples__say_loads_and_stores(tmp_path: Path) -> None:

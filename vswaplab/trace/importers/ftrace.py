@@ -4,7 +4,7 @@ Events of four kinds can become accesses; of one file, one kind does:
 
 ``fault``
     ``page_fault_user``, ``page_fault_kernel``: the page at ``address`` of the process, a write if bit 1 of
-    ``error_code`` is set.
+    ``error_code`` is set. The process is ``(TGID)``, or PID of ``PID/TID``; where only the thread is told, the thread.
 ``swap``
     ``swap_in``, ``swap_out``, ``swap_free`` with ``entry``: no tracepoints of the kernel, but what a bpftrace
     program on ``swap_read_folio`` and ``swap_writepage`` prints. The page is the swap entry.
@@ -29,17 +29,21 @@ from vswaplab.trace.importers.blkparse import requests
 from vswaplab.trace.importers.lines import blocks, sift, whole
 from vswaplab.trace.importers.touches import Asked, Spaces, Tally, Touches
 
-# ftrace and trace-cmd: COMM-PID [CPU] FLAGS TIME: EVENT: FIELDS. perf script: COMM PID [CPU] TIME: GROUP:EVENT: FIELDS.
+# ftrace and trace-cmd: COMM-TID [CPU] FLAGS TIME: EVENT: FIELDS, with record-tgid COMM-TID (TGID) [CPU] ..., where
+# (-------) is a TGID not known (Linux 6.12, kernel/trace/trace_output.c, trace_print_context). perf script:
+# COMM TID [CPU] TIME: GROUP:EVENT: FIELDS, with -F pid,tid COMM PID/TID [CPU] ...
 PATTERN = (
-    r"^\s*(?P<comm>\S.*?)(?:-|\s+)(?P<pid>\d+)(?:/\d+)?\s+(?:\(\s*[\d-]+\)\s+)?\[\d+\]\s+(?:[\w.#]{4,6}\s+)?"
+    r"^\s*(?P<comm>\S.*?)(?:-|\s+)(?P<id>\d+)(?:/\d+)?\s+(?:\(\s*(?:(?P<tgid>\d+)|-+)\)\s+)?\[\d+\]\s+"
+    r"(?:[\w.#]{4,6}\s+)?"
     r"\d+(?:\.\d+)?:\s+(?:\w+:)?(?P<event>[a-z_]\w*):\s*(?P<fields>.*)$"
 )
 ASIDE = r"^\s*(?:#|$)|^cpus=\d+|^CPU:? ?\d+ (?:is empty|\[LOST)|^Attaching \d+ probes?|^\s*=> "
 EXPECTED = "a tracepoint, 'COMM-PID [CPU] FLAGS TIME: EVENT: FIELD=VALUE ...'"
 LOST = (
-    "every access that did not come to an event. Of page faults: touches of mapped pages. Of swap and block events: "
-    "all that memory answered; a slot used again counts as the same page. Of reclaim: which page it was, for only its "
-    "frame is known"
+    "every access that did not come to an event. Of page faults: touches of mapped pages; where only the thread is "
+    "told, the process, so that each thread has pages of its own (ftrace: set options/record-tgid; perf script: "
+    "-F comm,pid,tid,cpu,time,event,trace). Of swap and block events: all that memory answered; a slot used again "
+    "counts as the same page. Of reclaim: which page it was, for only its frame is known"
 )
 
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -117,7 +121,8 @@ def _faults(rows: pl.DataFrame, spaces: Spaces, tally: Tally) -> Touches:
         tally["faults at kernel addresses"] += others
     rows = rows.filter(pl.Series(is_user, dtype=pl.Boolean))
     op = np.where(_field(rows, "error_code") & _WRITE_BIT, Op.WRITE, Op.READ).astype(np.uint8)
-    return Touches(spaces.keys(rows["pid"].to_list(), address[is_user] >> _PAGE_SHIFT), op)
+    process = rows.select(pl.coalesce("tgid", "id")).to_series()
+    return Touches(spaces.keys(process.to_list(), address[is_user] >> _PAGE_SHIFT), op)
 
 
 def _field(rows: pl.DataFrame, name: str) -> NDArray[np.uint64]:

@@ -27,14 +27,15 @@ EXPECTED = (
 )
 LOST = (
     "all that happened between two samples; whether a page fault or a sampled load was a write, unless the event "
-    "or the data source says store (--default-op); samples of kernel addresses are passed over"
+    "or the data source says store (--default-op); without PID/TID the process, so that each thread has pages of its "
+    "own; samples of kernel addresses are passed over"
 )
 _KERNEL = np.uint64(1 << 63)
 _PAGE_SHIFT = np.uint64(12)
 
 
 def read(stream: BinaryIO, asked: Asked, tally: Tally) -> Iterator[Touches]:
-    """Read samples; each process has pages of its own.
+    """Read samples; each process has pages of its own: PID of PID/TID, or the one number that there is.
 
     Parameters
     ----------
