@@ -100,13 +100,21 @@ def test_sample__of_everything_is_the_trace(trace: vl.Trace) -> None:
     assert vl.sample(trace, 1).digest == trace.digest
 
 
-def test_sample__smaller_one_is_a_part_of_a_larger_one(trace: vl.Trace) -> None:
-    rows = len(trace.corpus)
-    named = trace.like(content=np.arange(trace.n_pages) % rows, corpus=trace.corpus)
-    small, large = (vl.sample(named, rate) for rate in (0.05, 0.2))
+def sampled_pages(rate: float, group: int) -> set[int]:
+    # A corpus of as many contents as pages: content is the page's number.
+    corpus = pl.DataFrame({"raw_size": np.full(4096, 64)})
+    trace = vl.Trace(np.arange(4096), content=np.arange(4096), corpus=corpus)
+    return set(vl.sample(trace, rate, group=group).content.tolist())
 
-    assert set(small.content[small.page]) <= set(large.content[large.page])
-    assert small.n_pages < large.n_pages
+
+@pytest.mark.parametrize(("small", "large"), [(0.05, 0.2), (0.125, 0.25), (0.01, 0.3), (0.7, 0.9), (0.5, 1)])
+def test_sample__smaller_one_of_group_0_is_a_part_of_a_larger_one(small: float, large: float) -> None:
+    assert sampled_pages(small, 0) < sampled_pages(large, 0)
+
+
+def test_sample__group_1_is_next_to_group_0_at_every_rate() -> None:
+    assert not sampled_pages(0.125, 1) & sampled_pages(0.25, 1)
+    assert sampled_pages(0.125, 0) | sampled_pages(0.125, 1) == sampled_pages(0.25, 0)
 
 
 def test_sample__groups_make_up_the_whole_trace(trace: vl.Trace) -> None:
@@ -127,6 +135,8 @@ def test_sample__takes_the_reduction_of_a_recorder_along() -> None:
         ({"rate": "0.1"}, "rate must be"),
         ({"rate": 0.5, "group": 2}, "group must be a whole number below 1 / rate"),
         ({"rate": 1e-9}, "no access falls into a sample"),
+        ({"rate": 1e-17}, r"rate must be at least 2\*\*-53 \(1.11e-16\), got 1e-17: raise the rate"),
+        ({"rate": 5e-324}, r"rate must be at least 2\*\*-53"),
     ],
 )
 def test_sample__refuses(arguments: dict[str, float], words: str) -> None:

@@ -33,10 +33,10 @@ def sample(trace: Workload, rate: float, *, group: int = 0) -> Trace:
     ----------
     trace : Trace or TraceFile
         Read once, a piece at a time: one of ``vl.open_trace`` may be larger than memory.
-    rate : above 0, up to 1
-        Share of the pages. A smaller sample of the same group is a part of a larger one.
+    rate : from 2**-53 up to 1
+        Share of the pages. A smaller sample of group 0 is a part of a larger one of group 0.
     group : int
-        Samples of different groups have no page in common; there are ``1 / rate`` of them.
+        Samples of one rate and different groups have no page in common; there are ``1 / rate`` of them.
 
     Returns
     -------
@@ -94,10 +94,13 @@ def sample_groups(
 
 
 def checked_rate(rate: object) -> float:
-    """Give a rate of sampling as a number above 0 and up to 1."""
+    """Give a rate of sampling as a number above 0 and up to 1, not too small for a hash of 53 bits to tell from 0."""
     if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 < rate <= 1:
         raise InputError(f"rate must be a number above 0 and up to 1, the share of the pages to keep, got {rate!r}")
-    return float(rate)
+    share = float(rate)
+    if not threshold(share):
+        raise InputError(f"rate must be at least 2**-53 ({2**-53:.3g}), got {rate!r}: raise the rate")
+    return share
 
 
 def _samples(trace: Workload, rate: float, groups: range, watch: Callable[[Piece], None] | None = None) -> list[Trace]:
