@@ -95,6 +95,8 @@ REFUSED: list[tuple[Callable[[], object], str, str]] = [
     (lambda: vl.phases(n_pages=1, n_accesses=1, n_phases=0), "0", "n_phases of at least 1"),
     (lambda: vl.phases(n_pages=1, n_accesses=1, working_share=NAN), "nan", "0 < working_share <= 1"),
     (lambda: vl.mixture(), "mixture", "at least one trace"),
+    (lambda: vl.mixture(vl.fork(n_pages=5, n_accesses=9)), "mappers", "give mixture traces of one process"),
+    (lambda: vl.mixture(vl.collapse(vl.Trace([0, 1]), at=1)), "drifts or collapses", "the trace it was made of"),
     # runs
     (lambda: vl.simulate(vl.Trace([0]), ROUND, engine="fast"), "'fast'", "vectorised, reference"),
     (lambda: vl.simulate(vl.Trace([0]), ROUND, batch_size=0), "0", "batch_size must be a whole number of at least 1"),
@@ -333,3 +335,15 @@ def test_mixture__keeps_each_traces_order_and_pages_apart():
     assert mixed.page[mixed.page < 3].tolist() == [0, 1, 2]
     assert (mixed.page[mixed.page >= 3] - 3).tolist() == [1, 0]
     assert mixed.op[mixed.page >= 3].tolist() == [1, 1]
+
+
+def test_mixture__keeps_repeats_and_what_the_recorders_dropped():
+    first = vl.Trace([0, 1, 2], repeat_reads=[5, 6, 7], recorder_k=64)
+    second = vl.Trace([1, 0], repeat_writes=[8, 9], corpus=first.corpus, recorder_k=16)
+    mixed = vl.mixture(first, second, seed=3)
+    assert mixed.repeat_reads[mixed.page < 3].tolist() == [5, 6, 7]
+    assert mixed.repeat_reads[mixed.page >= 3].tolist() == [0, 0]
+    assert mixed.repeat_writes[mixed.page >= 3].tolist() == [8, 9]
+    assert mixed.repeat_writes.sum() == 17
+    assert mixed.recorder_k == 80
+    assert vl.mixture(vl.loop(n_pages=2, n_accesses=4)).repeat_reads is None

@@ -201,36 +201,59 @@ def phases(
 
 
 def mixture(*traces: Trace, seed: int = 0) -> Trace:
-    """Interleave traces at random, each with pages of its own; each keeps its order.
+    """Interleave traces at random, each with pages of its own; each keeps its order and its repeats.
 
     Parameters
     ----------
     traces : Trace
-        At least one. They must share one corpus and redraw probability.
+        At least one. They must share one corpus and redraw probability, and
+        have neither mappers nor ``content_shifts``. ``recorder_k`` of the
+        mixture is the sum of theirs: a block of each.
     seed : int
     """
     if not traces:
         raise InputError("mixture needs at least one trace")
+    _check_alike(traces)
     first = traces[0]
-    for other in traces[1:]:
-        if other.corpus is not first.corpus or other.redraw_probability != first.redraw_probability:
-            raise InputError(f"{other!r} has another corpus or redraw_probability than {first!r}: make them alike")
     lengths = np.array([len(t) for t in traces])
     turn = _rng(seed).permutation(np.repeat(np.arange(len(traces)), lengths))
+    place = np.argsort(turn, kind="stable")  # of every access of the first trace, then of the second, ...
     starts = np.concatenate(([0], np.cumsum([t.n_pages for t in traces])))
-    pages, ops = np.empty(turn.size, np.int64), np.empty(turn.size, np.uint8)
-    for i, trace in enumerate(traces):
-        pages[turn == i] = trace.page + starts[i]
-        ops[turn == i] = trace.op
+
+    def mixed(name: str) -> NDArray[np.int64]:
+        columns = [getattr(t, name) for t in traces]
+        column = np.zeros(turn.size, np.int64)
+        column[place] = np.concatenate(
+            [np.zeros(n, np.int64) if c is None else c for c, n in zip(columns, lengths, strict=True)]
+        )
+        return column
+
     return Trace(
-        pages,
-        ops,
+        mixed("page") + starts[turn],
+        mixed("op"),
         n_pages=int(starts[-1]),
+        repeat_reads=mixed("repeat_reads"),
+        repeat_writes=mixed("repeat_writes"),
         content=np.concatenate([t.content for t in traces]),
         corpus=first.corpus,
         redraw_probability=first.redraw_probability,
+        recorder_k=sum(t.recorder_k for t in traces),
         name="+".join(t.name for t in traces),
     )
+
+
+def _check_alike(traces: tuple[Trace, ...]) -> None:
+    first = traces[0]
+    for trace in traces:
+        if trace.mappers is not None:
+            raise InputError(
+                f"{trace!r} has mappers, and nothing says which of them are the same process as another trace's: "
+                f"give mixture traces of one process"
+            )
+        if trace.content_shifts:
+            raise InputError(f"{trace!r} drifts or collapses: mix the trace it was made of, and let the mixture drift")
+        if trace.corpus is not first.corpus or trace.redraw_probability != first.redraw_probability:
+            raise InputError(f"{trace!r} has another corpus or redraw_probability than {first!r}: make them alike")
 
 
 def fork(
