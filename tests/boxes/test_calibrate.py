@@ -195,6 +195,24 @@ def test_box__the_fullest_of_several_zram_devices(tmp_path):
     assert "has 2 zram devices: the model has one, here the fullest, zram1" in found.notes
 
 
+def test_box__a_zram_that_only_swaps_names(tmp_path):
+    swaps = "Filename Type Size Used Priority\n/dev/zram0 partition 8388604 1048576 100\n"
+    meminfo = "MemTotal: 4000000 kB\nMemAvailable: 400000 kB\nAnonPages: 2000000 kB\n"
+    found = vl.calibrate(box(tmp_path, {"proc/meminfo": meminfo, "proc/swaps": swaps}))
+
+    assert {name: value for name, value in known(found).items() if name.startswith("zram")} == {
+        "zram.disksize_bytes": (8_388_604 * 1024, "seen"),
+        "zram.compressor": ("lzo-rle", "ASSUMED"),
+        "zram.priority": (100, "seen"),
+    }
+    assert found.machine.zram.capacity_slots == 2_097_151
+    assert found.demand_pages == 500_000 + 262_144
+    assert found.contents is None
+    (note,) = found.notes
+    assert note.startswith("has zram0 in /proc/swaps and no mm_stat of it")
+    assert note.endswith("copy /sys/block/zram0/mm_stat too")
+
+
 def test_calibrate__this_box_whatever_it_is():
     found = vl.calibrate()
 
@@ -263,6 +281,7 @@ def test_toml__names_from_the_box_stay_in_their_comment(tmp_path):
         ({"proc/meminfo": "MemTotal: 99999999999999999999999999 kB"}, "MemTotal is"),
         ({"proc/swaps": "Filename\n/x file many 0 1\n"}, "is 'many'"),
         ({"proc/swaps": "Filename\n/x file\n"}, "has the line '/x file'"),
+        ({"proc/swaps": "Filename\n/dev/zram0 partition 0 0 5\n"}, "/dev/zram0 has 0 KiB: less than a page"),
         (BOX | {"proc/pressure/memory": "some avg10=nan avg60=0 avg300=0 total=0"}, "has the line 'some avg10=nan"),
         (BOX | {"sys/module/zswap/parameters/max_pool_percent": "101"}, "at most 100, got 101"),
     ],

@@ -306,6 +306,8 @@ class _Reading:
             if len(words) < 5 or not re.fullmatch(r"-?\d{1,9}", words[-1]):
                 raise InputError(f"/proc/swaps has the line {line[:80]!r}: expected name, type, size, used, priority")
             size, used = (whole("/proc/swaps", word) for word in words[-3:-1])
+            if size * _KIB < PAGE_SIZE:
+                raise InputError(f"/proc/swaps: {words[0][:80]} has {size} KiB: less than a page")
             found.append((words[0], size, used, int(words[-1])))
         return found
 
@@ -313,8 +315,6 @@ class _Reading:
         devices = [row for row in self._swaps() if not _ZRAM.search(row[0])]
         for k, (name, size, used, priority) in enumerate(devices):
             part = f"swapfiles.{k}"
-            if size * _KIB < PAGE_SIZE:
-                raise InputError(f"/proc/swaps: {name[:80]} has {size} KiB: less than a page")
             self._put(part, "capacity_slots", size * _KIB // PAGE_SIZE, "seen", f"/proc/swaps {name} {size} KiB")
             self._put(part, "priority", priority, "seen", "/proc/swaps")
             why = f"the default, an NVMe drive; measure {name} with fio --rw=randread --bs=4k --iodepth=1"
@@ -333,48 +333,54 @@ class _Reading:
         for name in self.box.zram_devices():
             where = f"sys/block/{name}/mm_stat"
             stats[name] = mm_stat(f"/{where}", self.box.text(where) or "")
-        is_in_use = {row[0].rpartition("/")[2]: row for row in self._swaps() if _ZRAM.search(row[0])}
-        used = (
-            [name for name in stats if name in is_in_use] if is_in_use else [n for n in stats if any(stats[n].values())]
-        )
+        swaps = {row[0].rpartition("/")[2]: row for row in self._swaps() if _ZRAM.search(row[0])}
+        used = sorted(swaps) or [name for name in stats if any(stats[name].values())]
         if not used:
             return
-        name = max(used, key=lambda n: stats[n]["orig_data_size"])
+        held = {name: stats[name]["orig_data_size"] if name in stats else swaps[name][2] * _KIB for name in used}
+        name = max(used, key=held.__getitem__)
         if len(used) > 1:
             self.found.notes.append(f"has {len(used)} zram devices: the model has one, here the fullest, {name}")
-        self._zram_device(name, stats[name], is_in_use.get(name))
+        self.stored_pages += held[name] // PAGE_SIZE
+        self._zram_device(name, stats.get(name), swaps.get(name))
 
-    def _zram_device(self, device: str, stat: dict[str, int], swap: tuple[str, int, int, int] | None) -> None:
+    def _zram_device(self, device: str, stat: dict[str, int] | None, swap: tuple[str, int, int, int] | None) -> None:
         folder = f"sys/block/{device}"
-        size = self.box.number(f"{folder}/disksize")
-        if size is not None and size >= PAGE_SIZE:
-            self._put("zram", "disksize_bytes", size, "seen", f"/{folder}/disksize")
-        else:
-            peak = stat["orig_data_size"] * stat["mem_used_max"] // max(1, stat["mem_used_total"])
-            least = max(1, -(-max(peak, stat["orig_data_size"]) // _GIB)) * _GIB
-            self._put(
-                "zram",
-                "disksize_bytes",
-                least,
-                "ASSUMED",
-                "whole GiB that its pages have needed; it may be larger",
-            )
+        self._put("zram", "disksize_bytes", *self._disksize(folder, stat, swap))
         algorithm = self.box.text(f"{folder}/comp_algorithm")
         self._compressor(
             "zram", None if algorithm is None else chosen(algorithm), f"/{folder}/comp_algorithm", "lzo-rle"
         )
-        if stat["mem_limit"]:
+        if stat is not None and stat["mem_limit"]:
             self._put("zram", "mem_limit_bytes", stat["mem_limit"], "seen", f"/{folder}/mm_stat")
         if swap is not None:
             self._put("zram", "priority", swap[3], "seen", "/proc/swaps")
         else:
             self._put("zram", "priority", 100, "ASSUMED", "what zram-generator and most distributions set")
         self._zram_extras(folder)
+        if stat is None:
+            self.found.notes.append(
+                f"has {device} in /proc/swaps and no mm_stat of it: what its pages take of DRAM is not known and "
+                f"counts as nothing; copy /{folder}/mm_stat too"
+            )
+            return
         self.pool_bytes += stat["mem_used_total"]
-        self.stored_pages += stat["orig_data_size"] // PAGE_SIZE
         contents = zram_contents(f"/{folder}/mm_stat", stat)
         if contents is not None:
             self.pools.append((contents, str(self._value("zram", "compressor"))))
+
+    def _disksize(
+        self, folder: str, stat: dict[str, int] | None, swap: tuple[str, int, int, int] | None
+    ) -> tuple[int, Evidence, str]:
+        size = self.box.number(f"{folder}/disksize")
+        if size is not None and size >= PAGE_SIZE:
+            return size, "seen", f"/{folder}/disksize"
+        if swap is not None:
+            return swap[1] * _KIB, "seen", f"/proc/swaps {swap[0]} {swap[1]} KiB"
+        assert stat is not None  # one of the two told of the device
+        peak = stat["orig_data_size"] * stat["mem_used_max"] // max(1, stat["mem_used_total"])
+        least = max(1, -(-max(peak, stat["orig_data_size"]) // _GIB)) * _GIB
+        return least, "ASSUMED", "whole GiB that its pages have needed; it may be larger"
 
     def _zram_extras(self, folder: str) -> None:
         if "#" in (self.box.text(f"{folder}/recomp_algorithm") or ""):
