@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,31 @@ def test_scaled__leaves_as_many_pages_in_dram_on_average() -> None:
 
     assert dram.high == 16  # 4 % of 400: reclaim in larger steps than 0.4 pages
     assert dram.capacity_pages - dram.high_pages / 2 == pytest.approx(400, abs=1)
+
+
+@pytest.mark.parametrize("name", ["four-tiers", "cram-writable", "zram-first"])
+def test_scaled__by_1_is_the_machine(name: str) -> None:
+    machine = vl.preset(name, 1_000)
+    quick = machine if machine.cram is None else replace(machine, cram=replace(machine.cram, report_lag=30))
+
+    assert vl.scaled(quick, 1) == quick
+    stepped = vl.scaled(quick, 1.0, least_step=0.04)
+    assert stepped.cram is None or stepped.cram.report_lag == 30
+
+
+@pytest.mark.parametrize(
+    ("period", "share", "cram_period", "zram_period"),
+    [(10, 0.5, 0, 10), (100, 0.5, 0, 64), (1000, 0.5, 500, 500), (0, 0.5, 0, 0), (64, 0.999, 64, 64)],
+)
+def test_scaled__makes_no_period_longer(period: int, share: float, cram_period: int, zram_period: int) -> None:
+    zram, cram = vl.preset("zram-first", 1_000), vl.preset("cram-tier", 1_000)
+    assert zram.zram is not None
+    assert cram.cram is not None
+    zram = replace(zram, zram=replace(zram.zram, idle_period=period, recompressor=None))
+    cram = replace(cram, cram=replace(cram.cram, report_lag=period))
+
+    assert vl.scaled(zram, share).zram.idle_period == zram_period  # type: ignore[union-attr]
+    assert vl.scaled(cram, share).cram.report_lag == cram_period  # type: ignore[union-attr]
 
 
 def test_scaled__refuses_what_does_not_scale() -> None:

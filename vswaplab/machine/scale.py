@@ -24,8 +24,10 @@ def scaled(machine: Machine, share: float, *, least_step: float = 0.0) -> Machin
     """Make the machine that a sample of a workload's pages deserves.
 
     Sizes (pages, bytes, slots) and periods (accesses) are multiplied; prices,
-    percentages, profiles and the layer stay. No size that is there becomes 0;
-    a period of CRAM's that becomes shorter than 64 accesses is "at once".
+    percentages, profiles and the layer stay; a share of 1 is the machine
+    itself. No size that is there becomes 0. Where a period becomes shorter
+    than 64 accesses, CRAM's is "at once"; zram's, whose 0 is "never", is 64,
+    or what it was if that is less.
 
     Parameters
     ----------
@@ -54,6 +56,8 @@ def scaled(machine: Machine, share: float, *, least_step: float = 0.0) -> Machin
         raise InputError(f"share must be a number above 0 and up to 1, got {share!r}")
     if machine.kernel is not None:
         raise InputError("a machine with kernel cannot be scaled: its batches of 32 pages are what they are")
+    if share == 1 and not least_step:
+        return machine
     limit = machine.swap_max_slots
     return replace(
         machine,
@@ -68,6 +72,11 @@ def scaled(machine: Machine, share: float, *, least_step: float = 0.0) -> Machin
 
 def _times(size: int, share: float) -> int:
     return max(1, round(size * share)) if size else 0
+
+
+def _period(accesses: int, share: float) -> int:
+    shorter = round(accesses * share)
+    return shorter if shorter >= min(_SHORTEST, accesses) else 0
 
 
 def _pages(n_bytes: int, share: float) -> int:
@@ -88,7 +97,7 @@ def _dram(dram: Dram, share: float, least_step: float) -> Dram:
 
 
 def _zram(zram: Zram, share: float) -> Zram:
-    idle = max(_SHORTEST, round(zram.idle_period * share)) if zram.idle_period else 0
+    idle = max(min(_SHORTEST, zram.idle_period), round(zram.idle_period * share))
     return replace(_part(zram, share), disksize_bytes=_pages(zram.disksize_bytes, share), idle_period=idle)
 
 
@@ -98,8 +107,7 @@ def _cram(cram: Cram, share: float) -> Cram:
     small = replace(
         _part(replace(cram, node_low=0, node_high=0), share), media_bytes=media, advertised_bytes=advertised
     )
-    wanted = {name: round(getattr(cram, name) * share) for name in _PERIODS}
-    small = replace(small, **{name: period if period >= _SHORTEST else 0 for name, period in wanted.items()})  # type: ignore[arg-type]
+    small = replace(small, **{name: _period(getattr(cram, name), share) for name in _PERIODS})  # type: ignore[arg-type]
     if not cram.node_low:
         return small
     low = min(_times(cram.node_low, share), small.device_pages - 1)
