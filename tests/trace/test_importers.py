@@ -341,6 +341,32 @@ def test_csv__by_columns(
     assert trace.op.tolist() == ops
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("5,0\n6,0\n5,0\n", {"page": 1}),
+        ("5\n6\n5\n", {"page": 1}),
+        ("page\n5\n6\n5\n", {}),
+        (" L 5000,8\n L 6000,8\n L 5000,8\n", {}),
+    ],
+)
+def test_import__a_byte_order_mark_is_no_part_of_the_text(
+    text: str, columns: dict[str, int | str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8-sig")
+
+    trace = vl.import_trace(tmp_path / "a.txt", tmp_path / "a.parquet", columns=columns)
+
+    assert trace.page.tolist() == [0, 1, 0]
+
+
+def test_import__a_byte_order_mark_does_not_shift_what_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfpage\n\xff5\n")
+
+    with pytest.raises(vl.InputError, match=r"line 2 is not text in UTF-8 \(byte 0xff\)"):
+        vl.import_trace(tmp_path / "a.csv", tmp_path / "a.parquet")
+
+
 def test_parquet__by_columns(tmp_path: Path) -> None:
     table = pl.DataFrame({"block": [5, 6, 5], "kind": ["read", "write", "trim"], "other": [0.5, None, 2.5]})
     table.write_parquet(tmp_path / "in.parquet")

@@ -78,7 +78,7 @@ def detect(head: bytes) -> str:
         return "oracle-general"
     if b"\0" in head:
         raise InputError(f"an unknown binary file: expected one of {', '.join(FORMATS)}; say which with --format")
-    lines = pl.Series(head.decode("utf-8", "replace").splitlines(), dtype=pl.String).str.strip_chars_end("\r")
+    lines = pl.Series(head.decode("utf-8-sig", "replace").splitlines(), dtype=pl.String).str.strip_chars_end("\r")
     lines = lines.filter(lines.str.strip_chars() != "")
     shares = {
         name: float(lines.str.contains(form.pattern).mean() or 0)  # type: ignore[arg-type] # a share

@@ -30,7 +30,7 @@ class Block(NamedTuple):
 
 
 def blocks(stream: BinaryIO) -> Iterator[Block]:
-    """Cut a stream into blocks of whole lines.
+    """Cut a stream into blocks of whole lines; a byte order mark at its start is left out.
 
     Raises
     ------
@@ -52,8 +52,9 @@ def blocks(stream: BinaryIO) -> Iterator[Block]:
 
 def _block(first: int, text: bytes) -> Block:
     try:
-        lines = text.decode("utf-8").split("\n")
+        lines = text.decode("utf-8-sig" if first == 1 else "utf-8").split("\n")
     except UnicodeDecodeError as error:
+        text = error.object  # without the mark
         line = first + text.count(b"\n", 0, error.start)
         raise InputError(
             f"line {line} is not text in UTF-8 (byte {text[error.start]:#04x}): is it a binary file? say --format"

@@ -97,7 +97,7 @@ def _start(block: Block, asked: Asked) -> tuple[Block, list[str] | None, str]:
     at = (block.lines.str.strip_chars() != "").arg_max()
     if at is None or not block.lines[at].strip():
         return block, None, asked.separator
-    first = str(block.lines[at]).lstrip("#\ufeff ").strip()
+    first = str(block.lines[at]).lstrip("# ").strip()
     separator = asked.separator or max(_SEPARATORS, key=first.count)
     names = [name.strip().strip("\"'") for name in first.split(separator)]
     if len(names) > _MAX_COLUMNS:
