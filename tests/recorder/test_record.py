@@ -98,6 +98,36 @@ def test_guest_command__goes_through_a_script_s_interpreters(tmp_path: Path) -> 
     assert emulator.guest_command(["sh", "-c", "ls"]) == [sh, "-c", "ls"]
 
 
+@pytest.mark.parametrize(
+    ("line", "arguments"),
+    [
+        ("#!/usr/bin/env -S sh -e -u", ["-e", "-u"]),
+        ("#!/usr/bin/env -Ssh -e", ["-e"]),
+        ("#! /usr/bin/env --split-string=sh -c 'a b' ", ["-c", "a b"]),
+        ("#!/usr/bin/env sh  ", []),
+    ],
+)
+def test_guest_command__splits_what_env_would_split(line: str, arguments: list[str], tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text(f"{line}\necho\n")
+    script.chmod(0o755)
+
+    assert emulator.guest_command([str(script), "-x"]) == [shutil.which("sh"), *arguments, str(script), "-x"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [("-S A=1 sh", "env A=1 in .*: expected a program"), ("-S sh 'a", "No closing quotation"), ("-i", "env -i in")],
+)
+def test_guest_command__refuses_what_it_cannot_do_for_env(words: str, reason: str, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text(f"#!/usr/bin/env {words}\n")
+    script.chmod(0o755)
+
+    with pytest.raises(vl.InputError, match=reason):
+        emulator.guest_command([str(script)])
+
+
 def test_guest_command__refuses_what_it_cannot_load(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_bytes(b"\x7fELF\x02\x01" + bytes(12) + b"\xb7\x00")  # AArch64

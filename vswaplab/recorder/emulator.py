@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -79,13 +81,27 @@ def guest_command(command: list[str]) -> list[str]:
         head = _head(Path(words[0]))
         if not head.startswith(b"#!"):
             break
-        words = [*os.fsdecode(head[2:].partition(b"\n")[0]).split(maxsplit=1), *words]
-        if Path(words[0]).name == "env":  # what /usr/bin/env would find
-            words = [shutil.which(words[1]) or words[1], *words[2:]]
+        words = [*os.fsdecode(head[2:].partition(b"\n")[0]).strip().split(maxsplit=1), *words]
+        if Path(words[0]).name == "env":
+            words = _found_by_env(words[1:])
     magic, machine = _ELF_X86_64
     if not (head.startswith(magic) and int.from_bytes(head[18:20], "little") == machine):
         raise InputError(f"{words[0]} is no program for Linux on x86-64: only those can be recorded")
     return words
+
+
+def _found_by_env(words: list[str]) -> list[str]:
+    # What /usr/bin/env would start: a name in the PATH; -S cuts the one argument that the kernel makes into words.
+    option = re.match(r"-S|--split-string[= ]", words[0])
+    if option is not None:
+        try:
+            words = [*shlex.split(words[0][option.end() :]), *words[1:]]
+        except ValueError as error:
+            raise InputError(f"env {words[0]} in a script's first line: {error}; mend that line") from None
+    name, *rest = words
+    if name.startswith("-") or "=" in name:
+        raise InputError(f"env {name} in a script's first line: expected a program; record with its interpreter named")
+    return [shutil.which(name) or name, *rest]
 
 
 def _head(program: Path) -> bytes:
