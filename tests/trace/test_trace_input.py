@@ -328,6 +328,15 @@ def test_makers__give_the_same_trace_for_the_same_seed(make):
     assert len(first) == 200
 
 
+@pytest.mark.parametrize("first", [-7, -1, 0, 5])
+def test_collapse__of_regions_of_any_number(first):
+    trace = vl.Trace([0, 1, 2, 3], corpus=corpus(region=[first, first, first + 1, first + 1], lz4_4k=[10, 20, 30, 40]))
+    collapsed = vl.collapse(trace, at=2)
+    assert collapsed.content_shifts == ((2, 4),)
+    assert collapsed.corpus.region_start.tolist() == [0, 0, 2, 2, 4, 4, 6, 6]
+    assert collapsed.corpus.sizes("lz4_4k").tolist() == [10, 20, 30, 40, 20, 40, 60, 80]
+
+
 def test_mixture__keeps_each_traces_order_and_pages_apart():
     first, second = vl.Trace([0, 1, 2], [0, 1, 0]), vl.Trace([1, 0], [1, 1])
     second = vl.Trace([1, 0], [1, 1], corpus=first.corpus)

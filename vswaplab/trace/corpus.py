@@ -131,14 +131,14 @@ def stretched(corpus: Corpus, factors: Sequence[float]) -> Corpus:
         if not 0 < factor <= PAGE_SIZE:
             raise InputError(f"a factor must be above 0 and at most {PAGE_SIZE}, got {factor}")
     region = _regions(corpus.table)
-    n_regions = int(region.max()) + 1
+    step = int(region.max()) - min(int(region.min()), 0) + 1
     kept = {"region", "is_zero", "same_filled", "page", "moment"}
     sizes = [c for c in corpus.table.columns if c not in kept and corpus.table[c].dtype.is_numeric()]
     base = corpus.table.select([c for c in corpus.table.columns if c == "is_zero" or c in sizes])
     blocks = []
     for k, factor in enumerate([1.0, *factors]):
         size = [(pl.col(c) * factor).round().clip(1, PAGE_SIZE).cast(pl.UInt16) for c in sizes]
-        blocks.append(base.with_columns(*size, region=pl.Series(region + k * n_regions)))
+        blocks.append(base.with_columns(*size, region=pl.Series(region + k * step)))
     return Corpus(pl.concat(blocks))
 
 
