@@ -20,7 +20,7 @@ STREAMS = {
 }
 HEAD = 20_000
 """Accesses of a shipped trace."""
-SHIPPED = vl.shipped_traces()["path"].to_list() if "path" in vl.shipped_traces().columns else []
+SHIPPED = vl.shipped_traces()["path"].to_list()
 
 
 def oracle(page: np.ndarray, op: np.ndarray, capacity: int) -> list[bool]:
@@ -128,10 +128,8 @@ def test_a_write_only_chain__splits_hits_by_stack_distance():
     assert totals["first_touch"] + totals["pswpin"] == (distances >= 50).sum()
 
 
-@pytest.mark.parametrize("path", SHIPPED or ["none"])
+@pytest.mark.parametrize("path", SHIPPED)
 def test_plain_lru__equals_the_oracle_on_shipped_traces(path):
-    if path == "none":
-        pytest.skip("no traces are shipped in data/traces yet")
     trace = vl.load_trace(path).head(HEAD)
     pages = np.unique(trace.page).size
     capacity = max(1, pages // 4)
