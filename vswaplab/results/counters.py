@@ -96,4 +96,3 @@ TIMES: dict[str, str] = {
 """Derived from the counters by the cost table."""
 
 COUNTER_NAMES: tuple[str, ...] = tuple(COUNTERS)
-INDEX: dict[str, int] = {name: i for i, name in enumerate(COUNTER_NAMES)}

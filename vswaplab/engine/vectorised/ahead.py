@@ -539,4 +539,3 @@ def count_smaller_before(values: Pages) -> Pages:
 _BLOCK = 256
 _RANKS = np.arange(_BLOCK, dtype=np.uint8)
 _IS_BEFORE = np.tri(_BLOCK, k=-1, dtype=np.bool_)
-_NONE: Pages = np.empty(0, np.int64)

@@ -23,7 +23,6 @@ STAYS = NONE
 
 READ, WRITE, FREE = int(Op.READ), int(Op.WRITE), int(Op.FREE)
 UNMAP = _UNMAP
-N_OPS = UNMAP + 1
 
 # Outcomes: places in OUTCOMES, and two more for a load from a plug-in's tier and for an access that frees its page.
 _OUTCOME = {name: i for i, name in enumerate(OUTCOMES)}
