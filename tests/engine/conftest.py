@@ -33,6 +33,8 @@ from vswaplab.results.counters import COUNTER_NAMES, OUTCOMES
 
 ZERO = 0
 """As a page's size: the page is all zeroes, and takes 64 bytes where it must be stored."""
+SAME = -1
+"""The same of a page that repeats another word."""
 
 _FIGURES = {
     **dict.fromkeys(("read_ns", "read_loaded_ns", "write_ns"), 250),
@@ -129,13 +131,16 @@ def _moves(words: list[str]) -> Counter[str]:
 
 def _corpus(sizes: Sizes, on_device: Sizes) -> tuple[pl.DataFrame, list[int]]:
     # Page p has region p to itself; its first content is the first row of the region.
-    rows: list[tuple[int, bool, int, int]] = []
+    rows: list[tuple[int, bool, bool, int, int]] = []
     first: list[int] = []
     for page, (pool, device) in enumerate(zip(sizes, on_device, strict=True)):
         first.append(len(rows))
         pair = [side if isinstance(side, list) else [side] for side in (pool, device)]
-        rows += [(page, a == ZERO, a or 64, b or 64) for a, b in zip(*pair, strict=True)]
-    return pl.DataFrame(rows, schema=["region", "is_zero", "lz4_4k", "bdi_64"], orient="row"), first
+        rows += [
+            (page, a == ZERO, a in (ZERO, SAME), a if a > 0 else 64, b if b > 0 else 64)
+            for a, b in zip(*pair, strict=True)
+        ]
+    return pl.DataFrame(rows, schema=["region", "is_zero", "same_filled", "lz4_4k", "bdi_64"], orient="row"), first
 
 
 def _where(row: dict[str, object]) -> str:

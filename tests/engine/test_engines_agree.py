@@ -38,9 +38,10 @@ def corpora(draw: st.DrawFn) -> vl.Corpus:
     size = np.minimum(np.array(rows) * step, 4096)
     zero = draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
     is_zero = np.array(zero) & draw(st.booleans())
+    same = is_zero | np.array(draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
     region = np.sort(np.arange(len(rows)) % n_regions)
     columns = {"lz4_4k": size, "zstd3_4k": size, "deflate1_4k": np.roll(size, draw(st.integers(0, 1)))}
-    return vl.Corpus(pl.DataFrame({"region": region, "is_zero": is_zero, **columns}))
+    return vl.Corpus(pl.DataFrame({"region": region, "is_zero": is_zero, "same_filled": same, **columns}))
 
 
 @st.composite

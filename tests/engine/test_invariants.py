@@ -37,6 +37,7 @@ def random_trace(rng: np.random.Generator) -> vl.Trace:
         {
             "region": np.sort(rng.integers(0, 2, rows)),
             "is_zero": rng.random(rows) < 0.15,
+            "same_filled": rng.random(rows) < 0.3,
             "lz4_4k": size,
             "zstd3_4k": size,
         }

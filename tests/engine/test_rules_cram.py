@@ -785,6 +785,39 @@ def test_poison__a_poisoned_page_is_never_a_victim(kit, marks, policy):
     )
 
 
+def test_a_promoted_page_gives_its_stale_slot_back_while_swap_is_over_half_full(kit):
+    result = kit.play(
+        """
+        w0  first_touch
+        w1  first_touch reclaim_runs cram_in(1000)              # 0 fills the one-page device
+        w2  first_touch reclaim_runs cram_refused_full pswpout  # 1 takes a slot
+        w1  pswpin reclaim_runs cram_refused_full pswpout       # 2 takes one; 1's copy is stale
+        f0
+        w3  first_touch reclaim_runs cram_in(1000)              # 1 to the device, its slot stays: 2 of 3 are in use
+        w1  cram_promote reclaim_runs cram_refused_full pswpout # over half: 1 gives its slot back; 3 takes one
+        """,
+        one(kit.cram(4096, 1), slots=3),
+        ends="NONE DRAM SWAPFILE SWAPFILE",
+    )
+    assert result.tiers.filter(tier="swapfile")["pages"][-1] == 2
+
+
+def test_a_page_made_writable_loses_its_stale_slot_with_its_swap_entry(kit):
+    kit.play(
+        """
+        w0  first_touch
+        w1  first_touch reclaim_runs cram_in(1000)              # 0 fills the one-page device
+        w2  first_touch reclaim_runs cram_refused_full pswpout  # 1 takes a slot
+        w1  pswpin reclaim_runs cram_refused_full pswpout       # 2 takes one; 1's copy is stale
+        f0
+        w3  first_touch reclaim_runs cram_in(1000)              # 1 to the device, its slot stays
+        w1  cram_made_writable
+        """,
+        one(kit.cram(4096, 1, writable_budget_pages=1), slots=9),
+        ends="NONE writable SWAPFILE DRAM",
+    )
+
+
 # Zombies ----------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ table: ``conftest.py``.
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
 import vswaplab as vl
@@ -36,6 +37,19 @@ def test_a_write_by_one_of_several_copies_and_the_last_one_writes_in_place(kit):
         mappers=[0b111],
         ends="DRAM DRAM DRAM",
     )
+
+
+@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+def test_a_copy_of_a_page_never_touched_holds_what_a_first_touch_stores(engine: str) -> None:
+    # From access 1 on contents are one row on: page 0 was touched before and its copy is as it, page 1 was not.
+    corpus = pl.DataFrame({"region": [0, 1], "is_zero": [False, False], "lz4_4k": [1000, 2000]})
+    trace = vl.Trace(
+        [0, 0, 1, 1], [0, 1, 1, 1], mapper=[0, 1, 1, 0], mappers=[0b11, 0b11],
+        content=[0, 0], corpus=corpus, content_shifts=[(1, 1)],
+    )  # fmt: skip
+    state = vl.simulate(trace, machine(), engine=engine).state()
+
+    assert state["content"].to_list() == [0, 1, 0, 1]
 
 
 def test_a_fault_serves_all_mappers(kit):

@@ -11,7 +11,7 @@ import pytest
 
 import vswaplab as vl
 
-ZERO = 0
+ZERO, SAME = 0, -1
 QUARTER, HALF, THREE_QUARTERS, RAW = 1016, 2040, 3064, 4096
 IN = {size: f"pswpout zram_bytes*{size}" for size in (QUARTER, HALF, THREE_QUARTERS, 3624)}
 IN[RAW] = "pswpout zram_huge zram_bytes*4096"
@@ -80,6 +80,42 @@ def test_zero_pages_never_reach_zram(kit):
         ends="DRAM ZERO",
     )
     assert kit.tier(result, "zram") == (0, 0, 0)
+
+
+def test_same_filled_pages_take_a_slot_and_nothing_of_the_pool(kit):
+    # drivers/block/zram: page_same_filled, the word is kept in the table. The pool's one page is no limit to them.
+    result = kit.play(
+        f"""
+        w0  first_touch
+        w1  first_touch reclaim_runs pswpout
+        w2  first_touch reclaim_runs {IN[HALF]}
+        w3  first_touch reclaim_runs {IN[HALF]}         # 2 x 2048: the pool is full
+        w4  first_touch reclaim_runs pswpout            # 3 repeats a word: it needs no room
+        r0  pswpin zram_read reclaim_runs pswpout       # nor does 4
+        """,
+        machine(1, kit.zram(9, mem_limit_bytes=4096)),
+        sizes=[SAME, HALF, HALF, SAME, SAME],
+        ends="DRAM ZRAM ZRAM ZRAM ZRAM",
+    )
+    assert kit.tier(result, "zram") == (4, 2 * HALF, 4096)
+
+
+def test_same_filled_pages_are_left_alone_by_a_pass(kit):
+    result = kit.play(
+        f"""
+        w0  first_touch
+        w1  first_touch reclaim_runs pswpout
+        w2  first_touch reclaim_runs {IN[HALF]}
+        r2  dram_hit                                    # before it everything is marked idle
+        r2  dram_hit
+        r2  dram_hit
+        r2  dram_hit zram_bd_writes                     # 1 goes to the backing device; of 0 there is nothing to write
+        """,
+        machine(1, kit.zram(9, idle_period=3, backing_slots=9)),
+        sizes=[SAME, HALF, HALF],
+        ends="ZRAM ZRAM DRAM",
+    )
+    assert kit.tier(result, "zram") == (2, 0, 0)
 
 
 # The memory limit -------------------------------------------------------------------------------

@@ -116,7 +116,7 @@ class ZramPlan:
     limit_footprint: int
     """The most its pool may take, units of 2**-20 bytes."""
     length_of_row: NDArray[np.int32]
-    """(n_rows,) bytes stored, 4096: raw."""
+    """(n_rows,) bytes stored, 4096: raw; 0: same-filled, no object."""
     second_length_of_row: NDArray[np.int32] | None
     """(n_rows,) the same after recompression; None: there is none."""
     footprint_of_length: NDArray[np.int64]
@@ -132,12 +132,12 @@ class ZramPlan:
     writeback_limit: int
 
     def footprint(self, length: NDArray[np.integer]) -> int:
-        """Add up what objects of these lengths take, units of 2**-20 bytes; 0 bytes are no object."""
-        return int(self.footprint_of_length.take(length)[length > 0].sum())
+        """Add up what objects of these lengths take, units of 2**-20 bytes."""
+        return int(self.footprint_of_length.take(length).sum())
 
     def charge(self, length: NDArray[np.integer]) -> int:
         """Add up what objects of these lengths cost DRAM, charge units."""
-        return int(self.charge_of_length.take(length)[length > 0].sum())
+        return int(self.charge_of_length.take(length).sum())
 
 
 @dataclass(frozen=True)
@@ -428,12 +428,15 @@ def _zswap_plan(zswap: Zswap, trace: Workload, machine: Machine) -> ZswapPlan:
 
 
 def _zram_plan(zram: Zram, trace: Workload, machine: Machine) -> ZramPlan:
-    footprint = footprint_table()
+    footprint = footprint_table().copy()
+    footprint[0] = 0  # no object
 
     def stored(column: str) -> NDArray[np.int32]:
-        # As zram_write_page: what would fill a whole page of the pool is stored raw.
+        # As zram_write_page: a same-filled page is no object, and what would fill a page of the pool is stored raw.
         length = trace.corpus.sizes(column)
-        return np.where(footprint.take(length) >= FOOTPRINT_PAGE, PAGE_SIZE, length).astype(np.int32)
+        length = np.where(footprint.take(length) >= FOOTPRINT_PAGE, PAGE_SIZE, length).astype(np.int32)
+        length[trace.corpus.same_filled] = 0
+        return length
 
     second = zram.second_profile
     limit_pages = -(-zram.mem_limit_bytes // PAGE_SIZE)

@@ -343,8 +343,9 @@ class Swapfile:
 class Zram:
     """A compressed block device in DRAM, used as a swap device.
 
-    All-zero pages never reach it: the swap code catches them first, so its
-    ``same_pages`` would stay 0. A page that is loaded gives its slot back at
+    All-zero pages never reach it: the swap code catches them first. Other pages
+    that repeat one word (the corpus column ``same_filled``) take a slot of it
+    and nothing of its pool, and no pass touches them. A page that is loaded gives its slot back at
     once, as the kernel does for synchronous devices (mm/memory.c,
     ``should_try_to_free_swap``).
 

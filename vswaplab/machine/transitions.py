@@ -324,13 +324,13 @@ def _slot_with(move: Move) -> Slot:
         return "kept" if move.event == "clean drop" else "taken"
     if move.target in TIER_NAMES:  # a page on CRAM keeps a stale slot, as one in DRAM does
         return "kept" if move.target == "CRAM" else "given back"
-    return "kept" if move.event == "removal" else _slot_of_exit(move)
+    return _slot_of_exit(move)
 
 
 def _slot_of_exit(move: Move) -> Slot:
-    if move.event in ("free", "poison", "swapoff", "removal") or (move.event, move.source) == ("load", "ZRAM"):
+    if move.event in ("free", "poison", "swapoff") or (move.event, move.source) == ("load", "ZRAM"):
         return "given back"
-    return "kept or given back" if move.event == "load" else "kept"
+    return "kept or given back" if move.event in ("load", "removal") else "kept"
 
 
 # Counting --------------------------------------------------------------------------------------

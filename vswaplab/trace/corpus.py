@@ -73,11 +73,21 @@ class Corpus:
     @cached_property
     def is_zero(self) -> NDArray[np.bool_]:
         """(n_rows,) True for an all-zero page."""
-        if "is_zero" not in self.table.columns:
-            return np.zeros(len(self), np.bool_)
-        column = self.table["is_zero"]
+        found = self._truths("is_zero")
+        return np.zeros(len(self), np.bool_) if found is None else found
+
+    @cached_property
+    def same_filled(self) -> NDArray[np.bool_]:
+        """(n_rows,) True for a page that is one machine word repeated, as all-zero pages are."""
+        found = self._truths("same_filled")
+        return self.is_zero if found is None else found
+
+    def _truths(self, name: str) -> NDArray[np.bool_] | None:
+        if name not in self.table.columns:
+            return None
+        column = self.table[name]
         if column.null_count() or not (column.dtype == pl.Boolean or column.dtype.is_integer()):
-            raise InputError(f"the corpus column is_zero is {column.dtype} or lacks values: it must hold true or false")
+            raise InputError(f"the corpus column {name} is {column.dtype} or lacks values: it must hold true or false")
         return column.to_numpy().astype(np.bool_)
 
     def sizes(self, column: str) -> NDArray[np.int32]:

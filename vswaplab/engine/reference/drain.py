@@ -55,7 +55,7 @@ class Drains(Reclaim):
             drain.pte_changed += 0 if maps else mapped
             self.writable -= state == State.CRAM_WRITABLE
             self._leave_cram(page)
-            if self.plan.holds_slots and not cram.is_tier:
+            if not cram.is_tier:
                 self._swapped_in(page)
             self._drained(page, drain, maps)
         self.unflushed = self.unflushed_pages = self.balloon = 0

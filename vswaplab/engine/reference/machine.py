@@ -133,9 +133,11 @@ class Reference(Drains):
         else:
             self.count[_FAULTS[state]] += 1
         if state == State.NONE:
-            first = self._first_row(page) + self.redraws.shift(index)
-            self.content[page] = first if self.source is None else self._row(self.source)
-            self.source = None
+            source, self.source = self.source, None
+            if source is not None and self._state(source) != State.NONE:
+                self.content[page] = self._row(source)
+            else:  # a copy of what was never touched is a first touch, too
+                self.content[page] = self._first_row(page) + self.redraws.shift(index)
         elif state == State.ZSWAP:
             self._pool_remove(page)
         elif state == State.SWAPFILE:
@@ -158,7 +160,7 @@ class Reference(Drains):
             self.count["cram_promote"] += 1
             self.writable -= state == State.CRAM_WRITABLE
             self._leave_cram(page)
-            if self.plan.holds_slots and not self._cram_plan().is_tier:
+            if not self._cram_plan().is_tier:
                 self._swapped_in(page)
             self._make_resident(page)
             return
@@ -176,8 +178,7 @@ class Reference(Drains):
         self.state[page] = State.CRAM_WRITABLE
         self.mapped[page].add(mapper)
         self.writable += 1
-        if self.plan.holds_slots:  # its swap entry is reaped, and with it the slot
-            self._release_slot(page)
+        self._release_slot(page)  # its swap entry is reaped, and with it the slot
 
     def _rewrite(self, index: int, page: int) -> None:
         row = self.redraws.row(index, self._first_row(page))

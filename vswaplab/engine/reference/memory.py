@@ -181,9 +181,8 @@ class Memory:
     def _zram_add(self, length: int, sign: int) -> None:
         zram = self.plan.zram
         assert zram is not None
-        if length:
-            self.zram_footprint += sign * int(zram.footprint_of_length[length])
-            self.zram_charge += sign * int(zram.charge_of_length[length])
+        self.zram_footprint += sign * int(zram.footprint_of_length[length])
+        self.zram_charge += sign * int(zram.charge_of_length[length])
 
     # What came out ---------------------------------------------------------------------------
 

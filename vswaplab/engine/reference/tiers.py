@@ -233,8 +233,9 @@ class Tiers(Memory):
             self._zram_add(length, 1)
 
     def _zram_writeback(self, zram: ZramPlan, page: int) -> None:
-        length, where, is_idle = self.zram[page]
-        if where == BACKING or (zram.writes_idle and not is_idle) or (zram.writes_huge and length < PAGE_SIZE):
+        length, _, is_idle = self.zram[page]
+        # Nothing is in the pool of a page that is written back already, or same-filled.
+        if not length or (zram.writes_idle and not is_idle) or (zram.writes_huge and length < PAGE_SIZE):
             return
         if self.zram_backed < zram.backing_slots and self.count["zram_bd_writes"] < zram.writeback_limit:
             self.count["zram_bd_writes"] += 1

@@ -155,7 +155,7 @@ def _bring_back(mem: Memory, cram: CramPlan, pages: Pages, drain: Drain, *, maps
     if not maps:
         drain.pte_changed += int(np.bitwise_count(mem.mapped_by(pages)).sum())
     _leave_cram(mem, pages)
-    if mem.plan.holds_slots and not cram.is_tier:
+    if not cram.is_tier:
         goes = mem.half_full | (mem.slot.take(pages) == mem.plan.zram_device)
         mem.release_slots(pages[goes])
     _arrive(mem, pages, drain, maps=maps)

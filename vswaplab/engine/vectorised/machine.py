@@ -182,8 +182,7 @@ class Vectorised:
         mem.cram_bytes -= int(mem.stored.take(pages).sum())
         mem.stored[pages] = 0
         mem.clean[pages] = False
-        if self.plan.holds_slots:
-            mem.release_slots(pages)
+        mem.release_slots(pages)
         self._discard(pages)
         mem.move(pages, CRAM_POISONED)
 

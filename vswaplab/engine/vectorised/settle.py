@@ -24,6 +24,7 @@ from vswaplab.engine.vectorised.states import (
     LEAVING_OUTCOMES,
     MADE_WRITABLE,
     N_STATES,
+    NONE,
     PROMOTE,
     PSWPIN,
     RESIDENT,
@@ -205,21 +206,19 @@ def _release(mem: Memory, special: Special, tally: _Tally) -> None:
     # Slots that loads and frees give up.
     if not any(mem.slots_used):
         return
-    page, outcome = special.page, special.outcome
-    loaded = page[:0]
+    page, outcome, zram = special.page, special.outcome, mem.plan.zram
     if tally.outcome[PSWPIN]:
-        loaded = page.take(which(outcome == PSWPIN))
-        for device, n in enumerate(mem.per_device(mem.slot.take(loaded))):
+        read = page.take(which(outcome == PSWPIN))
+        for device, n in enumerate(mem.per_device(mem.slot.take(read))):
             mem.device_in[device] += n
-        if mem.plan.zram is not None:
-            count_reads(mem, loaded[mem.is_on_zram(loaded)])
-    if mem.plan.holds_slots:
+        if zram is not None:
+            count_reads(mem, read[mem.is_on_zram(read)])
+    if tally.outcome[MADE_WRITABLE]:
         mem.release_slots(page[outcome == MADE_WRITABLE])  # its swap entry is reaped, and with it the slot
-        loaded = page[IS_SWAP_IN.take(outcome)] if not mem.is_tier else page[IS_LOAD.take(outcome)]
-    if mem.half_full:
-        mem.release_slots(loaded)
-    elif mem.plan.zram is not None:  # its slots go at once
-        mem.release_slots(loaded[mem.slot.take(loaded) == mem.plan.zram.device])
+    if mem.half_full or zram is not None:
+        loaded = page[(IS_LOAD if mem.is_tier else IS_SWAP_IN).take(outcome)]
+        goes = mem.half_full | (mem.slot.take(loaded) == mem.plan.zram_device)  # zram's go at once
+        mem.release_slots(loaded[goes])
     if tally.outcome[FREED]:
         mem.release_slots(np.unique(page[outcome == FREED]))
 
@@ -253,7 +252,9 @@ def _copy_contents(
     order = touched.argsort()
     before = order[touched.searchsorted((source[copies] << shift) | at[copies], sorter=order) - 1]
     is_in_window = (page[before] == source[copies]) & (at[before] < at[copies])
-    first[copies] = np.where(is_in_window, first[before], mem.content.take(source[copies]))
+    is_touched = mem.state.take(source[copies]) != NONE  # before the window; if never, the copy is a first touch
+    held = np.where(is_touched, mem.content.take(source[copies]), first[copies])
+    first[copies] = np.where(is_in_window, first[before], held)
 
 
 def _settle_mappers(mem: Memory, shares: Shares, window: Window, special: Special) -> None:

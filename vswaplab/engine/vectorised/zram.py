@@ -54,7 +54,7 @@ def _recompress(mem: Memory, zram: ZramPlan, pages: Pages, second: NDArray[np.in
 
 
 def _write_back(mem: Memory, zram: ZramPlan, pages: Pages) -> None:
-    wanted = mem.zram_level.take(pages) != BACKING
+    wanted = mem.stored.take(pages) > 0  # neither written back already nor same-filled
     if zram.writes_idle:
         wanted &= mem.zram_idle.take(pages)
     if zram.writes_huge:
