@@ -236,7 +236,7 @@ def test_command__reads_a_pipe_and_ctrl_c_leaves_what_was_there(tmp_path: Path) 
     with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
         deadline = time.monotonic() + 60
-        while not (tmp_path / ".a.parquet.part").exists() and time.monotonic() < deadline:
+        while not list(tmp_path.glob(".writing-*")) and time.monotonic() < deadline:
             process.stdin.write(b" L 1000,8\n" * 100_000)
             process.stdin.flush()
         os.kill(process.pid, signal.SIGINT)

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -255,10 +257,26 @@ def test_write_trace__ctrl_c_is_raised_once_and_leaves_nothing_behind(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_write_trace__two_writers_of_one_file_leave_a_whole_one(tmp_path):
+    both_write = threading.Barrier(2, timeout=60)
+
+    def write(n_pages: int) -> Path:
+        def pieces() -> Iterator[dict[str, Any]]:
+            yield {"page": range(n_pages), "op": [0] * n_pages}
+            both_write.wait()
+            yield {"page": range(n_pages), "op": [1] * n_pages}
+
+        return vl.write_trace(pieces(), tmp_path / "t.parquet", n_pages=n_pages)
+
+    with ThreadPoolExecutor(2) as pool:
+        [path, _] = pool.map(write, [5, 5_000])
+    assert len(vl.load_trace(path)) in {10, 10_000}
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_write_trace__a_full_disk_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "with_name", lambda *_: Path("/dev/full"))
-    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    monkeypatch.setattr(Path, "open", lambda *_: os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb"))
     rows = {"page": np.arange(1 << 19), "op": np.zeros(1 << 19, np.uint8)}
 
     with pytest.raises(vl.InputError, match=r"cannot write .*No space left on device.*free some space"):

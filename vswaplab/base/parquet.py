@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -34,7 +34,7 @@ _Answer: TypeAlias = tuple[dict[str, Any], pl.DataFrame]
 
 def write_frames(
     frames: Iterable[pl.DataFrame],
-    path: Path,
+    file: BinaryIO,
     schema: Mapping[str, pl.DataType | type[pl.DataType]],
     metadata: Callable[[], Mapping[str, str]] | None = None,
 ) -> None:
@@ -44,8 +44,8 @@ def write_frames(
     ----------
     frames
         All of the schema; what they raise comes out here.
-    path
-        Overwritten.
+    file
+        Open for writing.
     schema
         Column name to dtype.
     metadata
@@ -76,7 +76,7 @@ def write_frames(
 
     def write() -> None:
         table = register_io_source(source, schema=dict(schema))
-        table.sink_parquet(path, row_group_size=ROW_GROUP, metadata=None if metadata is None else told)
+        table.sink_parquet(file, row_group_size=ROW_GROUP, metadata=None if metadata is None else told)
 
     # In a thread of its own, because polars is deaf to Ctrl-C while it writes: this one stays free to hear it.
     with Interrupts() as interrupts, ThreadPoolExecutor(1) as pool:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.whole import refused_in_one_line, write_whole
 from vswaplab.boxes.calibrate import HEAD, Calibration, calibrate, contents_words
 from vswaplab.cli.text import OK, aligned_table
 from vswaplab.images.measure import Contents
@@ -13,6 +14,7 @@ from vswaplab.machine.presets import load_machine
 from vswaplab.trace.files import load_or_open
 
 _FILE = "machine.toml"
+_REMEDY = "name another file, --out FILE"
 _REGIONS = 256  # of the contents: 16,384 pages
 
 
@@ -36,7 +38,9 @@ def calibrate_machine(arguments: argparse.Namespace) -> int:
         found = found.scaled(load_or_open(arguments.trace).n_pages)
     found.machine  # noqa: B018 - refused before a file is there
     corpus = None if arguments.contents is None else found.corpus(n_regions=_REGIONS)
-    _write(target, found.toml("this box" if arguments.folder == "/" else str(arguments.folder)))
+    text = found.toml("this box" if arguments.folder == "/" else str(arguments.folder))
+    with refused_in_one_line(target, _REMEDY):
+        write_whole(text.encode(), target)
     load_machine(target)
     _tell(found)
     words = f"vswaplab run TRACE --machine {target}"
@@ -48,26 +52,14 @@ def calibrate_machine(arguments: argparse.Namespace) -> int:
 
 
 def _check_target(target: Path) -> None:
-    try:
-        with target.open("rb") as file:
-            ours = file.read(len(HEAD)) == HEAD.encode()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror}; name another file, --out FILE") from None
+    with refused_in_one_line(target, _REMEDY):
+        try:
+            with target.open("rb") as file:
+                ours = file.read(len(HEAD)) == HEAD.encode()
+        except FileNotFoundError:
+            return
     if not ours:
-        raise InputError(f"{target} is there, and not from `vswaplab calibrate`: name another file, --out FILE")
-
-
-def _write(target: Path, text: str) -> None:
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(target)
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror}; name another file, --out FILE") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        raise InputError(f"{target} is there, and not from `vswaplab calibrate`: {_REMEDY}")
 
 
 def _tell(found: Calibration) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.progress import Progress
+from vswaplab.base.whole import refused_in_one_line, write_whole
 from vswaplab.cli.run import RESULTS
 from vswaplab.cli.text import OK
 
@@ -29,14 +30,10 @@ def write_page(arguments: argparse.Namespace) -> int:
 
     with Progress(sys.stderr, "runs") as progress:
         page = classroom_html(progress)
-    staged = target.with_name(f".{target.name}.part")
-    try:
-        staged.write_text(page, encoding="utf-8")
-        staged.replace(target)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise InputError(f"cannot write {target}: {error.strerror or error}; choose another place") from None
-    print(f"Page: {target} ({len(page.encode()) / 1e6:.1f} MB); open it in a browser, it needs no network")
+    data = page.encode()
+    with refused_in_one_line(target, "choose another place"):
+        write_whole(data, target)
+    print(f"Page: {target} ({len(data) / 1e6:.1f} MB); open it in a browser, it needs no network")
     return OK
 
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.progress import Progress
+from vswaplab.base.whole import refused_in_one_line, write_whole
 from vswaplab.cli.run import RESULTS
 from vswaplab.cli.sweep import Asked, add_workers, check_sweep_folder, open_executor, read_grid
 from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
@@ -23,7 +24,6 @@ from vswaplab.results.pareto import pareto, within
 from vswaplab.sweeps.design import spelled
 from vswaplab.sweeps.frontier import RISKS, SCHEMA, frontier, next_dollar
 from vswaplab.sweeps.optimise import optimise
-from vswaplab.sweeps.store import write_whole
 from vswaplab.sweeps.worker import model_version
 
 _MOST = 12  # rows that are printed
@@ -158,14 +158,10 @@ def _save(
     }
     content = io.BytesIO()
     table.write_parquet(content)
-    try:
+    with refused_in_one_line(f"the table to {folder}", "make room and start again: every run is kept"):
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(content.getvalue(), folder / "frontier.parquet")
         write_whole((json.dumps(provenance, indent=2) + "\n").encode(), folder / "frontier.json")
-    except OSError as error:
-        raise InputError(
-            f"cannot write the table to {folder}: {error.strerror}; make room and start again: every run is kept"
-        ) from None
 
 
 def _draw(

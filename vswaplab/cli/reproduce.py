@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import notebooks_dir
+from vswaplab.base.whole import refused_in_one_line, write_whole
 from vswaplab.cli.run import RESULTS
 from vswaplab.cli.text import DIFFERS, INTERRUPTED, OK
 
@@ -144,21 +145,15 @@ class _Run:
         from vswaplab.reproduce.files import write_part
 
         self.earlier[part.name] = part.entry
-        try:
+        with refused_in_one_line(f"to {folder}", "make room there"):
             write_part(part, folder)
-        except OSError as error:
-            raise InputError(f"cannot write to {folder}: {error.strerror or error}; make room there") from None
         self._note(folder)
 
     def _note(self, folder: Path) -> None:
         from vswaplab.reproduce.manifest import manifest_text
 
-        staged = folder / f".{MANIFEST}"
-        try:
-            staged.write_text(manifest_text(self._manifest(self.earlier)), encoding="utf-8")
-            staged.replace(folder / MANIFEST)
-        except OSError as error:
-            raise InputError(f"cannot write to {folder}: {error.strerror or error}; choose another folder") from None
+        with refused_in_one_line(f"to {folder}", "choose another folder"):
+            write_whole(manifest_text(self._manifest(self.earlier)).encode(), folder / MANIFEST)
 
     def tell(self) -> None:
         parts = self.made.values()

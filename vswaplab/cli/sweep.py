@@ -22,13 +22,13 @@ from vswaplab.base.documents import read_toml
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import is_file
 from vswaplab.base.progress import Progress
+from vswaplab.base.whole import refused_in_one_line, write_whole
 from vswaplab.cli.run import RESULTS, default_trace
 from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
 from vswaplab.machine.config import Machine
 from vswaplab.machine.presets import DEFAULT_PRESET, load_machine, preset
 from vswaplab.sweeps.design import Design, grid, latin_hypercube, random_design
 from vswaplab.sweeps.run import sweep
-from vswaplab.sweeps.store import write_whole
 from vswaplab.sweeps.worker import AnyTrace, model_version
 from vswaplab.trace.files import load_or_open
 
@@ -244,13 +244,9 @@ def check_sweep_folder(folder: Path) -> None:
 def _save(folder: Path, runs: pl.DataFrame, provenance: Mapping[str, object]) -> None:
     table = io.BytesIO()
     runs.write_parquet(table)
-    try:
+    with refused_in_one_line(f"the table to {folder}", "make room and start again: every run is kept"):
         write_whole(table.getvalue(), folder / "runs.parquet")
         write_whole((json.dumps(provenance, indent=2) + "\n").encode(), folder / "sweep.json")
-    except OSError as error:
-        raise InputError(
-            f"cannot write the table to {folder}: {error.strerror}; make room and start again: every run is kept"
-        ) from None
 
 
 def _provenance(asked: Asked, source: Path, *, is_partial: bool) -> dict[str, object]:

@@ -25,6 +25,7 @@ from vswaplab.base.interrupts import Interrupts
 from vswaplab.base.parquet import parquet_facts, read_parquet
 from vswaplab.base.paths import data_dir, is_file
 from vswaplab.base.plugins import is_by_hand
+from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.base.workers import deaf_children, end_pool, new_pool
 from vswaplab.contents.schemes import Pages
 from vswaplab.contents.sizes import LZO_MISSING, Measure, measure_pages, measures, versions
@@ -81,15 +82,8 @@ class Contents:
             The place cannot be written, or the disk is full.
         """
         target = Path(path)
-        partial = target.with_name(f".{target.name}.part")
-        try:
-            self.table.write_parquet(partial, metadata={"vswaplab": json.dumps(self.about)})
-            partial.replace(target)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise InputError(f"cannot write {target}: {reason}; free some space or choose another place") from None
-        finally:
-            partial.unlink(missing_ok=True)
+        with refused_in_one_line(target, "free some space or choose another place"), whole_file(target) as file:
+            self.table.write_parquet(file, metadata={"vswaplab": json.dumps(self.about)})
         return target
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts, result_of
+from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.contents.schemes import Pages, Sizes
 from vswaplab.contents.sizes import Measure, measures
 from vswaplab.contents.sizes import versions as codec_versions
@@ -286,13 +287,5 @@ def _for_contents(
 
 
 def _write_whole(table: pl.DataFrame, path: Path, about: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        table.write_parquet(partial, compression="zstd", metadata={"vswaplab": json.dumps(about)})
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; make room, or choose another --out"
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with refused_in_one_line(path, "make room, or choose another --out"), whole_file(path) as file:
+        table.write_parquet(file, compression="zstd", metadata={"vswaplab": json.dumps(about)})

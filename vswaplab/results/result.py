@@ -150,7 +150,8 @@ class Result:
             return
         starts = range(0, len(final), _SLICE)
         slices = (final.frame(start, min(start + _SLICE, len(final))) for start in starts)
-        write_frames(slices, path, final.frame(0, 0).schema)
+        with path.open("wb") as file:
+            write_frames(slices, file, final.frame(0, 0).schema)
 
 
 def _write_table(table: pl.DataFrame, path: Path) -> None:

@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import io
 import os
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -23,10 +22,10 @@ import polars as pl
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.parquet import read_parquet
+from vswaplab.base.whole import TEMPORARY, write_whole
 from vswaplab.sweeps.worker import SCHEMA
 
 _STALE = 3600  # seconds after which a file that was never renamed is of a writer that died
-_TEMPORARY = ".writing-"
 
 
 def run_key(trace_digest: str, machine: str, seed: int, model: str) -> str:
@@ -73,7 +72,7 @@ class Store:
 
     def _check(self) -> None:
         for path in self.folder.iterdir():
-            if path.name.startswith(_TEMPORARY):
+            if path.name.startswith(TEMPORARY):
                 with contextlib.suppress(FileNotFoundError):  # another sweep may tidy up too
                     if time.time() - path.stat().st_mtime > _STALE:
                         path.unlink()
@@ -133,29 +132,3 @@ class Store:
                 f"cannot keep results in {self.folder}: {error.strerror}; "
                 f"make room and start again: what was finished before is kept"
             ) from None
-
-
-def write_whole(data: bytes, target: Path) -> None:
-    """Write a file so that it is whole and on the disk, or not there under its name.
-
-    Raises
-    ------
-    OSError
-        The disk is full, the folder is gone.
-    """
-    handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(target.parent, os.O_RDONLY)  # the new name too must outlive a power cut
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from vswaplab.base.backing import Op
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
+from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.trace.files import TraceFile
 from vswaplab.trace.importers.oracle import RECORD
 from vswaplab.trace.trace import Piece, Trace
@@ -61,35 +63,27 @@ def export_trace(trace: Trace | TraceFile, path: str | Path, format: str | None 
     name = format or ("csv" if target.suffix == ".csv" else "oracle-general")
     if name not in FORMATS:
         raise InputError(f"no format {name!r} to export to: choose from {', '.join(FORMATS)}")
-    write: Callable[[Trace | TraceFile, Path], None] = _write_csv if name == "csv" else _write_oracle
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        write(trace, partial)
-        partial.replace(target)
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror or error}; choose another place") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    write = _write_csv if name == "csv" else _write_oracle
+    with refused_in_one_line(target, "choose another place"), whole_file(target) as file:
+        write(trace, file)
     return target
 
 
-def _write_csv(trace: Trace | TraceFile, path: Path) -> None:
+def _write_csv(trace: Trace | TraceFile, file: BinaryIO) -> None:
     words = {int(op): op.name.lower() for op in Op}
-    with path.open("wb") as file:
-        for piece in trace.pieces():
-            table = pl.DataFrame({name: getattr(piece, name) for name in trace.columns})
-            table = table.with_columns(pl.col("op").cast(pl.UInt8).replace_strict(words, return_dtype=pl.String))
-            table.write_csv(file, include_header=piece.start == 0)
+    for piece in trace.pieces():
+        table = pl.DataFrame({name: getattr(piece, name) for name in trace.columns})
+        table = table.with_columns(pl.col("op").cast(pl.UInt8).replace_strict(words, return_dtype=pl.String))
+        table.write_csv(file, include_header=piece.start == 0)
 
 
-def _write_oracle(trace: Trace | TraceFile, path: Path) -> None:
+def _write_oracle(trace: Trace | TraceFile, file: BinaryIO) -> None:
     # Each request is written without knowing what comes next; when it comes, it is filled in.
     n_requests = sum(int((piece.op != Op.FREE).sum()) for piece in trace.pieces())
     if not n_requests:
         raise InputError("the trace has frees only: oracleGeneral has no record for them")
-    with path.open("wb") as file:
-        file.truncate(n_requests * RECORD.itemsize)
-    records = np.memmap(path, RECORD, "r+", shape=(n_requests,))
+    file.truncate(n_requests * RECORD.itemsize)
+    records = np.memmap(file, RECORD, "r+", shape=(n_requests,))
     latest = np.full(trace.n_pages, -1, np.int64)
     for start, page in _requests(trace.pieces()):
         stop = start + page.size

@@ -18,6 +18,7 @@ from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.parquet import parquet_facts, read_parquet, write_frames
 from vswaplab.base.paths import data_dir, is_file
+from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.trace.checks import access_column, at_least_zero, count, parallel, probability, whole_numbers
 from vswaplab.trace.corpus import Corpus
 from vswaplab.trace.trace import EMPTY, Piece, Trace, Workload, n_pages_of
@@ -369,15 +370,8 @@ def _write(
     frames = (
         pl.DataFrame([pl.Series(name, piece[name]).cast(dtype) for name, dtype in schema.items()]) for piece in pieces
     )
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        write_frames(frames, partial, schema, lambda: {_KEY: json.dumps(about())})
-        partial.replace(target)
-    except (OSError, pl.exceptions.PolarsError) as error:  # polars has its own error for a full disk
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise InputError(f"cannot write {target}: {reason}; free some space or choose another place") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with refused_in_one_line(target, "free some space or choose another place"), whole_file(target) as file:
+        write_frames(frames, file, schema, lambda: {_KEY: json.dumps(about())})
     return target
 
 

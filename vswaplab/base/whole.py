@@ -1,0 +1,92 @@
+"""Files that are whole under their name or not there: each is written under another name beside it first."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+
+from vswaplab.base.errors import InputError
+
+TEMPORARY = ".writing-"
+"""How the name of what is not whole yet begins."""
+
+
+def unused_name(folder: Path) -> Path:
+    """Give a name in a folder that nobody else has or gets."""
+    return folder / f"{TEMPORARY}{secrets.token_hex(8)}"
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes its name once all of it is on the disk; if anything fails, Ctrl-C too, it is gone.
+
+    Writers of one name do not meet: each has a file of its own, and that of
+    the last stays.
+
+    Parameters
+    ----------
+    target
+        In a folder that is there; replaced at the end.
+
+    Yields
+    ------
+    file
+        To write to; may be read and mapped too.
+
+    Raises
+    ------
+    OSError
+        The disk is full, the folder is gone.
+    """
+    staged = unused_name(target.parent)
+    try:
+        with staged.open("x+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(target)
+    finally:
+        staged.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the new name too should outlive a power cut; some file systems cannot say so
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_whole(data: bytes, target: Path) -> None:
+    """Write a file so that it is whole and on the disk, or not there under its name.
+
+    Raises
+    ------
+    OSError
+        The disk is full, the folder is gone.
+    """
+    with whole_file(target) as file:
+        file.write(data)
+
+
+@contextmanager
+def refused_in_one_line(what: str | Path, remedy: str) -> Iterator[None]:
+    """Turn what goes wrong while something is written into an InputError of one line.
+
+    Parameters
+    ----------
+    what
+        Follows "cannot write".
+    remedy
+        Stands at the end.
+    """
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:  # polars has its own error for a full disk
+        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"cannot write {what}: {reason}; {remedy}") from None
