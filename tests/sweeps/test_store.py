@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -126,17 +125,6 @@ def test_store__refuses_a_folder_of_something_else(tmp_path: Path) -> None:
         Store(tmp_path)
     with pytest.raises(vl.InputError, match=r"cannot keep results in .*thesis.tex: File exists"):
         Store(tmp_path / "thesis.tex")
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.decode().strip()}")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 def test_sweep__a_full_disk_is_one_line_and_what_was_finished_stays(tiny_disk: Path) -> None:

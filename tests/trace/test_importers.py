@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -234,6 +236,33 @@ def test_export_oracle__by_hand(tmp_path: Path) -> None:
     assert records["object"].tolist() == [3, 0, 3, 0]  # the free is left out
     assert records["next"].tolist() == [2, 3, -1, -1]
     assert set(records["size"].tolist()) == {4096}
+
+
+def test_export_oracle__is_the_same_where_room_can_only_be_had_by_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = vl.zipf(n_pages=300, n_accesses=60_000, seed=1)
+    path = vl.export_trace(trace, tmp_path / "a")
+    monkeypatch.delattr("os.posix_fallocate")
+
+    assert vl.export_trace(trace, tmp_path / "b").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("format", "before"),
+    [("oracle-general", "pass"), ("oracle-general", "import os; del os.posix_fallocate"), ("csv", "pass")],
+)
+def test_export__a_full_disk_is_one_line_and_not_the_end_of_the_process(
+    format: str, before: str, tiny_disk: Path
+) -> None:
+    export = f"vl.export_trace(vl.scan(n_pages=99, n_accesses=60_000), {str(tiny_disk / 'a')!r}, {format!r})"
+    command = [sys.executable, "-c", f"import vswaplab as vl; {before}; {export}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert "InputError: cannot write" in done.stderr.splitlines()[-1]
+    assert "No space left on device" in done.stderr.splitlines()[-1]
+    assert not list(tiny_disk.iterdir())
 
 
 @pytest.mark.parametrize("format", ["oracle-general", "csv"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from vswaplab.trace.importers.oracle import RECORD
 from vswaplab.trace.trace import Piece, Trace
 
 FORMATS = ("oracle-general", "csv")
+_BLOCK = 1 << 20  # bytes of zeros written at once
 
 
 def export_trace(trace: Trace | TraceFile, path: str | Path, format: str | None = None) -> Path:
@@ -82,7 +84,7 @@ def _write_oracle(trace: Trace | TraceFile, file: BinaryIO) -> None:
     n_requests = sum(int((piece.op != Op.FREE).sum()) for piece in trace.pieces())
     if not n_requests:
         raise InputError("the trace has frees only: oracleGeneral has no record for them")
-    file.truncate(n_requests * RECORD.itemsize)
+    _reserve(file, n_requests * RECORD.itemsize)
     records = np.memmap(file, RECORD, "r+", shape=(n_requests,))
     latest = np.full(trace.n_pages, -1, np.int64)
     for start, page in _requests(trace.pieces()):
@@ -97,6 +99,16 @@ def _write_oracle(trace: Trace | TraceFile, file: BinaryIO) -> None:
         records["next"][before[has_before]] = order[has_before] + start
         latest[page] = np.arange(start, stop)  # of equal pages the last one stays
     records.flush()
+
+
+def _reserve(file: BinaryIO, n_bytes: int) -> None:
+    # Room that is missing on the disk must be an OSError here: through the map it would be SIGBUS, the process's end.
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, n_bytes)
+        return
+    for start in range(0, n_bytes, _BLOCK):
+        file.write(bytes(min(_BLOCK, n_bytes - start)))
+    file.flush()
 
 
 def _requests(pieces: Iterator[Piece]) -> Iterator[tuple[int, NDArray[np.int32]]]:
