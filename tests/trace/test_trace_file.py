@@ -211,6 +211,20 @@ def test_write_trace__writes_what_save_trace_writes(trace, size, tmp_path):
     assert vl.load_trace(copy).digest == trace.digest
 
 
+@pytest.mark.parametrize("save", [vl.save_trace, lambda t, path: vl.write_trace(pieces_of(t, 2), path, n_pages=2)])
+def test_save_and_write_trace__count_the_accesses_that_were_dropped_and_no_frees(save, tmp_path):
+    trace = vl.Trace([0, 1, 0], [0, 1, 2], repeat_reads=[7, 0, 0], repeat_writes=[0, 3, 0])
+
+    about = files._metadata(save(trace, tmp_path / "t.parquet"))
+    assert (about["n_records"], about["n_accesses"]) == (3, 2 + 10)
+
+
+def test_save_trace__refuses_one_that_collapses(tmp_path):
+    with pytest.raises(vl.InputError, match=r"drifts or collapses, .* again after vl.load_trace$"):
+        vl.save_trace(vl.collapse(vl.Trace([0, 1]), at=1), tmp_path / "t.parquet")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("pieces", "words"),
     [

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from vswaplab.base.backing import Op
 from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.parquet import parquet_facts, read_parquet, write_frames
@@ -243,9 +244,19 @@ def save_trace(trace: Trace | TraceFile, path: str | Path) -> Path:
     Returns
     -------
     path : Path
+
+    Raises
+    ------
+    InputError
+        A trace of ``vl.drift`` or ``vl.collapse``, a place that cannot be
+        written, a full disk. Nothing is left behind then.
     """
+    if trace.content_shifts:
+        raise InputError(
+            f"{trace!r} drifts or collapses, which a trace file cannot say: save the trace that it was made of, "
+            "and call vl.drift or vl.collapse again after vl.load_trace"
+        )
     about = _about(trace.n_pages, trace.name, trace.title, trace.redraw_probability, trace.recorder_k)
-    about |= {"n_records": len(trace), "n_accesses": len(trace)}
     if trace.mappers is not None:
         about["mappers"] = trace.mappers.tolist()
     pieces = ({name: getattr(piece, name) for name in trace.columns} for piece in trace.pieces())
@@ -366,13 +377,24 @@ def _write(
     about: Callable[[], dict[str, object]],
 ) -> Path:
     schema = {name: _COLUMNS[name] for name in columns}
-    # No query in here: it would be one within the query that writes, and the two may wait for each other.
-    frames = (
-        pl.DataFrame([pl.Series(name, piece[name]).cast(dtype) for name, dtype in schema.items()]) for piece in pieces
-    )
+    counts = {"n_records": 0, "n_accesses": 0}
+
+    def frames() -> Iterator[pl.DataFrame]:
+        # No query in here: it would be one within the query that writes, and the two may wait for each other.
+        for piece in pieces:
+            counts["n_records"] += len(piece["op"])
+            counts["n_accesses"] += _n_accesses(piece)
+            yield pl.DataFrame([pl.Series(name, piece[name]).cast(dtype) for name, dtype in schema.items()])
+
     with refused_in_one_line(target, "free some space or choose another place"), whole_file(target) as file:
-        write_frames(frames, file, schema, lambda: {_KEY: json.dumps(about())})
+        write_frames(frames(), file, schema, lambda: {_KEY: json.dumps(about() | counts)})
     return target
+
+
+def _n_accesses(piece: Mapping[str, NDArray[np.generic]]) -> int:
+    # Those before a recorder dropped any.
+    repeats = (piece[name] for name in ("repeat_reads", "repeat_writes") if name in piece)
+    return int((piece["op"] != Op.FREE).sum()) + sum(int(array.sum(dtype=np.int64)) for array in repeats)
 
 
 # What a file says ------------------------------------------------------------------------------

@@ -237,7 +237,7 @@ def _write(touches: Iterator[Touches], made: Imported, tally: Tally, limits: Lim
 
     def facts() -> dict[str, object]:
         imported = {"format": made.format, "passed_over": dict(made.passed_over), "lost": made.lost}
-        return {"n_pages": made.n_pages, "n_records": made.n_accesses, "imported": imported}
+        return {"n_pages": made.n_pages, "imported": imported}
 
     write_numbered(pieces(), made.path, facts, name=name, title=title)
 
