@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import html
 import json
 import os
 import signal
@@ -208,6 +209,15 @@ def test_run__folder_name_of_a_trace_stays_inside_the_results() -> None:
 
     assert cli.main(["run", "odd.parquet", "--no-report"]) == 0
     assert [path.name for path in Path("vswaplab-results").iterdir()] == ["odd-name"]
+
+
+def test_run__of_a_file_whose_name_is_not_utf_8_has_a_report() -> None:
+    path = vl.save_trace(vl.Trace([0, 1], name="short"), os.fsdecode(b"\xff.parquet"))
+
+    assert cli.main(["run", str(path)]) == 0
+    assert r"vswaplab run '\udcff.parquet'" in html.unescape(
+        Path("vswaplab-results/short/report.html").read_text(encoding="utf-8")
+    )
 
 
 # Refusals -------------------------------------------------------------------------------------

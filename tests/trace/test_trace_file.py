@@ -219,6 +219,15 @@ def test_save_and_write_trace__count_the_accesses_that_were_dropped_and_no_frees
     assert (about["n_records"], about["n_accesses"]) == (3, 2 + 10)
 
 
+def test_save_trace__takes_a_path_that_is_not_utf_8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"\xfe")
+    folder.mkdir()
+
+    path = vl.save_trace(vl.Trace([0, 1]), folder / os.fsdecode(b"\xff.parquet"))
+    assert list(folder.iterdir()) == [path]
+    assert vl.open_trace(path).digest == vl.load_trace(path).digest == vl.Trace([0, 1]).digest
+
+
 def test_save_trace__refuses_one_that_collapses(tmp_path):
     with pytest.raises(vl.InputError, match=r"drifts or collapses, .* again after vl.load_trace$"):
         vl.save_trace(vl.collapse(vl.Trace([0, 1]), at=1), tmp_path / "t.parquet")

@@ -42,14 +42,16 @@ def main() -> None:
 
 
 def _answer(path: str, rows: tuple[list[str] | None, int, int | None] | None) -> tuple[dict[str, Any], pl.DataFrame]:
-    scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-    if rows is None:
-        n_rows = scan.select(pl.len()).collect().item()
-        about = {"metadata": pl.read_parquet_metadata(path), "n_rows": n_rows}
-        return about, pl.DataFrame(schema=scan.collect_schema())
-    columns, start, n_rows = rows
-    chosen = scan if columns is None else scan.select(columns)
-    return {}, (chosen.slice(start, n_rows) if start or n_rows is not None else chosen).collect()
+    with Path(path).open("rb") as file:
+        source = f"/proc/self/fd/{file.fileno()}"  # polars takes no name that is not UTF-8
+        scan = pl.scan_parquet(source, glob=False, hive_partitioning=False)
+        if rows is None:
+            n_rows = scan.select(pl.len()).collect().item()
+            about = {"metadata": pl.read_parquet_metadata(source), "n_rows": n_rows}
+            return about, pl.DataFrame(schema=scan.collect_schema())
+        columns, start, n_rows = rows
+        chosen = scan if columns is None else scan.select(columns)
+        return {}, (chosen.slice(start, n_rows) if start or n_rows is not None else chosen).collect()
 
 
 def _send(asker: socket.socket, packet: bytes, facts: dict[str, Any], frame: pl.DataFrame) -> None:

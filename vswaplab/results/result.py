@@ -141,7 +141,7 @@ class Result:
         for name, data in (("totals", self.totals), ("provenance", self.provenance | {"result_format": _FORMAT})):
             (folder / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
         for name, text in extra.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")  # they may name any path
 
     def _write_pages(self, path: Path) -> None:
         final = self.final
