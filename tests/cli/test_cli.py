@@ -336,7 +336,7 @@ def test_run__full_disk_leaves_the_earlier_result_whole(
         capsys, "run", "small.parquet", "--seed", "1", "--no-report", "--out", "there"
     )
     assert contents(Path("there")) == before
-    assert not [path for path in Path().iterdir() if path.name.startswith(".there")]
+    assert not [path for path in Path().iterdir() if path.name.startswith(".")]
 
 
 def test_run__folder_without_permission_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
@@ -347,6 +347,55 @@ def test_run__folder_without_permission_is_refused(monkeypatch: pytest.MonkeyPat
     assert "cannot write results to there: permission denied" in refusal(
         capsys, "run", "small.parquet", "--out", "there"
     )
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("/proc/nowhere/x", "cannot write results to /proc/nowhere/x: No such file or directory; choose another"),
+        ("../small.parquet/x", "x: Not a directory; choose another"),
+        ("long" * 99 + "/x", "File name too long; choose another"),
+        (".", "cannot write results to .: it is the working folder or holds it"),
+    ],
+)
+def test_check_folder__refuses_what_a_result_could_not_be_saved_to(
+    folder: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("empty").mkdir()
+    monkeypatch.chdir("empty")
+
+    with pytest.raises(vl.InputError, match=words):
+        result_module.check_folder(folder)
+    assert not list(Path().iterdir())
+
+
+def test_check_folder__refuses_a_result_that_one_works_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    run("--out", "there")
+    Path("there/in").mkdir()
+    monkeypatch.chdir("there/in")
+
+    with pytest.raises(vl.InputError, match="the working folder or holds it"):
+        result_module.check_folder("..")
+
+
+def test_run__a_mount_point_is_refused_and_a_folder_in_it_is_not(tiny_disk: Path, capsys: Captured) -> None:
+    line = refusal(capsys, "run", "small.parquet", "--out", str(tiny_disk))
+
+    assert line.endswith(
+        f"it is a mount point, and cannot be replaced; choose another folder, such as {tiny_disk}/result"
+    )
+    assert run("--epoch-accesses", "1000", "--out", f"{tiny_disk}/result") == 0
+    assert [path.name for path in tiny_disk.iterdir()] == ["result"]
+
+
+def test_run__follows_a_link_to_an_earlier_result() -> None:
+    run("--out", "there")
+    Path("link").symlink_to("there")
+    before = contents(Path("there"))
+
+    assert run("--seed", "1", "--out", "link") == 0
+    assert contents(Path("there")) != before
+    assert Path("link").is_symlink()
 
 
 @pytest.mark.parametrize(

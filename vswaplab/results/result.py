@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ import polars as pl
 from vswaplab.base.documents import read_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.parquet import read_parquet, write_frames
+from vswaplab.base.whole import refused_in_one_line, unused_name
 from vswaplab.results.counters import COUNTERS, TIMES
 
 _TABLES: dict[str, tuple[str, ...]] = {
@@ -123,7 +123,8 @@ class Result:
         Parameters
         ----------
         folder : path
-            Must not exist, be empty, or hold an earlier result.
+            Must not exist, be empty, or hold an earlier result; the working
+            folder and a mount point cannot be renamed.
         extra : mapping
             More text files, name to content.
 
@@ -165,17 +166,37 @@ def check_folder(folder: str | Path) -> None:
     Raises
     ------
     InputError
-        It is a file, holds something other than a result, or cannot be written.
+        It is a file, holds something other than a result, cannot be replaced
+        (the working folder, a mount point), or cannot be written.
     """
-    target = Path(folder)
-    if not target.exists():
-        return
-    if not target.is_dir():
+    target, place = Path(folder), _place(folder)
+    with refused_in_one_line(f"results to {target}", "choose another folder"):
+        if place.exists():
+            _check_old(target, place)
+        # What may be written is not always what the permissions say, root's least of all: so try.
+        attempt = unused_name(next(parent for parent in place.parents if parent.exists()))
+        attempt.mkdir()
+        attempt.rmdir()
+
+
+def _place(folder: str | Path) -> Path:
+    # Where a folder is, by a name that can be renamed: not ".", no link.
+    return Path(os.path.realpath(folder))
+
+
+def _check_old(target: Path, place: Path) -> None:
+    if not place.is_dir():
         raise InputError(f"cannot write results to {target}: it is a file; choose a folder")
-    if any(target.iterdir()) and not (target / "provenance.json").is_file():
+    if any(place.iterdir()) and not (place / "provenance.json").is_file():
         raise InputError(f"{target} holds files that are not a vswaplab result: choose another folder")
-    if not os.access(target, os.W_OK):
+    if not os.access(place, os.W_OK):
         raise InputError(f"cannot write results to {target}: permission denied; choose another folder")
+    if place.is_mount() or Path.cwd().is_relative_to(place):
+        reason = "it is a mount point" if place.is_mount() else "it is the working folder or holds it"
+        raise InputError(
+            f"cannot write results to {target}: {reason}, and cannot be replaced; "
+            f"choose another folder, such as {target / 'result'}"
+        )
 
 
 def write_folder(target: Path, write: Callable[[Path], None]) -> Path:
@@ -184,7 +205,7 @@ def write_folder(target: Path, write: Callable[[Path], None]) -> Path:
     Parameters
     ----------
     target
-        Must not exist, be empty, or hold an earlier result.
+        Must not exist, be empty, or hold an earlier result; not the working folder or a mount point.
     write : callable
         Called with the folder to write to; writes ``provenance.json`` among others.
 
@@ -198,22 +219,15 @@ def write_folder(target: Path, write: Callable[[Path], None]) -> Path:
         The folder holds something else, cannot be written, or the disk is full.
     """
     check_folder(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise InputError(f"cannot write results to {target}: {error.strerror}; choose another folder") from None
-    try:
-        staging.chmod(0o755)
-        write(staging)
-        _swap_in(staging, target)
-    except (OSError, pl.exceptions.PolarsError) as error:  # polars has its own error for a full disk
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise InputError(
-            f"cannot write results to {target}: {reason}; free some space or choose another folder"
-        ) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    place = _place(target)
+    staging = unused_name(place.parent)
+    with refused_in_one_line(f"results to {target}", "free some space or choose another folder"):
+        try:
+            staging.mkdir(parents=True)
+            write(staging)
+            _swap_in(staging, place)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     return target
 
 
@@ -222,16 +236,14 @@ def _swap_in(staging: Path, target: Path) -> None:
     if not target.exists():
         staging.rename(target)
         return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+    aside = unused_name(target.parent)
+    target.rename(aside)
     try:
-        target.rename(aside / "result")
-        try:
-            staging.rename(target)
-        except BaseException:  # Ctrl-C too: the earlier result must not go with the folder it stepped into
-            (aside / "result").rename(target)
-            raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        staging.rename(target)
+    except BaseException:  # Ctrl-C too: the earlier result must not be left aside
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def load_result(folder: str | Path) -> Result:
