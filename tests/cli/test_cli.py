@@ -730,6 +730,18 @@ def test_lab__folder_that_cannot_be_written_is_refused(
     assert "cannot write vswaplab-notebooks" in refusal(capsys, "lab")
 
 
+def test_lab__on_a_full_disk_leaves_no_part_of_a_notebook(
+    tiny_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    notebooks = shipped(tmp_path, "_notebooks")
+    (notebooks / "02.ipynb").write_bytes(bytes(300 << 10))
+    monkeypatch.setattr(lab_module, "notebooks_dir", lambda: notebooks)
+    monkeypatch.setattr(lab_module, "NOTEBOOKS", tiny_disk)
+
+    assert "No space left on device; change to another folder" in refusal(capsys, "lab")
+    assert contents(tiny_disk) == {"01.ipynb": b"shipped 01"}
+
+
 def test_lab__without_notebooks_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     def missing() -> Path:
         raise FileNotFoundError("vswaplab's notebooks folder is missing")

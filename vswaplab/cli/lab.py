@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import shutil
 import sys
 from pathlib import Path
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import app_dir, notebooks_dir
+from vswaplab.base.whole import refused_in_one_line, write_whole
 from vswaplab.trace.files import find_trace, load_trace
 
 NOTEBOOKS = Path("vswaplab-notebooks")
@@ -65,11 +65,9 @@ def own_notebooks(shipped: Path, folder: Path) -> Path:
     InputError
         The folder cannot be written.
     """
-    try:
+    with refused_in_one_line(folder, "change to another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         for source in sorted(shipped.glob("*.ipynb")):
             if not (folder / source.name).exists():
-                shutil.copyfile(source, folder / source.name)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror or error}; change to another folder") from None
+                write_whole(source.read_bytes(), folder / source.name)
     return folder
