@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -275,6 +277,21 @@ def test_save_chart__other_endings_are_refused(tmp_path: Path) -> None:
 def test_save_chart__place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(vl.InputError, match=r"cannot write .*nowhere"):
         save_chart(CHARTS["folio"], tmp_path / "nowhere" / "figure.svg")
+
+
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+def test_save_chart__a_full_disk_leaves_the_figure_there_was(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / f"figure.{ending}").write_text("before")
+    monkeypatch.setattr(os, "fsync", no_space)
+
+    with pytest.raises(vl.InputError, match=r"cannot write .*No space left on device; choose another place"):
+        save_chart(CHARTS["comparison"], tmp_path / f"figure.{ending}")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
 
 
 def test_setup_display__makes_still_figures_with_alt_text() -> None:

@@ -16,6 +16,7 @@ from typing import Any, cast
 import altair as alt
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.charts.describe import alt_text
 from vswaplab.charts.digest import data_digest
 from vswaplab.results.summary import TIERS
@@ -167,15 +168,13 @@ def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200) -> Path:
     kind = target.suffix.lower().lstrip(".")
     if kind not in _SAVE_FORMATS:
         raise InputError(f"cannot save a chart as {target.name!r}: end the name in .{', .'.join(_SAVE_FORMATS)}")
-    try:
+    with refused_in_one_line(target, "choose another place"), whole_file(target) as file:
         if kind == "svg":
-            target.write_text(chart_svg(chart), encoding="utf-8")
+            file.write(chart_svg(chart).encode())
         elif kind == "png":
-            chart.save(str(target), format="png", ppi=ppi)
+            chart.save(file, format="png", ppi=ppi)
         else:
-            chart.save(str(target), format="pdf")
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror or error}; choose another place") from None
+            chart.save(file, format="pdf")
     return target
 
 
