@@ -7,7 +7,7 @@ import signal
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -23,7 +23,7 @@ from vswaplab.machine.presets import with_settings
 from vswaplab.results.summary import effective_access_ns
 from vswaplab.sweeps import run as run_module
 from vswaplab.sweeps import worker
-from vswaplab.sweeps.doors import Door
+from vswaplab.sweeps.doors import Door, open_door
 
 TRACE = vl.zipf(n_pages=80, n_accesses=400, seed=1).like(redraw_probability=0.5)
 MACHINE = vl.preset("four-tiers", 80)
@@ -251,3 +251,29 @@ def test_spool__a_process_reads_the_trace_once_and_its_arrays_are_read_only(tmp_
     assert held.digest == TRACE.digest
     assert not held.page.flags.writeable
     assert first.rows == again.rows == worker.run_tasks(TRACE, [worker.Task(0, MACHINE, 0)]).rows
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[object]:
+    distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install 'vswaplab[sweep]'")
+    with distributed.Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as started:
+        yield started
+
+
+@pytest.mark.parametrize("other", [TRACE, TRACE.like(redraw_probability=0.1)], ids=["one trace", "two traces"])
+def test_open_door__sweeps_at_once_on_a_cluster_keep_each_its_trace(client: object, other: vl.Trace) -> None:
+    tasks = [worker.Task(0, MACHINE, 0)]
+
+    with open_door(client, TRACE) as first:
+        with open_door(client, other) as second:
+            assert first.submit(tasks).result().rows == worker.run_tasks(TRACE, tasks).rows
+            assert second.submit(tasks).result().rows == worker.run_tasks(other, tasks).rows
+        assert first.submit(tasks).result().rows == worker.run_tasks(TRACE, tasks).rows
+
+    assert not {TRACE.digest, other.digest} & worker._traces.keys()
+    assert not worker._users
+
+
+def test_run_kept__a_worker_without_the_trace_says_so_in_one_line() -> None:
+    with pytest.raises(vl.InputError, match="a worker of the cluster has no trace 0123456789ab: start again"):
+        worker.run_kept("0123456789abcdef", [worker.Task(0, MACHINE, 0)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -22,6 +23,7 @@ from vswaplab.sweeps.worker import (
     Spool,
     Task,
     keep_packed,
+    let_go,
     packed,
     run_kept,
     run_spooled,
@@ -167,7 +169,7 @@ def _own_pool(n: int, trace: AnyTrace) -> Iterator[Door]:
 
 @contextmanager
 def _dask(client: Any, trace: AnyTrace) -> Iterator[Door]:  # noqa: ANN401 - dask is an extra
-    name = f"vswaplab-{trace.digest}"
+    name = f"vswaplab-{uuid.uuid4().hex}"  # its own: another sweep of this trace may end before
     client.register_plugin(_plugin(trace), name=name)
     executor = client.get_executor(pure=False, retries=3)
     counted = [0, -1.0]  # workers, and when they were counted: it asks the scheduler
@@ -194,5 +196,8 @@ def _plugin(trace: AnyTrace) -> object:
     class TracePlugin(base):  # type: ignore[misc,valid-type]
         def setup(self, worker: object) -> None:
             keep_packed(digest, head, sent)
+
+        def teardown(self, worker: object) -> None:
+            let_go(digest)
 
     return TracePlugin()

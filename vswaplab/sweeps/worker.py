@@ -6,8 +6,10 @@ import hashlib
 import importlib.metadata
 import mmap
 import pickle
+import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -164,6 +166,8 @@ def packed(trace: AnyTrace) -> tuple[bytes, list[memoryview]]:
 
 
 _traces: dict[str, AnyTrace] = {}  # of this process, by digest
+_users: Counter[str] = Counter()  # how many sweeps on a cluster's workers here count on each
+_lock = threading.Lock()  # of these two: workers may share a process
 
 
 def run_spooled(spool: Spool, tasks: Sequence[Task]) -> Done:
@@ -192,15 +196,28 @@ def _loaded(head: bytes, arrays: Sequence[object]) -> AnyTrace:
 
 
 def _keep(digest: str, trace: AnyTrace) -> None:
-    # One trace a process: a worker that lives long must not gather those of all sweeps.
+    # A worker that lives long must not gather the traces of all sweeps: those that nobody counts on go.
     warnings.filterwarnings("ignore", message=NOTES)
-    _traces.clear()
+    for idle in [other for other in _traces if not _users[other]]:
+        del _traces[idle]
     _traces[digest] = trace
 
 
 def keep_packed(digest: str, head: bytes, arrays: Sequence[bytes]) -> None:
-    """Keep a trace that came over the network."""
-    _keep(digest, _loaded(head, arrays))
+    """Keep a trace that came over the network, until ``let_go`` was called as often as this."""
+    with _lock:
+        _users[digest] += 1
+        if digest not in _traces:
+            _keep(digest, _loaded(head, arrays))
+
+
+def let_go(digest: str) -> None:
+    """Say that a sweep no longer counts on a trace; without any that does, it is dropped."""
+    with _lock:
+        _users[digest] -= 1
+        if _users[digest] <= 0:
+            del _users[digest]
+            _traces.pop(digest, None)
 
 
 def run_kept(digest: str, tasks: Sequence[Task]) -> Done:
@@ -208,9 +225,13 @@ def run_kept(digest: str, tasks: Sequence[Task]) -> Done:
 
     Raises
     ------
-    LookupError
+    InputError
         It was given none, or another.
     """
-    if digest not in _traces:
-        raise LookupError(f"this worker has no trace {digest[:12]}")
-    return run_tasks(_traces[digest], tasks)
+    trace = _traces.get(digest)
+    if trace is None:
+        raise InputError(
+            f"a worker of the cluster has no trace {digest[:12]}: start again, perhaps with new workers; "
+            f"what was finished is in the store"
+        )
+    return run_tasks(trace, tasks)
