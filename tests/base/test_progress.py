@@ -13,7 +13,14 @@ from vswaplab.base.progress import Progress, progress_words
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(1.0, "10 runs a second, about 9 s left"), (100.0, "0.1 runs a second, about 15 min left"), (1e4, "25 h left")],
+    [
+        (1.0, ", 10 runs a second, about 9 s left"),
+        (4.0, ", 2.5 runs a second, about 36 s left"),
+        (100.0, ", 0.1 runs a second, about 15 min left"),
+        (300.0, ", 0.033 runs a second, about 45 min left"),
+        (1e4, ", 0.001 runs a second, about 25 h left"),
+        (1e6, ", 0.00001 runs a second, about 104 days left"),
+    ],
 )
 def test_progress_words__rate_and_time_left(seconds: float, words: str) -> None:
     assert words in progress_words(20, 110, 10, seconds, "runs")

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
+import numpy as np
+
 _EVERY = {"terminal": 0.1, "notebook": 0.25, "log": 10.0}  # seconds between two reports
 
 
@@ -88,10 +90,13 @@ def progress_words(done: int, total: int, fresh: int, seconds: float, noun: str)
     if done == total or not fresh or seconds <= 0:
         return text
     rate = fresh / seconds
-    speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-    return (
-        f"{text}, {speed if rate >= 10 else f'{rate:.1f}'} {noun} a second, about {_span((total - done) / rate)} left"
-    )
+    return f"{text}, {_speed(rate)} {noun} a second, about {_span((total - done) / rate)} left"
+
+
+def _speed(rate: float) -> str:
+    if rate >= 1:
+        return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+    return np.format_float_positional(rate, 2, fractional=False, trim="-")
 
 
 def _span(seconds: float) -> str:
