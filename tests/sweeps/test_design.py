@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import polars as pl
 import pytest
 
@@ -49,6 +52,16 @@ def test_random_design__first_points_do_not_depend_on_n() -> None:
     assert 8 <= sum(x < 100 for x, _ in long.points) <= 22  # half of them below the geometric middle
 
 
+@pytest.mark.parametrize("design", [vl.random_design, vl.latin_hypercube])
+@pytest.mark.parametrize(("low", "high"), [(0.50000049, 0.5000005), (0.4999997, 0.4999998), (1000001, 1000002.5)])
+def test_random_design__stays_within_ends_of_more_than_six_digits(
+    design: Callable[..., vl.Design], low: float, high: float
+) -> None:
+    points = design({"zswap.max_pool_percent": {"from": low, "to": high}}, 3).points
+
+    assert all(low <= x <= high and isinstance(x, float) for (x,) in points)
+
+
 def test_random_design__reaches_both_ends_of_whole_numbers() -> None:
     assert {x for (x,) in vl.random_design({DRAM: {"from": 1, "to": 3}}, 60).points} == {1, 2, 3}
 
@@ -78,6 +91,11 @@ def test_grid__refuses_in_one_line(settings: dict[str, object], words: str) -> N
         ({"from": 2, "to": 1}, "a range runs from a number to one at least as large"),
         ({"from": 2}, "a range runs from a number"),
         ({"from": "a", "to": "b"}, "a range runs from a number"),
+        ({"from": 1, "to": math.inf}, "a range runs from a number to one at least as large, both finite"),
+        ({"from": -math.inf, "to": 1}, "both finite"),
+        ({"from": math.inf, "to": math.inf}, "both finite"),
+        ({"from": -1e308, "to": 1e308}, "both finite"),
+        ({"from": math.nan, "to": 1.0}, "both finite"),
         ({"from": 1, "to": 2, "step": 1}, "'step' is none of them"),
         ({"from": 0, "to": 2, "log": True}, "cannot be spread by ratio"),
         ([], "the list of values is empty"),

@@ -85,6 +85,15 @@ def test_optimise__goes_on_past_refused_machines_and_says_if_there_is_no_other()
         optimise(knobs={"dram.capacity_pages": {"from": -9, "to": 0}}, trials=9)
 
 
+@pytest.mark.usefixtures("_optuna")
+def test_optimise__stays_within_ends_of_more_than_six_digits() -> None:
+    knobs = {"cram.balloon_reserve": {"from": 0.50000049, "to": 0.5000005}}
+
+    found = optimise(knobs=knobs, trials=2, below=None)
+
+    assert found["cram.balloon_reserve"].is_between(0.50000049, 0.5000005).all()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

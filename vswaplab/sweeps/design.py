@@ -106,7 +106,7 @@ def random_design(settings: Mapping[str, object], n: int, *, seed: int = 0) -> D
     Raises
     ------
     InputError
-        As for ``vl.grid``; a range out of order; ``n`` below 1.
+        As for ``vl.grid``; a range out of order or without end; ``n`` below 1.
 
     Examples
     --------
@@ -156,6 +156,17 @@ def axes(settings: Mapping[str, object]) -> dict[str, Axis]:
         else:
             found[name] = Axis(tuple(_choices(name, values)))
     return found
+
+
+def six_digits(value: float, low: float, high: float) -> float:
+    """Round a value of a range, which then is a key that can be typed again, and stay within the ends.
+
+    Examples
+    --------
+    >>> six_digits(0.123456789, 0, 1), six_digits(0.50000049, 0.50000049, 1)
+    (0.123457, 0.50000049)
+    """
+    return min(max(float(f"{value:.6g}"), float(low)), float(high))
 
 
 def spelled(value: object) -> str:
@@ -240,7 +251,7 @@ def _spread(name: str, values: object, share: NDArray[np.float64]) -> list[objec
         wholes = _between(ends, share, log)
         return [min(max(int(x), low), high) for x in wholes]
     ends = (math.log(low), math.log(high)) if log else (low, high)
-    return [float(f"{x:.6g}") for x in _between(ends, share, log)]  # six digits: a key that can be typed again
+    return [six_digits(x, low, high) for x in _between(ends, share, log)]
 
 
 def _between(ends: tuple[float, float], share: NDArray[np.float64], log: bool) -> list[float]:
@@ -254,8 +265,11 @@ def _range(name: str, values: Mapping[str, object]) -> tuple[int | float, int | 
             raise InputError(f"{name}: a range is {{from, to}} and perhaps log = true; {key!r} is none of them")
     ends = [_read(name, values.get(key)) for key in ("from", "to")]
     low, high = ends
-    if any(isinstance(end, bool) or not isinstance(end, int | float) for end in ends) or not low <= high:  # type: ignore[operator]
-        raise InputError(f"{name}: a range runs from a number to one at least as large, got {dict(values)!r}")
+    is_number = not any(isinstance(end, bool) or not isinstance(end, int | float) for end in ends)
+    if not is_number or not 0 <= high - low < math.inf:  # type: ignore[operator]
+        raise InputError(
+            f"{name}: a range runs from a number to one at least as large, both finite, got {dict(values)!r}"
+        )
     log = values.get("log", False)
     if not isinstance(log, bool) or (log and low <= 0):  # type: ignore[operator]
         raise InputError(

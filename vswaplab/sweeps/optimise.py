@@ -22,7 +22,7 @@ from vswaplab.base.progress import Progress
 from vswaplab.machine.config import Machine
 from vswaplab.machine.presets import with_settings
 from vswaplab.results.pareto import pareto, within
-from vswaplab.sweeps.design import Design, Point, axes
+from vswaplab.sweeps.design import Design, Point, axes, six_digits
 from vswaplab.sweeps.doors import open_door
 from vswaplab.sweeps.frontier import SCHEMA, frontier
 from vswaplab.sweeps.run import Report
@@ -145,7 +145,7 @@ class _Study:
         low, high = axis.ends
         if isinstance(low, int) and isinstance(high, int):
             return trial.suggest_int(name, low, high, log=axis.log)
-        return float(f"{trial.suggest_float(name, low, high, log=axis.log):.6g}")  # a key that can be typed again
+        return six_digits(trial.suggest_float(name, low, high, log=axis.log), low, high)
 
     def tell(self, found: pl.DataFrame) -> None:
         rows = {row["point"]: row for row in found.to_dicts()}
