@@ -76,6 +76,28 @@ def test_frontier__a_count_is_told_with_its_bound_and_limits_that_nothing_meets_
     assert "No machine is within cost_usd up to 0: widen the limits or the ranges" in out
 
 
+def test_frontier__a_whole_number_beside_a_decimal_is_one(grid: Path, capsys: Captured) -> None:
+    grid.write_text(GRID.replace('"cram.writable_budget_pages" = [0, 5]', '"zswap.max_pool_percent" = [20, 0.5]'))
+
+    assert cli.main(["frontier", str(grid), "--prices", "mine.toml"]) == 0
+
+    table = pl.read_parquet("vswaplab-results/frontier-grid/frontier.parquet")
+    assert table["reason"].null_count() == 2
+    assert "What the next dollar saves" in capsys.readouterr().out
+
+
+def test_frontier__the_table_is_there_even_if_the_next_dollar_cannot_be_told(
+    grid: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise vl.InputError("no")
+
+    monkeypatch.setattr("vswaplab.cli.frontier.next_dollar", refuse)
+
+    assert cli.main(["frontier", str(grid), "--prices", "mine.toml"]) == 2
+    assert pl.read_parquet("vswaplab-results/frontier-grid/frontier.parquet").height == 4
+
+
 @pytest.mark.slow
 def test_frontier__search_takes_the_ranges(grid: Path, capsys: Captured) -> None:
     pytest.importorskip("optuna", reason="optuna is not installed: pip install 'vswaplab[optimise]'")

@@ -21,7 +21,7 @@ from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
 from vswaplab.machine.dollars import dram_price, prices
 from vswaplab.machine.presets import with_settings
 from vswaplab.results.pareto import pareto, within
-from vswaplab.sweeps.design import spelled
+from vswaplab.sweeps.design import axes, spelled
 from vswaplab.sweeps.frontier import RISKS, SCHEMA, frontier, next_dollar
 from vswaplab.sweeps.optimise import optimise
 from vswaplab.sweeps.worker import model_version
@@ -62,8 +62,9 @@ def run_frontier(arguments: argparse.Namespace) -> int:
     table = _measured(asked, arguments, table_of_prices, below, n_trials, folder)
     stall, account = ("stall_cached_percent", "caches") if arguments.cached else ("stall_percent", "device")
     front = pareto(table, ["cost_usd", stall], below=below)
+    _save_table(folder, table)
     steps = _next(asked, front, table_of_prices)
-    _save(folder, asked, table, steps, table_of_prices, below)
+    _save_facts(folder, asked, steps, table_of_prices, below)
     steps = steps.filter(account=account) if steps.height else steps
     _draw(folder, asked, table, steps, table_of_prices, below, stall)
     _tell(asked, table, front, steps, below, stall)
@@ -129,21 +130,24 @@ def _next(asked: Asked, front: pl.DataFrame, table_of_prices: pl.DataFrame) -> p
     # The cheapest machine within the limits, the one in the middle of the front, the one that waits least.
     rows = front.unique("cost_usd", keep="first", maintain_order=True).to_dicts()
     chosen = {i: rows[i] for i in (0, len(rows) // 2, len(rows) - 1) if rows}
+    known = axes(asked.settings)
     tables = []
     for label, row in zip("ABC", chosen.values(), strict=False):
-        machine = with_settings(asked.machine, [f"{name}={spelled(row[name])}" for name in asked.settings])
+        settings = [f"{name}={spelled(axis.value(row[name]))}" for name, axis in known.items()]
+        machine = with_settings(asked.machine, settings)
         steps = next_dollar(asked.trace, machine, prices=table_of_prices, seed=asked.seeds[0])
         tables.append(steps.select(pl.lit(label).alias("machine"), pl.lit(row["point"]).alias("point"), pl.all()))
     return pl.concat(tables) if tables else pl.DataFrame()
 
 
-def _save(
-    folder: Path,
-    asked: Asked,
-    table: pl.DataFrame,
-    steps: pl.DataFrame,
-    table_of_prices: pl.DataFrame,
-    below: Mapping[str, float],
+def _save_table(folder: Path, table: pl.DataFrame) -> None:
+    content = io.BytesIO()
+    table.write_parquet(content)
+    _write(folder, "frontier.parquet", content.getvalue())
+
+
+def _save_facts(
+    folder: Path, asked: Asked, steps: pl.DataFrame, table_of_prices: pl.DataFrame, below: Mapping[str, float]
 ) -> None:
     provenance = {
         "model": model_version(),
@@ -156,12 +160,13 @@ def _save(
         "prices": table_of_prices.with_columns(pl.col("date").cast(pl.String)).to_dicts(),
         "next_dollar": steps.to_dicts(),
     }
-    content = io.BytesIO()
-    table.write_parquet(content)
+    _write(folder, "frontier.json", (json.dumps(provenance, indent=2) + "\n").encode())
+
+
+def _write(folder: Path, name: str, content: bytes) -> None:
     with refused_in_one_line(f"the table to {folder}", "make room and start again: every run is kept"):
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(content.getvalue(), folder / "frontier.parquet")
-        write_whole((json.dumps(provenance, indent=2) + "\n").encode(), folder / "frontier.json")
+        write_whole(content, folder / name)
 
 
 def _draw(

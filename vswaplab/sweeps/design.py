@@ -144,6 +144,16 @@ class Axis:
     ends: tuple[int | float, int | float] = (0, 0)
     log: bool = False
 
+    def value(self, cell: object) -> object:
+        """Give the value that a cell of ``Design.frame`` stands for: there a whole number beside decimals is one too.
+
+        Examples
+        --------
+        >>> Axis((20, 0.5)).value(20.0)
+        20
+        """
+        return next((choice for choice in self.choices or () if choice == cell), cell)
+
 
 def axes(settings: Mapping[str, object]) -> dict[str, Axis]:
     """Read settings and their values or ranges, for whoever picks points by itself; errors as for ``random_design``."""
