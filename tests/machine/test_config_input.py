@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 import vswaplab as vl
@@ -242,3 +244,11 @@ def test_configurations__are_frozen(config):
     name = next(iter(config.__dataclass_fields__))
     with pytest.raises(AttributeError):
         setattr(config, name, 1)
+
+
+def test_machine__keeps_numbers_of_numpy_as_plain_ones():
+    made = machine(kernel=vl.Kernel(swappiness=np.int64(70)), layer="none", swap_max_slots=np.uint16(9))
+
+    assert made == machine(kernel=vl.Kernel(swappiness=70), layer="none", swap_max_slots=9)
+    assert '"swappiness": 70' in json.dumps(made.to_dict())
+    assert vl.swapoff(at=np.int64(5), device=np.uint8(0)) == vl.swapoff(at=5, device=0)

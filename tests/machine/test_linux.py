@@ -68,6 +68,7 @@ def test_linux__without_a_limit_reclaims_between_the_watermarks() -> None:
         ({"version": "5.4"}, "no Linux version '5.4': choose from 6.12, 7.1, 7.2, 7.3"),
         ({"memory_max": 8_192}, "memory_max 8192 leaves no page beside 24576 bytes of kernel memory: raise it"),
         ({"memory_max": -1}, "memory_max must be a whole number of at least 0, got -1"),
+        ({"memory_max": False}, "memory_max must be a whole number of at least 0, got False"),
         ({"memory_max": 1.5}, "memory_max must be a whole number of at least 0, got 1.5"),
         ({"memory_max": None}, "without memory_max, free_pages must be between 1 and total_ram_pages (1000)"),
         ({"memory_max": None, "free_pages": 1_001}, "got 1001: give MemFree before the workload starts"),

@@ -112,12 +112,28 @@ def test_a_bad_input__is_refused_in_one_line(make, value, remedy):
     refused(make, value, remedy)
 
 
+def test_numbers__of_numpy_are_numbers():
+    trace = vl.zipf(n_pages=np.int64(9), n_accesses=np.uint16(300), alpha=np.uint8(1), seed=np.int64(2))
+    half = np.float32(0.5)
+
+    assert (trace.page == vl.zipf(n_pages=9, n_accesses=300, alpha=1, seed=2).page).all()
+    assert vl.Trace([0], redraw_probability=half).redraw_probability == 0.5
+    assert vl.zipf(n_pages=9, n_accesses=9, write_share=half).op.size == 9
+    assert vl.synthetic_corpus(p_zero=half).is_zero.any()
+
+
 # What once came out as another library's error, or not at all.
 ONCE_MISSED: list[tuple[Callable[[], object], str, str]] = [
     (lambda: vl.Trace([1 << 31]), f"page {1 << 31}", "the message names n_pages 2147483649, which nobody gave"),
     (lambda: vl.Trace([[1], [1, 2]]), "page", "numpy's ValueError about inhomogeneous shapes"),
     (lambda: vl.Trace([0], recorder_k="x"), "recorder_k", "int()'s ValueError"),
     (lambda: vl.Trace([0], recorder_k=-5), "recorder_k", "accepted"),
+    (lambda: vl.Trace([0], recorder_k=True), "True", "accepted as 1"),
+    (lambda: vl.Trace([0], n_pages=True), "True", "accepted as 1"),
+    (lambda: vl.zipf(n_pages=True, n_accesses=1), "True", "accepted as 1"),
+    (lambda: vl.zipf(n_pages=1, n_accesses=1, alpha=True), "True", "accepted as 1"),
+    (lambda: vl.zipf(n_pages=1, n_accesses=1, write_share="x"), "'x'", "TypeError"),
+    (lambda: vl.synthetic_corpus(p_zero="x"), "'x'", "TypeError"),
     (lambda: sizes(100.5), "100.5", "cut to 100"),
     (lambda: corpus(region=[0, None]), "region", "RuntimeWarning of a cast, then a wrong number"),
     (lambda: corpus(region=["a", "b"]), "region", "int()'s ValueError"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 
+from vswaplab.base.checks import count_of
 from vswaplab.base.errors import InputError
 from vswaplab.base.progress import Progress
 from vswaplab.base.units import PAGE_SIZE, format_bytes
@@ -28,7 +28,6 @@ from vswaplab.trace.importers.streams import STDIN
 from vswaplab.trace.importers.touches import MAX_PAGES, Asked
 
 _SUFFIXES = {".gz", ".zst", ".txt", ".csv", ".tsv", ".bin", ".log", ".out", ".oraclegeneral", ".parquet"}
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def add_import_arguments(verb: argparse.ArgumentParser) -> None:
@@ -74,7 +73,9 @@ def run_import(arguments: argparse.Namespace) -> int:
         arguments.events,
         arguments.skip_unknown,
     )
-    limits = Limits(*(_most(name, getattr(arguments, f"max_{name}")) for name in ("pages", "accesses", "bytes")))
+    limits = Limits(
+        *(count_of(f"--max-{name}", getattr(arguments, f"max_{name}")) for name in ("pages", "accesses", "bytes"))
+    )
     out = Path(arguments.out) if arguments.out is not None else _place(arguments.file)
     with Progress(sys.stderr, "bytes") as progress:
         made = import_file(
@@ -121,13 +122,6 @@ def separator_of(text: str) -> str:
     if len(separator) > 1:
         raise InputError(f"--separator must be one character, tab or space, got {text!r}")
     return separator
-
-
-def _most(name: str, text: str) -> int:
-    found = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)(?:iB|B)?", text.strip())
-    if found is None or not int(found[1]):
-        raise InputError(f"--max-{name} must be a whole number of at least 1, such as 1000000 or 4G, got {text!r}")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def _place(source: str) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from vswaplab.base.checks import whole_of
 from vswaplab.base.errors import InputError
 from vswaplab.base.progress import Progress
 from vswaplab.base.whole import refused_in_one_line, write_whole
@@ -27,6 +28,7 @@ from vswaplab.sweeps.optimise import optimise
 from vswaplab.sweeps.worker import model_version
 
 _MOST = 12  # rows that are printed
+_MOST_TRIALS = 1_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,9 +89,8 @@ def _limits(given: list[str]) -> dict[str, float]:
 
 
 def _n_trials(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
-        raise InputError(f"--search must be a whole number of machines from 1 to 1,000,000, got {text!r}")
-    return int(text)
+    expected = f"a whole number of machines from 1 to {_MOST_TRIALS:,}"
+    return whole_of("--search", text, 1, _MOST_TRIALS, expected=expected)
 
 
 def _introduce(asked: Asked, table: pl.DataFrame, n_trials: int | None) -> None:

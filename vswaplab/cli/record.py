@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from typing import TextIO
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.checks import count_of
 from vswaplab.base.units import PAGE_SIZE, format_bytes
 from vswaplab.cli.text import INTERRUPTED, OK
 from vswaplab.recorder.family import MAX_CHILDREN
@@ -16,7 +15,6 @@ from vswaplab.recorder.guest import DUMPS_KEPT, Limits, Ran, Seen
 from vswaplab.recorder.record import FAMILY_RECORDS, K, Recording, record
 
 DEFAULT_OUT = "recorded"
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _EVERY_S = {True: 0.2, False: 10.0}  # between two lines of progress, on a terminal and elsewhere
 
 
@@ -65,9 +63,9 @@ def run_record(arguments: argparse.Namespace) -> int:
     """Record, tell; return the exit status."""
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     limits = Limits(
-        _whole("--max-records", arguments.max_records, FAMILY_RECORDS if arguments.children else Limits.max_records),
-        _whole("--max-pages", arguments.max_pages, Limits.max_pages),
-        _whole("--sample", arguments.sample, Limits.sample_pages),
+        _count("--max-records", arguments.max_records, FAMILY_RECORDS if arguments.children else Limits.max_records),
+        _count("--max-pages", arguments.max_pages, Limits.max_pages),
+        _count("--sample", arguments.sample, Limits.sample_pages),
     )
     with _Status(sys.stderr) as status:
         made = record(
@@ -77,7 +75,7 @@ def run_record(arguments: argparse.Namespace) -> int:
             title=arguments.title,
             children=arguments.children,
             contents=arguments.contents,
-            k=None if arguments.k is None else _whole("--k", arguments.k, 0),
+            k=None if arguments.k is None else count_of("--k", arguments.k),
             limits=limits,
             report=status.report,
             told=status.told,
@@ -86,13 +84,8 @@ def run_record(arguments: argparse.Namespace) -> int:
     return INTERRUPTED if made.ran.stopped == "Ctrl-C" else OK
 
 
-def _whole(option: str, text: str | None, default: int) -> int:
-    if text is None:
-        return default
-    found = re.fullmatch(r"(\d{1,12})([KMG]?)", text.strip())
-    if found is None or not int(found[1]):
-        raise InputError(f"{option} must be a whole number of at least 1, such as 1000000 or 4M, got {text!r}")
-    return int(found[1]) * _UNITS[found[2]]
+def _count(option: str, text: str | None, default: int) -> int:
+    return default if text is None else count_of(option, text)
 
 
 class _Status:

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from vswaplab.base.checks import whole_of
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import is_file
 from vswaplab.base.progress import Progress
@@ -231,12 +232,4 @@ def _tell(result: Result, folder: Path, *, has_report: bool) -> None:
 
 def whole(option: str, text: str | None, at_least: int) -> int | None:
     """Read a whole number that an option was given as text; None stays None."""
-    if text is None:
-        return None
-    try:
-        number = int(text)
-    except ValueError:
-        number = at_least - 1
-    if number < at_least:
-        raise InputError(f"{option} must be a whole number of at least {at_least}, got {text!r}")
-    return number
+    return None if text is None else whole_of(option, text, at_least)

@@ -18,6 +18,7 @@ from typing import Any
 
 import polars as pl
 
+from vswaplab.base.checks import whole, whole_of
 from vswaplab.base.documents import read_toml
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import is_file
@@ -129,7 +130,7 @@ def _understood(tables: Mapping[str, Any], folder: Path) -> Asked:
             raise InputError(f"{key!r} is not a key of a sweep: {_nearest(key, _KEYS)}")
     settings = _settings(tables)
     design = _design(tables, settings)  # before the trace is read, which may take long
-    head = None if "head" not in tables else _whole(tables, "head", 1)
+    head = None if "head" not in tables else whole("head", tables["head"], 1)
     trace = load_or_open(_beside(folder, _text(tables, "trace", default_trace())))
     name = _text(tables, "machine", DEFAULT_PRESET)
     path = Path(_beside(folder, name))
@@ -159,7 +160,7 @@ def _design(tables: Mapping[str, Any], settings: Mapping[str, object]) -> Design
         return grid(settings)
     if "n" not in tables:
         raise InputError(f"design {kind!r} needs n, the number of machines")
-    return _DESIGNS[kind](settings, _whole(tables, "n", 1), seed=_whole(tables, "design_seed", 0, 0))
+    return _DESIGNS[kind](settings, tables["n"], seed=whole("design_seed", tables.get("design_seed", 0)))
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -175,13 +176,6 @@ def _text(tables: Mapping[str, Any], key: str, default: str) -> str:
     value = tables.get(key, default)
     if not isinstance(value, str):
         raise InputError(f"{key} must be a text, got {value!r}")
-    return value
-
-
-def _whole(tables: Mapping[str, Any], key: str, at_least: int, default: int | None = None) -> int:
-    value = tables.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
-        raise InputError(f"{key} must be a whole number of at least {at_least}, got {value!r}")
     return value
 
 
@@ -202,16 +196,10 @@ def _beside(folder: Path, name: str) -> str:
 def open_executor(arguments: argparse.Namespace) -> Iterator[object]:
     """Give what ``--workers`` or ``--scheduler`` name, as ``vl.sweep`` takes it."""
     if arguments.scheduler is None:
-        yield None if arguments.workers is None else _n_workers(arguments.workers)
+        yield None if arguments.workers is None else whole_of("--workers", arguments.workers, 1, 1024)
         return
     with _client(arguments.scheduler) as client:
         yield client
-
-
-def _n_workers(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise InputError(f"--workers must be a whole number from 1 to 1024, got {text!r}")
-    return int(text)
 
 
 def _client(address: str) -> Any:  # noqa: ANN401 - dask is an extra

@@ -16,10 +16,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import State
+from vswaplab.base.checks import whole
 from vswaplab.base.errors import InputError
 from vswaplab.engine.outcome import PageTable
 from vswaplab.engine.plan import make_plan
-from vswaplab.engine.run import whole_number, windows
+from vswaplab.engine.run import windows
 from vswaplab.engine.vectorised import Vectorised
 from vswaplab.machine.config import Machine
 from vswaplab.machine.layers import (
@@ -88,7 +89,7 @@ def metadata_along(
             "models a kernel without vswap: leave kernel out"
         )
     chosen = [find_design(name) for name in DESIGNS] if designs is None else [find_design(name) for name in designs]
-    window = whole_number("epoch_accesses", epoch_accesses, -(-len(trace) // 50))
+    window = -(-len(trace) // 50) if epoch_accesses is None else whole("epoch_accesses", epoch_accesses, 1)
     rows: list[tuple[object, ...]] = []
     for layer in ("none", "vswap"):
         of_kind = [design for design in chosen if (design.layer == "none") == (layer == "none")]

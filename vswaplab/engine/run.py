@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 import polars as pl
 
+from vswaplab.base.checks import whole
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
 from vswaplab.base.units import PAGE_SIZE
@@ -104,9 +105,9 @@ def simulate(
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     total = len(trace)
     timeline = Timeline(events, machine, trace)
-    window = whole_number("epoch_accesses", epoch_accesses, -(-total // DEFAULT_EPOCHS))
-    batch = whole_number("batch_size", batch_size, window)
-    plan = make_plan(trace, machine, _seed(seed))
+    window = -(-total // DEFAULT_EPOCHS) if epoch_accesses is None else whole("epoch_accesses", epoch_accesses, 1)
+    batch = window if batch_size is None else whole("batch_size", batch_size, 1)
+    plan = make_plan(trace, machine, whole("seed", seed))
     notes = _notes(trace, machine)
     runner = make_engine(plan, trace, engine)
     recorder = _Recorder(runner)
@@ -228,22 +229,6 @@ class _Driver:
         elif took < _SHORT / 2:
             self.step = min(2 * self.step, self.runner.most_accesses)
         return done
-
-
-def whole_number(name: str, value: int | None, default: int) -> int:
-    """Check a whole number of at least 1; None is the default."""
-    if value is None:
-        return default
-    number = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else 0
-    if number < 1:
-        raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return number
-
-
-def _seed(seed: int) -> int:
-    if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
-        raise InputError(f"seed must be a whole number of at least 0, got {seed!r}")
-    return seed.__index__()
 
 
 def _notes(trace: Workload, machine: Machine) -> list[str]:

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base.checks import whole
 from vswaplab.base.errors import InputError
 from vswaplab.engine.run import simulate
 from vswaplab.machine.config import Machine
@@ -101,8 +102,7 @@ class Sampled:
     """
 
     def __init__(self, trace: Workload, rate: float, groups: int = _GROUPS) -> None:
-        if not hasattr(groups, "__index__") or not 2 <= groups <= len(_T_95) + 1:
-            raise InputError(f"groups must be a whole number from 2 to {len(_T_95) + 1}, got {groups!r}")
+        groups = whole("groups", groups, 2, len(_T_95) + 1)
         if trace.n_pages * checked_rate(rate) < LEAST_PAGES * groups:
             raise InputError(
                 f"rate {rate} of {trace.n_pages:,} pages in {groups} groups leaves fewer than {LEAST_PAGES} pages "

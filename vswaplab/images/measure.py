@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base.checks import whole
 from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
@@ -126,7 +127,7 @@ def measure(
         None or several of the three; an image that cannot be read, is cut,
         compressed or no core dump; no library to measure with.
     """
-    most_pages, processes = _at_least_1("most_pages", most_pages), _at_least_1("processes", processes or _cpus())
+    most_pages, processes = whole("most_pages", most_pages, 1), whole("processes", processes or _cpus(), 1)
     with _opened(file, core, pid) as image:
         kept = image.stretches.sample(most_pages)
         columns = measures()
@@ -196,14 +197,7 @@ def _opened(file: str | Path | None, core: str | Path | None, pid: int | None) -
         raise InputError("measure one thing: a file, or core=CORE, or pid=PID")
     if file is not None:
         return open_file(Path(file))
-    return open_core(Path(core)) if core is not None else open_process(_at_least_1("pid", pid))
-
-
-def _at_least_1(name: str, value: int | None) -> int:
-    number = value if isinstance(value, int) and not isinstance(value, bool) else 0
-    if number < 1:
-        raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return number
+    return open_core(Path(core)) if core is not None else open_process(whole("pid", pid, 1))
 
 
 def _cpus() -> int:

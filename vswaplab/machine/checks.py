@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
+from vswaplab.base import checks
 from vswaplab.base.errors import InputError
 
 MOST_BYTES = 1 << 60
@@ -15,19 +14,15 @@ MOST_NS = 1_000_000_000  # a second an event
 
 def whole(owner: str, name: str, value: object, at_least: int, at_most: int = MOST_BYTES) -> int:
     """Check a whole number; give it as an int."""
-    number = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else None
-    if number is None or number < at_least:
-        raise InputError(f"{owner}.{name} must be a whole number of at least {at_least}, got {value!r}")
-    if number > at_most:
+    found = checks.whole(f"{owner}.{name}", value, at_least)
+    if found > at_most:
         raise InputError(f"{owner}.{name} must be at most {at_most}, got {value!r}")
-    return int(number)
+    return found
 
 
 def share(owner: str, name: str, value: object) -> float:
     """Check a share between 0 and 1; give it as a float."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
-        raise InputError(f"{owner}.{name} must be a share between 0 and 1, got {value!r}")
-    return float(value)
+    return checks.number(f"{owner}.{name}", value, 0, 1, expected="a share between 0 and 1")
 
 
 def choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> None:

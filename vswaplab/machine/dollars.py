@@ -15,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
+from vswaplab.base.checks import number
 from vswaplab.base.documents import read_toml_tables
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import data_dir
@@ -167,9 +168,8 @@ def _row(source: Path, row: Mapping[str, object]) -> dict[str, object]:
             )
     if not re.fullmatch("[a-z][a-z0-9_]*", str(row.get("item"))):
         raise InputError(f"{who}: item must be one of {', '.join(ITEMS)}, or the name of a tier of your own")
-    usd = row.get("usd_per_gib")
-    if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 <= usd <= _MOST_USD:
-        raise InputError(f"{who}: usd_per_gib must be a number from 0 to {_MOST_USD:,}, got {usd!r}")
+    expected = f"a number from 0 to {_MOST_USD:,}"
+    usd = number(f"{who}: usd_per_gib", row.get("usd_per_gib"), 0, _MOST_USD, expected=expected)
     if not isinstance(row.get("note", ""), str):
         raise InputError(f"{who}: note must be a text, got {row['note']!r}")
     for field in ("title", "tag", "source"):
@@ -179,7 +179,7 @@ def _row(source: Path, row: Mapping[str, object]) -> dict[str, object]:
     if not {tag.strip() for tag in str(row["tag"]).split(",")} <= set(TAGS):
         raise InputError(f"{who}: tag {row['tag']!r} must be letters out of {', '.join(TAGS)}, joined by commas")
     day = _day(f"{who}: date", row.get("date"))
-    return {"note": "", **row, "usd_per_gib": float(usd), "date": day}
+    return {"note": "", **row, "usd_per_gib": usd, "date": day}
 
 
 def _day(name: str, value: object) -> date:

@@ -73,8 +73,7 @@ class Kernel:
         if self.lru_gen and self.version not in LRU_GEN_VERSIONS:
             known = " and ".join(LRU_GEN_VERSIONS)
             raise InputError(f"kernel.lru_gen is modelled of Linux {known}, not of {self.version}: set another version")
-        if whole("kernel", "swappiness", self.swappiness, 0) > 200:
-            raise InputError(f"kernel.swappiness must be at most 200, got {self.swappiness}")
+        set_fields(self, swappiness=whole("kernel", "swappiness", self.swappiness, 0, 200))
         set_fields(self, base_pages=whole("kernel", "base_pages", self.base_pages, 0, MOST_PAGES))
         for name in ("stat_read_accesses", "stat_read_from"):
             set_fields(self, **{name: whole("kernel", name, getattr(self, name), 0)})

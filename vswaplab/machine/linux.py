@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isqrt
 
+from vswaplab.base.checks import whole
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zswap
@@ -127,11 +128,12 @@ def linux(
     """
     if version not in VERSIONS:
         raise InputError(f"no Linux version {version!r}: choose from {', '.join(VERSIONS)}")
-    numbers = {"total_ram_pages": total_ram_pages, "workload_pages": workload_pages, "swap_bytes": swap_bytes}
-    numbers |= {"memory_max": memory_max or 0, "swap_max": swap_max or 0, "free_pages": free_pages or 0}
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise InputError(f"linux: {name} must be a whole number of at least 0, got {number!r}")
+    total_ram_pages = whole("linux: total_ram_pages", total_ram_pages)
+    workload_pages, swap_bytes = whole("linux: workload_pages", workload_pages), whole("linux: swap_bytes", swap_bytes)
+    limits = {"memory_max": memory_max, "swap_max": swap_max, "free_pages": free_pages}
+    memory_max, swap_max, free_pages = (
+        None if limit is None else whole(f"linux: {name}", limit) for name, limit in limits.items()
+    )
     all_pages = total_ram_pages + (0 if cram is None else cram.device_pages)
     if memory_max is None:
         dram = _whole_machine(total_ram_pages, all_pages, free_pages)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vswaplab.base.checks import whole
 from vswaplab.base.documents import read_toml
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
@@ -166,10 +167,7 @@ def preset(name: str, n_pages: int) -> Machine:
     """
     if name not in _PRESETS:
         raise InputError(f"no preset {name!r}; nearest: {_nearest(name, _PRESETS)}; or give a machine's .toml file")
-    number = n_pages.__index__() if hasattr(n_pages, "__index__") and not isinstance(n_pages, bool) else 0
-    if number < 1:
-        raise InputError(f"n_pages must be a whole number of at least 1, got {n_pages!r}")
-    return _PRESETS[name][1](number)
+    return _PRESETS[name][1](whole("n_pages", n_pages, 1))
 
 
 def load_machine(path: str | Path, profiles_file: str | Path | None = None) -> Machine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TypeVar
 
+from vswaplab.base.checks import number
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import Cram, Dram, Machine, Zram
@@ -52,8 +53,7 @@ def scaled(machine: Machine, share: float, *, least_step: float = 0.0) -> Machin
     >>> small.dram.capacity_pages, small.dram.high, small.cram.device_pages, small.swapfiles[0].capacity_slots
     (400, 3, 300, 2000)
     """
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise InputError(f"share must be a number above 0 and up to 1, got {share!r}")
+    share = number("share", share, above=0, at_most=1, expected="a number above 0 and up to 1")
     if machine.kernel is not None:
         raise InputError("a machine with kernel cannot be scaled: its batches of 32 pages are what they are")
     if share == 1 and not least_step:

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
+from vswaplab.base.checks import whole
 from vswaplab.base.errors import InputError
 from vswaplab.machine.config import Costs, Machine
 
@@ -65,15 +66,12 @@ def swapoff(*, at: int, device: int | str = 0, method: str | None = None) -> Swa
     >>> swapoff(at=1000, device="cram")
     Swapoff(at=1000, device='cram', method=None)
     """
-    index = at.__index__() if hasattr(at, "__index__") and not isinstance(at, bool) else -1
-    if index < 0:
-        raise InputError(f"swapoff at must be the index of an access, at least 0, got {at!r}")
-    number = device.__index__() if hasattr(device, "__index__") and not isinstance(device, bool) else -1
-    if device not in ("zram", "cram") and number < 0:
-        raise InputError(f"swapoff device must be the index of a swapfile, 'zram' or 'cram', got {device!r}")
+    index = whole("swapoff at", at, expected="the index of an access, at least 0")
+    if device not in ("zram", "cram"):
+        device = whole("swapoff device", device, expected="the index of a swapfile, 'zram' or 'cram'")
     if method is not None and method not in METHODS:
         raise InputError(f"swapoff method must be one of {', '.join(METHODS)}, got {method!r}")
-    return Swapoff(index, number if number >= 0 else device, method)  # type: ignore[arg-type]
+    return Swapoff(index, device, method)  # type: ignore[arg-type]
 
 
 def parse_swapoff(text: str) -> Swapoff:

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base.checks import whole
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts, result_of
 from vswaplab.base.whole import refused_in_one_line, whole_file
@@ -137,8 +138,7 @@ def record(
 def _block(k: int | None) -> tuple[int, int]:
     if k is None:
         return K
-    if not 1 <= k <= 1 << 20:
-        raise InputError(f"k must be a whole number from 1 to {1 << 20}, got {k}")
+    k = whole("k", k, 1, 1 << 20)
     return k, k
 
 

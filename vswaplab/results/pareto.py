@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base.checks import number
 from vswaplab.base.errors import InputError
 
 COST_AND_STALL = ("cost_usd", "stall_percent")
@@ -66,10 +67,8 @@ def within(table: pl.DataFrame, below: Mapping[str, float] | None) -> pl.DataFra
     InputError
         An unknown column, one that is not of numbers, a limit that is no number.
     """
-    for name, limit in (below or {}).items():
-        if isinstance(limit, bool) or not isinstance(limit, int | float):
-            raise InputError(f"below: the limit of {name} must be a number, got {limit!r}")
-    return table.filter(*(_is_number(table, name) & (pl.col(name) <= limit) for name, limit in (below or {}).items()))
+    limits = {name: number(f"below: the limit of {name}", limit) for name, limit in (below or {}).items()}
+    return table.filter(*(_is_number(table, name) & (pl.col(name) <= limit) for name, limit in limits.items()))
 
 
 def _is_number(table: pl.DataFrame, name: str) -> pl.Expr:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base.checks import whole
 from vswaplab.base.draws import DESIGN, draws
 from vswaplab.base.errors import InputError
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap
@@ -113,7 +114,7 @@ def random_design(settings: Mapping[str, object], n: int, *, seed: int = 0) -> D
     >>> random_design({"dram.capacity_pages": {"from": 100, "to": 199}, "layer": ["none", "vswap"]}, 2, seed=1).points
     ((149, 'vswap'), (133, 'none'))
     """
-    names, n, seed = _names(settings), _count("n", n, 1), _count("seed", seed, 0)
+    names, n, seed = _names(settings), whole("n", n, 1, _MOST_POINTS), whole("seed", seed, 0, _MOST_POINTS)
     columns = [_spread(name, settings[name], _uniform(seed, at, n)) for at, name in enumerate(names)]
     return Design(names, tuple(zip(*columns, strict=True)))
 
@@ -128,7 +129,7 @@ def latin_hypercube(settings: Mapping[str, object], n: int, *, seed: int = 0) ->
     >>> sorted(latin_hypercube({"dram.capacity_pages": {"from": 0, "to": 3}}, 4).points)
     [(0,), (1,), (2,), (3,)]
     """
-    names, n, seed = _names(settings), _count("n", n, 1), _count("seed", seed, 0)
+    names, n, seed = _names(settings), whole("n", n, 1, _MOST_POINTS), whole("seed", seed, 0, _MOST_POINTS)
     columns = []
     for at, name in enumerate(names):
         part = np.argsort(_uniform(seed, 2 * at, n), kind="stable")
@@ -291,10 +292,3 @@ def _range(name: str, values: Mapping[str, object]) -> tuple[int | float, int | 
 def _uniform(seed: int, dimension: int, n: int) -> NDArray[np.float64]:
     bits = draws(seed, dimension * _DIMENSION + np.arange(n, dtype=np.int64), DESIGN)
     return (bits >> np.uint64(11)).astype(np.float64) / float(1 << 53)
-
-
-def _count(name: str, value: object, at_least: int) -> int:
-    number = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else -1
-    if not at_least <= number <= _MOST_POINTS:
-        raise InputError(f"{name} must be a whole number from {at_least} to {_MOST_POINTS:,}, got {value!r}")
-    return int(number)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from vswaplab.base.checks import number
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.risk import can_lose
@@ -159,8 +160,8 @@ def next_dollar(
         ``part`` out of range; a price is missing; memory runs out before
         anything is bought.
     """
-    if isinstance(part, bool) or not isinstance(part, int | float) or not 0 < part <= 100:
-        raise InputError(f"part must be a number above 0 and up to 100, of the machine's cost, got {part!r}")
+    expected = "a number above 0 and up to 100, of the machine's cost"
+    part = number("part", part, above=0, at_most=100, expected=expected)
     before = _waited(trace, machine, seed)
     spend = part * cost_usd(machine, prices)["total"]
     rows = [row for item in _TIERS for row in _bought(trace, machine, item, spend, prices, before, seed)]

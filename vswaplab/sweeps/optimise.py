@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 
+from vswaplab.base.checks import number, whole
 from vswaplab.base.errors import InputError
 from vswaplab.base.progress import Progress
 from vswaplab.machine.config import Machine
@@ -82,7 +83,7 @@ def optimise(
         machine is refused.
     """
     names = [minimise] if isinstance(minimise, str) else list(minimise)
-    limits = dict(below or {})
+    limits = {name: number(f"below: the limit of {name}", limit) for name, limit in (below or {}).items()}
     _check(names, limits, trials)
     study = _Study(knobs, names, limits, seed)
     wanted = {"prices": prices, "seeds": list(seeds), "store": store}
@@ -112,13 +113,9 @@ def _check(names: Sequence[str], limits: Mapping[str, float], trials: int) -> No
                 raise InputError(
                     f"{what}: {name!r} is not a number of vl.frontier: choose from {', '.join(_OBJECTIVES)}"
                 )
-    for name, limit in limits.items():
-        if isinstance(limit, bool) or not isinstance(limit, int | float):
-            raise InputError(f"below: the limit of {name} must be a number, got {limit!r}")
     if not names:
         raise InputError("minimise needs a column, such as 'cost_usd'")
-    if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
-        raise InputError(f"trials must be a whole number of at least 1, got {trials!r}")
+    whole("trials", trials, 1)
 
 
 class _Study:

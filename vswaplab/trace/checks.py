@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vswaplab.base.backing import Op
+from vswaplab.base.checks import number, whole
 from vswaplab.base.errors import InputError
 from vswaplab.trace.corpus import Corpus
 from vswaplab.trace.sharing import MAX_MAPPERS
@@ -111,7 +112,7 @@ def shifts(
     values: Sequence[tuple[int, int]], corpus: Corpus, content: Callable[[], NDArray[np.int32]]
 ) -> tuple[tuple[int, int], ...]:
     """Check when contents shift, and by how many rows."""
-    checked = tuple((at_least_zero("content_shifts", at), at_least_zero("content_shifts", by)) for at, by in values)
+    checked = tuple((whole("content_shifts", at), whole("content_shifts", by)) for at, by in values)
     if list(checked) != sorted(checked):
         raise InputError(f"content_shifts {checked} must be in the order of their accesses")
     if not checked:
@@ -129,22 +130,14 @@ def shifts(
 
 def count(name: str, value: object) -> int:
     """Check a whole number from 1 to the most pages there can be."""
-    number = value.__index__() if hasattr(value, "__index__") else -1
-    if not 1 <= number <= MAX_PAGES:
-        raise InputError(f"{name} must be a whole number from 1 to {MAX_PAGES}, got {value!r}")
-    return int(number)
+    return whole(name, value, 1, MAX_PAGES)
 
 
-def at_least_zero(name: str, value: object) -> int:
-    """Check a whole number of at least 0."""
-    number = value.__index__() if hasattr(value, "__index__") else -1
-    if number < 0:
-        raise InputError(f"{name} must be a whole number of at least 0, got {value!r}")
-    return int(number)
+def fraction(name: str, value: object) -> float:
+    """Check a number between 0 and 1."""
+    return number(name, value, 0, 1, expected="between 0 and 1")
 
 
-def probability(value: float) -> float:
+def probability(value: object) -> float:
     """Check ``redraw_probability``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InputError(f"redraw_probability must be between 0 and 1, got {value!r}")
-    return float(value)
+    return fraction("redraw_probability", value)

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base.checks import number, whole
 from vswaplab.base.codecs import RAW
 from vswaplab.base.draws import MAKER, draw
 from vswaplab.base.errors import InputError
@@ -241,15 +242,13 @@ def synthetic_corpus(
     """
     shares = {"correlation": correlation, "p_zero": p_zero, "p_incompressible": p_incompressible}
     for name, value in shares.items():
-        if not 0 <= value <= 1:
-            raise InputError(f"{name} must be a share between 0 and 1, got {value}")
+        number(name, value, 0, 1, expected="a share between 0 and 1")
     if p_zero + p_incompressible > 1:
         raise InputError(f"p_zero {p_zero} and p_incompressible {p_incompressible} add up to more than 1")
     if not (1 <= ratio <= PAGE_SIZE and 0 <= sigma <= 10):
         raise InputError(f"ratio must be 1 to {PAGE_SIZE} and sigma 0 to 10, got ratio {ratio} and sigma {sigma}")
-    if not hasattr(n_regions, "__index__") or n_regions < 1:
-        raise InputError(f"n_regions must be a whole number of at least 1, got {n_regions}")
-    rng = np.random.default_rng(draw(seed, 0, MAKER))
+    whole("n_regions", n_regions, 1)
+    rng = np.random.default_rng(draw(whole("seed", seed), 0, MAKER))
     shape = (n_regions, REGION_PAGES)
     shared = rng.standard_normal((n_regions, 1)) * np.sqrt(correlation)
     own = rng.standard_normal(shape) * np.sqrt(1 - correlation)

@@ -15,12 +15,13 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from vswaplab.base.backing import Op
+from vswaplab.base.checks import whole
 from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.parquet import parquet_facts, read_parquet, write_frames
 from vswaplab.base.paths import data_dir, is_file
 from vswaplab.base.whole import refused_in_one_line, whole_file
-from vswaplab.trace.checks import access_column, at_least_zero, count, parallel, probability, whole_numbers
+from vswaplab.trace.checks import access_column, count, parallel, probability, whole_numbers
 from vswaplab.trace.corpus import Corpus
 from vswaplab.trace.trace import EMPTY, Piece, Trace, Workload, n_pages_of
 
@@ -365,7 +366,7 @@ def _about(n_pages: int, name: str, title: str, redraw_probability: float, recor
         "name": name,
         "title": title or name,
         "n_pages": n_pages,
-        "k": at_least_zero("recorder_k", recorder_k),
+        "k": whole("recorder_k", recorder_k),
         "redraw_probability": probability(redraw_probability),
     }
 

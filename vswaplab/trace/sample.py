@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.base.checks import number, whole
 from vswaplab.base.draws import SAMPLE, draws, threshold
 from vswaplab.base.errors import InputError
 from vswaplab.trace.trace import Piece, Trace, Workload
@@ -56,8 +57,8 @@ def sample(trace: Workload, rate: float, *, group: int = 0) -> Trace:
     [949, 994, 1053, 1004]
     """
     share = checked_rate(rate)
-    if not hasattr(group, "__index__") or not 0 <= group < max(1, int(1 / share)):
-        raise InputError(f"group must be a whole number below 1 / rate ({1 / share:.6g}), got {group!r}")
+    expected = f"a whole number below 1 / rate ({1 / share:.6g})"
+    group = whole("group", group, 0, max(0, int(1 / share) - 1), expected=expected)
     found = _samples(trace, share, range(group, group + 1))
     if not found:
         raise InputError(f"no access falls into a sample of {rate} of {trace.n_pages:,} pages: raise the rate")
@@ -95,9 +96,8 @@ def sample_groups(
 
 def checked_rate(rate: object) -> float:
     """Give a rate of sampling as a number above 0 and up to 1, not too small for a hash of 53 bits to tell from 0."""
-    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 < rate <= 1:
-        raise InputError(f"rate must be a number above 0 and up to 1, the share of the pages to keep, got {rate!r}")
-    share = float(rate)
+    expected = "a number above 0 and up to 1, the share of the pages to keep"
+    share = number("rate", rate, above=0, at_most=1, expected=expected)
     if not threshold(share):
         raise InputError(f"rate must be at least 2**-53 ({2**-53:.3g}), got {rate!r}: raise the rate")
     return share

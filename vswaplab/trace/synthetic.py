@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op
+from vswaplab.base.checks import number, whole
 from vswaplab.base.draws import MAKER, draw
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
+from vswaplab.trace.checks import fraction
 from vswaplab.trace.corpus import Corpus, stretched, synthetic_corpus
 from vswaplab.trace.sharing import MAX_MAPPERS
 from vswaplab.trace.trace import Trace, Workload, default_content
@@ -18,16 +20,12 @@ from vswaplab.trace.trace import Trace, Workload, default_content
 
 def _check(n_pages: int, n_accesses: int, write_share: float) -> None:
     for name, value in (("n_pages", n_pages), ("n_accesses", n_accesses)):
-        if not hasattr(value, "__index__") or value < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
-    if not 0 <= write_share <= 1:
-        raise InputError(f"write_share must be between 0 and 1, got {write_share!r}")
+        whole(name, value, 1)
+    fraction("write_share", write_share)
 
 
 def _rng(seed: int, part: int = 0) -> np.random.Generator:
-    if not hasattr(seed, "__index__") or seed < 0:
-        raise InputError(f"seed must be a whole number of at least 0, got {seed!r}")
-    return np.random.default_rng(draw(seed, part + 1, MAKER))
+    return np.random.default_rng(draw(whole("seed", seed), part + 1, MAKER))
 
 
 def _trace(
@@ -59,8 +57,7 @@ def zipf_pages(n_pages: int, n_accesses: int, alpha: float, seed: int) -> NDArra
     -------
     pages : (n_accesses,)
     """
-    if not isinstance(alpha, int | float) or not 0 <= alpha <= 100:
-        raise InputError(f"alpha must be a number from 0 to 100, got {alpha!r}")
+    alpha = number("alpha", alpha, 0, 100, expected="a number from 0 to 100")
     rng = _rng(seed)
     share = np.arange(1, n_pages + 1, dtype=np.float64) ** -alpha
     share = share.cumsum() / share.sum()
@@ -155,8 +152,7 @@ def scan(
     """
     _check(n_pages, n_accesses, write_share)
     for name, value in (("hot_share", hot_share), ("scan_share", scan_share)):
-        if not 0 <= value <= 1:
-            raise InputError(f"{name} must be between 0 and 1, got {value!r}")
+        fraction(name, value)
     n_hot = min(max(1, round(n_pages * hot_share)), n_pages)
     is_scan = _rng(seed, 2).random(n_accesses) < scan_share if n_hot < n_pages else np.zeros(n_accesses, np.bool_)
     pages = zipf_pages(n_hot, n_accesses, 1.0, seed)
@@ -291,7 +287,7 @@ def fork(
     pages = np.empty(n_accesses, np.int64)
     for process in range(n_children + 1):
         turns = np.flatnonzero(mapper == process)
-        pages[turns] = zipf_pages(n_pages, turns.size, alpha, draw(seed, process, MAKER))
+        pages[turns] = zipf_pages(n_pages, turns.size, alpha, draw(whole("seed", seed), process, MAKER))
     pages[:n_pages] = np.arange(n_pages)
     everybody = np.full(n_pages, (1 << (n_children + 1)) - 1)
     return _family("fork", pages, n_pages, mapper, everybody, n_pages, write_share, seed, corpus, redraw_probability)
@@ -345,7 +341,8 @@ def prefork(
     mapper[:n_shared] = 0
     is_private = rng.random(n_accesses) < 0.5
     pages = zipf_pages(n_shared, n_accesses, alpha, seed)
-    private = zipf_pages(own, n_accesses, alpha, draw(seed, 1, MAKER)) + n_shared + (mapper.astype(np.int64) - 1) * own
+    private = zipf_pages(own, n_accesses, alpha, draw(whole("seed", seed), 1, MAKER))
+    private += n_shared + (mapper.astype(np.int64) - 1) * own
     pages = np.where(is_private, private, pages)
     pages[:n_shared] = np.arange(n_shared)
     mappers = np.concatenate((np.full(n_shared, (1 << (n_workers + 1)) - 1), np.repeat(2 << np.arange(n_workers), own)))
@@ -354,8 +351,7 @@ def prefork(
 
 
 def _check_family(name: str, value: int, most: int, n_first: int, n_accesses: int) -> None:
-    if not hasattr(value, "__index__") or not 1 <= value <= most:
-        raise InputError(f"{name} must be a whole number from 1 to {most}, got {value!r}")
+    whole(name, value, 1, most)
     if n_accesses <= n_first:
         raise InputError(f"n_accesses {n_accesses} must exceed {n_first}: the first accesses read every shared page")
 
@@ -438,8 +434,9 @@ def drift(trace: AnyTrace, *, start: int, stop: int, factor: float = 2.0, steps:
     steps : int
         From 1 to 64; sizes grow by the same ratio in each.
     """
-    if not hasattr(steps, "__index__") or not 1 <= steps <= 64 or not 0 <= start < stop:
-        raise InputError(f"drift needs 0 <= start < stop and 1 to 64 steps, got {start}, {stop} and {steps}")
+    whole("steps", steps, 1, 64)
+    if not 0 <= start < stop:
+        raise InputError(f"drift needs 0 <= start < stop, got {start} and {stop}: say between which accesses")
     if not 0 < factor <= PAGE_SIZE:
         raise InputError(f"a factor must be above 0 and at most {PAGE_SIZE}, got {factor}")
     return _shifted(trace, [(start + (stop - start) * k // steps, factor ** ((k + 1) / steps)) for k in range(steps)])

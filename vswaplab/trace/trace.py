@@ -12,13 +12,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from vswaplab.base.checks import whole
 from vswaplab.base.draws import CONTENT, draws
 from vswaplab.base.errors import InputError
 from vswaplab.trace.access_index import AccessIndex, index_accesses
 from vswaplab.trace.checks import (
     MAX_PAGES,
     access_column,
-    at_least_zero,
     count,
     frozen,
     in_range,
@@ -81,7 +81,7 @@ class Workload:
             self.content = self._given(content)
         self.redraw_probability = probability(redraw_probability)
         self.content_shifts = shifts(content_shifts, self.corpus, lambda: self.content)
-        self.recorder_k = at_least_zero("recorder_k", recorder_k)
+        self.recorder_k = whole("recorder_k", recorder_k)
 
     def _given(self, content: ArrayLike) -> NDArray[np.int32]:
         rows = whole_numbers("content", content)

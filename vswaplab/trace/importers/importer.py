@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op
+from vswaplab.base.checks import whole
 from vswaplab.base.errors import InputError
 from vswaplab.trace.checks import count
 from vswaplab.trace.files import TraceFile, load_or_open, write_numbered
@@ -142,8 +143,7 @@ class Limits:
     def __post_init__(self) -> None:
         count("max_pages", self.max_pages)
         for name in ("max_accesses", "max_bytes"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+            whole(name, getattr(self, name), 1)
 
 
 def op_of(word: str) -> Op:

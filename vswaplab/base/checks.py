@@ -1,0 +1,120 @@
+"""Checks of single numbers, given or as text: one line that names the value and what was expected.
+
+A whole number or a number may be numpy's too; true, false and NaN are neither.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from numbers import Real
+
+import numpy as np
+
+from vswaplab.base.errors import InputError
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def whole(
+    name: str, value: object, at_least: int = 0, at_most: int | None = None, *, expected: str | None = None
+) -> int:
+    """Check a whole number; give it as an int.
+
+    Parameters
+    ----------
+    name
+        What the message calls it.
+    value
+    at_least, at_most
+        Both ends may come; None: no end.
+    expected
+        What the message asks for. Default: a whole number within the ends.
+
+    Examples
+    --------
+    >>> whole("n", np.uint8(3))
+    3
+    >>> whole("n", 0, 1, 7)
+    Traceback (most recent call last):
+    vswaplab.base.errors.InputError: n must be a whole number from 1 to 7, got 0
+    """
+    try:
+        found = None if isinstance(value, bool | np.bool_) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        found = None
+    return _checked(name, found, value, at_least, at_most, expected)
+
+
+def number(
+    name: str,
+    value: object,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+    *,
+    above: float | None = None,
+    expected: str = "a number",
+) -> float:
+    """Check a number; give it as a float.
+
+    Parameters
+    ----------
+    name, value
+        As in ``whole``.
+    at_least, at_most
+        Both ends may come.
+    above
+        This end may not.
+    expected
+        What the message asks for.
+
+    Examples
+    --------
+    >>> number("part", np.float32(0.5), above=0, at_most=1)
+    0.5
+    >>> number("part", 0, above=0, at_most=1, expected="a number above 0 and up to 1")
+    Traceback (most recent call last):
+    vswaplab.base.errors.InputError: part must be a number above 0 and up to 1, got 0
+    """
+    try:
+        found = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # a whole number beyond any float
+        found = math.nan
+    if not at_least <= found <= at_most or (above is not None and found <= above):
+        raise InputError(f"{name} must be {expected}, got {value!r}")
+    return found
+
+
+def whole_of(
+    name: str, text: str, at_least: int = 0, at_most: int | None = None, *, expected: str | None = None
+) -> int:
+    """Read a whole number that was given as text, such as an option's; parameters as in ``whole``."""
+    try:
+        found: int | None = int(text)
+    except ValueError:
+        found = None
+    return _checked(name, found, text, at_least, at_most, expected)
+
+
+def count_of(name: str, text: str) -> int:
+    """Read a whole number of at least 1 that may end in K, M, G or T, powers of 1024.
+
+    Examples
+    --------
+    >>> count_of("--max-pages", "1000"), count_of("--max-pages", "4K")
+    (1000, 4096)
+    """
+    found = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)(?:iB|B)?", text.strip())
+    if found is None or not int(found[1]):
+        raise InputError(f"{name} must be a whole number of at least 1, such as 1000000 or 4G, got {text!r}")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _checked(
+    name: str, found: int | None, given: object, at_least: int, at_most: int | None, expected: str | None
+) -> int:
+    if found is None or found < at_least or (at_most is not None and found > at_most):
+        ends = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+        raise InputError(f"{name} must be {expected or f'a whole number {ends}'}, got {given!r}")
+    return found
