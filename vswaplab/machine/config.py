@@ -1,7 +1,8 @@
 """What a machine is: frozen, validated configuration objects.
 
 Every default carries its source in the field's comment; ``[guess]`` marks a
-number nobody has published. Sizes are bytes, pages (4 KiB) or slots (one page
+number nobody has published, ``[choice]`` one that leaves a mechanism out or is
+ours to make; both are of November 2026. Sizes are bytes, pages (4 KiB) or slots (one page
 each) as the field's name says; times are ns; shares are of the media.
 """
 
@@ -164,9 +165,9 @@ class Cram:
     """
 
     media_bytes: int
-    profile: str | Profile = "ocp-spec"
+    profile: str | Profile = "ocp-spec"  # [choice]: from a public specification
     advertised_bytes: int | None = None
-    mode: CramMode = "swap"
+    mode: CramMode = "swap"  # founding mail, 24 April 2026: VSWAP_CRAM [P]
     writable_budget_pages: int = 0  # founding mail: no direct writable mapping unless budgeted
     budget_owner: BudgetOwner = "host"  # G. Price, 24 April 2026; "device" is A. George's reply [P]
     writeback_to: WritebackTo = "zswap"  # founding mail: write back to zswap or swap
@@ -176,13 +177,13 @@ class Cram:
     writeback_high: float = 0.90  # [guess]
     writeback_low: float = 0.85  # [guess]
     pressure_law: PressureLaw = "two-level"  # RFC v4 patch 27 as posted [P]
-    node_low: int = 0
+    node_low: int = 0  # [choice]: off, as the next
     node_high: int = 0
-    report_lag: int = 0
+    report_lag: int = 0  # [choice]: the device says at once what it holds, as for the next two
     flush_period: int = 0
     reaper_period: int = 0
     trim_batch_pages: int = 512  # mm/cram.c of autumn 2026 [P]; retries are not modelled
-    balloon: bool = False
+    balloon: bool = False  # [choice]: off; RFC v4 describes it [P]
     balloon_reserve: float = 0.0  # mm/cram.c of autumn 2026 has none [P]
 
     def __post_init__(self) -> None:
@@ -274,12 +275,12 @@ class Zswap:
         ``Machine.kernel`` is set.
     """
 
-    compressor: str | Profile = "lz4"
+    compressor: str | Profile = "lz4"  # [choice]; mainline's default is lzo [R]
     max_pool_percent: int = 20  # docs.kernel.org zswap [A]
     accept_threshold_percent: int = 90  # mm/zswap.c [P]
     writeback: bool = True  # cgroup-v2 memory.zswap.writeback [P]
     store_incompressible: bool = True  # Linux 7.3, kernel-truth README fact 5 [measured]
-    shrinker_enabled: bool = False
+    shrinker_enabled: bool = False  # CONFIG_ZSWAP_SHRINKER_DEFAULT_ON is off in mainline [R]
     max_bytes: int | None = None  # cgroup-v2 memory.zswap.max: no limit by default [P]
 
     def __post_init__(self) -> None:
@@ -321,10 +322,10 @@ class Swapfile:
     """
 
     capacity_slots: int
-    priority: int = 0
+    priority: int = 0  # [choice]: equal ones in the order given; the kernel counts down from -2 [R]
     read_ns: int = 80_000  # NVMe 4 KiB read at queue depth 1, 70-100 us [R]
     bandwidth_bytes_per_s: int = 3_000_000_000  # [guess]
-    page_cluster: int = 0
+    page_cluster: int = 0  # [choice]: readahead is modelled only where a kernel reclaims
 
     def __post_init__(self) -> None:
         capacity = whole("swapfile", "capacity_slots", self.capacity_slots, 1)
@@ -382,10 +383,10 @@ class Zram:
     compressor: str | Profile = "lzo-rle"  # CONFIG_ZRAM_DEF_COMP of mainline [R]
     mem_limit_bytes: int = 0  # docs.kernel.org zram: off by default [P]
     priority: int = 100  # what zram-generator and most distributions set [R]
-    idle_period: int = 0
-    recompressor: str | Profile | None = None
+    idle_period: int = 0  # docs.kernel.org zram: nothing runs by itself [P]
+    recompressor: str | Profile | None = None  # as for the next: none until one is set up [P]
     backing_slots: int = 0
-    writeback: ZramWriteback = "idle"
+    writeback: ZramWriteback = "idle"  # [choice]
     writeback_limit: int | None = None  # docs.kernel.org zram: off by default [P]
     backing_read_ns: int = 80_000  # as a swapfile's
 
@@ -425,7 +426,10 @@ class Zram:
 
 @dataclass(frozen=True)
 class Costs:
-    """Time of the events that no device or compressor profile prices, in ns."""
+    """Time of the events that no device or compressor profile prices, in ns.
+
+    What names no other date was set in November 2026.
+    """
 
     dram_ns: int = 100  # local DRAM, 78-115 ns on the hosts of Pond (ASPLOS 2023) [S]
     fault_ns: int = 1_000  # page fault without I/O, entry to exit [guess]
@@ -486,7 +490,7 @@ class Machine:
     cram: Cram | None = None
     zswap: Zswap | None = None
     swapfiles: Sequence[Swapfile] = ()
-    layer: Layer = "vswap"
+    layer: Layer = "vswap"  # founding mail, 24 April 2026 [P]
     costs: Costs = field(default_factory=Costs)
     swap_max_slots: int | None = None
     zram: Zram | None = None

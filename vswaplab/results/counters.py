@@ -3,7 +3,8 @@
 Names are the kernel's where the kernel has one (``/proc/vmstat``,
 ``memory.stat``, debugfs ``zswap/``); the rest are ours. An access that is not
 a free has exactly one outcome, so the counters of ``OUTCOMES`` add up to
-``accesses - frees``.
+``accesses - frees``; where a kernel reads ahead (``Swapfile.page_cluster``)
+``swpin_zero``, ``zswpin`` and ``pswpin`` count those pages too.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ COUNTERS: dict[str, str] = {
     "swap_cache": "accesses to a resident page that only the swap cache knew, after a swapoff or (`Machine.kernel`) "
     "while it is written out: a minor fault",
     "cram_writeback_multi_state": "CRAM pages moved while some of their mappers had them mapped and some not",
-    "rmap_walks": "reverse-map walks: one for each mapped CRAM page that is moved",
-    "pte_changed": "page-table entries unmapped for that",
+    "rmap_walks": "reverse-map walks: one for each CRAM page moved whose page-table entries must change",
+    "pte_changed": "page-table entries unmapped for that; without a layer swap entries rewritten too",
     "pte_unchanged": "swap entries that stayed valid meanwhile, because they name a virtual slot",
     "pte_scanned": "page-table entries a machine without a reverse map would have had to look at",
     "swapin_readahead": "pages read ahead of a fault of their own (swap_ra in /proc/vmstat; `page_cluster`)",
