@@ -195,6 +195,17 @@ def test_box__the_fullest_of_several_zram_devices(tmp_path):
     assert "has 2 zram devices: the model has one, here the fullest, zram1" in found.notes
 
 
+def test_box__a_group_s_limit_of_swap_counts_on_zram_too(tmp_path):
+    files = {
+        "proc/swaps": "Filename Type Size Used Priority\n/dev/zram0 partition 65532 0 5\n",
+        "sys/fs/cgroup/web/memory.max": "536870912\n",
+        "sys/fs/cgroup/web/memory.swap.max": "40960000\n",
+    }
+    found = vl.calibrate(box(tmp_path, files), cgroup="web")
+
+    assert found.machine.swap_max_slots == 10_000
+
+
 def test_box__a_zram_that_only_swaps_names(tmp_path):
     swaps = "Filename Type Size Used Priority\n/dev/zram0 partition 8388604 1048576 100\n"
     meminfo = "MemTotal: 4000000 kB\nMemAvailable: 400000 kB\nAnonPages: 2000000 kB\n"

@@ -320,7 +320,7 @@ class _Reading:
             why = f"the default, an NVMe drive; measure {name} with fio --rw=randread --bs=4k --iodepth=1"
             self._put(part, "read_ns", Swapfile(1).read_ns, "ASSUMED", why)
             self.stored_pages += used * _KIB // PAGE_SIZE
-        if devices and self.group is not None:
+        if self._swaps() and self.group is not None:
             most = self.box.number(f"{self.group}/memory.swap.max")
             if most is not None:
                 where = f"/{self.group}/memory.swap.max {most}"
