@@ -200,6 +200,14 @@ def test_comparison_chart__keeps_the_order_of_the_table_and_says_who_is_best() -
     assert spec["layer"][0]["encoding"]["y"]["sort"] == ["b", "a"]
 
 
+def test_folio_chart__a_page_without_data_is_nowhere_before_its_first_touch_and_once_freed() -> None:
+    story = vl.Trace(page=[0, 1, 0], op=[1, 1, 2], n_pages=2)
+    steps = vl.follow(story, vl.Machine(vl.Dram(2, high=1), swapfiles=[vl.Swapfile(4)]))
+    drawn = data_of(folio_chart(steps.with_columns(place="tier")).to_dict())
+
+    assert {(row["access"], row["page"]) for row in drawn if row["place"] == "nowhere"} == {(0, 1), (2, 0)}
+
+
 def test_policies_chart__shows_both_bounds_in_both_panels() -> None:
     rules = [row for row in data_of(spec_of("policies")) if "what" in row]
     assert {(row["bound"], row["value"]) for row in rules} == {

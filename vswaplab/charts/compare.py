@@ -18,8 +18,8 @@ from vswaplab.charts.theme import (
 )
 from vswaplab.results.summary import TIERS
 
-NOWHERE = "not touched"
-"""What ``folio_chart`` calls a page that is nowhere yet."""
+NOWHERE = "nowhere"
+"""What ``folio_chart`` calls a page that holds no data: not touched yet, or freed."""
 
 _CELL_PX = 34
 _BAR_PX = 40
