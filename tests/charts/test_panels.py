@@ -68,6 +68,14 @@ def test_traffic__goes_down_into_a_tier_and_up_out_of_it(run: vl.Result) -> None
     assert by_name(run)["traffic"].views[0].signals["low"] <= min(data["into CRAM"])
 
 
+def test_traffic__stacks_the_fastest_tier_next_to_zero_as_the_still_figure_does(run: vl.Result) -> None:
+    areas = by_name(run)["traffic"].views[0].spec["layer"][:2]
+
+    assert [area["encoding"]["order"]["field"] for area in areas] == ["rank", "rank"]
+    ranks = [next(step["calculate"] for step in area["transform"] if step.get("as") == "rank") for area in areas]
+    assert all(rank.index("CRAM") < rank.index("zswap") < rank.index("swapfile") for rank in ranks)
+
+
 def test_axes__hold_what_is_drawn(run: vl.Result, writable: vl.Result) -> None:
     for panel in panels({"A": run, "B": writable}):
         for view in panel.views:

@@ -565,9 +565,11 @@ def _ways(keys: tuple[str, ...], unit: str, form: str) -> alt.LayerChart:
     y = alt.Y("value:Q", title=title, stack="zero", scale=_scale(), axis=sizes)
     parts = [
         _base([f"{way} {tier}" for tier in keys])
-        .transform_calculate(tier="slice(datum.series, 5)")
+        .transform_calculate(tier="slice(datum.series, 5)", rank=_rank([f"{way} {tier}" for tier in keys]))
         .mark_area(interpolate="step-after")
-        .encode(x=_time(), y=y, color=_colour(keys, "tier:N"), detail="series:N", tooltip=_tips())
+        .encode(
+            x=_time(), y=y, color=_colour(keys, "tier:N"), order=alt.Order("rank:Q"), detail="series:N", tooltip=_tips()
+        )
         for way in ("into", "from")
     ]
     return _joined(*parts, _zero())
