@@ -182,6 +182,7 @@ def test_stall_chart__bars_show_every_tier_dram_included() -> None:
 
     assert [row["tier"] for row in bars] == [tier for tier in TIERS if tier != "zram"]  # the machine has none
     assert sum(row["share"] for row in bars) == pytest.approx(1)
+    assert len({row["label"].split(" ")[1] for row in bars}) == 1  # one unit
 
 
 def test_media_chart__labels_are_a_line_apart() -> None:
@@ -198,6 +199,15 @@ def test_comparison_chart__keeps_the_order_of_the_table_and_says_who_is_best() -
 
     assert spec["title"]["text"] == "What an access costs: b least, a 2.0 times that"
     assert spec["layer"][0]["encoding"]["y"]["sort"] == ["b", "a"]
+
+
+def test_comparison_chart__another_time_has_its_unit_and_its_names() -> None:
+    table = COMPARISON.select("machine", "tier", ms=1000 * pl.col("access_ns"))
+    spec = comparison_chart(table, ("ms", "Time below DRAM (ms)"), "Device").to_dict()
+
+    assert {row["label"] for row in data_of(spec) if "label" in row} == {"120,000.0 ms", "240,000.0 ms"}
+    assert [spec["layer"][0]["encoding"][axis]["title"] for axis in "xy"] == ["Time below DRAM (ms)", "Device"]
+    assert spec["title"]["text"] == "Time below DRAM"
 
 
 def test_folio_chart__a_page_without_data_is_nowhere_before_its_first_touch_and_once_freed() -> None:

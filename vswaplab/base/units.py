@@ -23,6 +23,22 @@ def format_bytes(n_bytes: float) -> str:
     return f"{n_bytes:.0f} B"
 
 
+def time_unit(longest_ns: float) -> tuple[str, int]:
+    """Give the unit in which to say several times, by the longest: the largest that makes it at least ten.
+
+    Returns
+    -------
+    unit, ns
+        The unit's name, and how many ns it is.
+
+    Examples
+    --------
+    >>> time_unit(1_255_163_620), time_unit(250)
+    (('ms', 1000000), ('ns', 1))
+    """
+    return next(((unit, size) for unit, size in _TIME if longest_ns >= 10 * size), ("ns", 1))
+
+
 def format_ns(ns: float) -> str:
     """Say a time in ns in the largest unit that keeps it above one.
 

@@ -25,8 +25,15 @@ _CELL_PX = 34
 _BAR_PX = 40
 
 
-def comparison_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode: str | None = None) -> alt.LayerChart:
-    """Show several machines or profiles side by side: what an access costs, by tier.
+def comparison_chart(
+    table: pl.DataFrame,
+    x: tuple[str, str] | None = None,
+    machine: str = "Machine",
+    *,
+    title: str | None = None,
+    cram_mode: str | None = None,
+) -> alt.LayerChart:
+    """Show several machines or profiles side by side: what an access costs, or another time, by tier.
 
     Parameters
     ----------
@@ -34,6 +41,10 @@ def comparison_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode
         One row per machine and tier (``results.summary.comparison_table``):
         ``machine`` (any label), ``tier``, and ``access_ns``: the tier's stall
         time over all touches, ns. Machines are drawn in the order of the table.
+    x : (column, axis title), optional
+        Another time to show; its unit ends the title, in brackets.
+    machine
+        Axis title of what is compared.
     title, cram_mode
         As in ``residency_chart``.
 
@@ -41,20 +52,24 @@ def comparison_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode
     -------
     chart
     """
-    _need(table, ("machine", "tier", "access_ns"))
-    shown = table.select("machine", "tier", "access_ns").with_columns(
+    time = "access_ns" if x is None else x[0]
+    _need(table, ("machine", "tier", time))
+    shown = table.select("machine", "tier", time).with_columns(
         rank=pl.col("tier").map_elements(tier_rank, return_dtype=pl.Int64)
     )
-    totals = shown.group_by("machine", maintain_order=True).agg(pl.col("access_ns").sum())
-    totals = totals.with_columns(label=pl.format("{} ns", pl.col("access_ns").round(1)))
+    where = "" if "DRAM" in set(shown["tier"]) else ", outside DRAM"
+    axes = (f"Mean time of an access{where} (ns)" if x is None else x[1], machine)
+    what, _, unit = axes[0].removesuffix(")").partition(" (")
+    totals = shown.group_by("machine", maintain_order=True).agg(pl.col(time).sum())
+    totals = totals.with_columns(label=pl.col(time).map_elements(lambda sum_: f"{sum_:,.1f} {unit}", pl.String))
     found = ", ".join(f"{row['machine']} {row['label']}" for row in totals.iter_rows(named=True)) or "nothing"
     order = totals["machine"].to_list()
-    heading = titled(title or _comparison_title(totals), cram_note(cram_mode))
-    alt_text = f"Horizontal bars of the mean time of an access, stacked by tier: {found}."
+    heading = titled(title or (_comparison_title(totals) if x is None else what), cram_note(cram_mode))
+    alt_text = f"Horizontal bars of {what}, stacked by tier: {found}."
     height = _BAR_PX * max(1, len(order))
     bars, labels = (
-        _bars(shown, order, 1.12 * max(totals["access_ns"].to_list(), default=1.0)),
-        _bar_ends(totals, order),
+        _bars(shown, time, axes, order, 1.12 * max(totals[time].to_list(), default=1.0)),
+        _bar_ends(totals, time, order),
     )
     return layered(bars, labels, title=heading, description=alt_text, width=WIDTH, height=height)
 
@@ -119,33 +134,32 @@ def _need(table: pl.DataFrame, columns: tuple[str, ...]) -> None:
         raise InputError(f"the table has no column {missing[0]!r}: it needs {', '.join(columns)}")
 
 
-def _bars(shown: pl.DataFrame, order: list[str], longest: float) -> alt.Chart:
-    where = "" if "DRAM" in set(shown["tier"]) else ", outside DRAM"
+def _bars(shown: pl.DataFrame, time: str, axes: tuple[str, str], order: list[str], longest: float) -> alt.Chart:
     bars: alt.Chart = (
         alt.Chart(shown)
         .mark_bar(stroke="white", strokeWidth=0.6)
         .encode(
             x=alt.X(
-                "access_ns:Q",
-                title=f"Mean time of an access{where} (ns)",
+                f"{time}:Q",
+                title=axes[0],
                 stack="zero",
                 axis=alt.Axis(tickCount=8),
                 scale=alt.Scale(domain=[0, longest], nice=False),
             ),
-            y=alt.Y("machine:N", title="Machine", sort=order, axis=alt.Axis(labelLimit=260)),
+            y=alt.Y("machine:N", title=axes[1], sort=order, axis=alt.Axis(labelLimit=260)),
             color=alt.Color("tier:N", title="Time in", scale=tier_scale(shown["tier"])),
             order=alt.Order("rank:Q"),
-            tooltip=["machine:N", "tier:N", alt.Tooltip("access_ns:Q", format=",.1f")],
+            tooltip=["machine:N", "tier:N", alt.Tooltip(f"{time}:Q", format=",.1f")],
         )
     )
     return bars
 
 
-def _bar_ends(totals: pl.DataFrame, order: list[str]) -> alt.Chart:
+def _bar_ends(totals: pl.DataFrame, time: str, order: list[str]) -> alt.Chart:
     ends: alt.Chart = (
         alt.Chart(totals)
         .mark_text(align="left", dx=5)
-        .encode(x="access_ns:Q", y=alt.Y("machine:N", sort=order), text="label:N")
+        .encode(x=f"{time}:Q", y=alt.Y("machine:N", sort=order), text="label:N")
     )
     return ends
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from vswaplab.base.units import format_bytes
+from vswaplab.base.units import format_bytes, time_unit
 from vswaplab.charts.tables import (
     MIB,
     STORED,
@@ -261,9 +261,9 @@ def _stall_panel(windows: pl.DataFrame) -> alt.Chart:
 
 def _stall_bars(totals: pl.DataFrame) -> alt.LayerChart:
     longest = max(totals["stall_ns"].to_list(), default=1)
-    unit, ns = ("s", 1e9) if longest >= 1e9 else ("ms", 1e6)
-    room = alt.Scale(domain=[0, 1.35 * longest / ns], nice=False)
-    table = totals.with_columns(time=pl.col("stall_ns") / ns)
+    unit, size = time_unit(longest)
+    room = alt.Scale(domain=[0, 1.35 * longest / size], nice=False)
+    table = totals.with_columns(time=pl.col("stall_ns") / size)
     title = f"Stall time of the whole run ({unit})"
     bars = alt.Chart(table, width=WIDTH, height=30 * max(1, table.height)).encode(
         x=alt.X("time:Q", title=title, scale=room, axis=alt.Axis(tickCount=6)),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
+from vswaplab.base.units import PAGE_SIZE, format_bytes, time_unit
 from vswaplab.charts.theme import HEIGHT, PALE_CRAM, TIER_COLOURS, tier_colour, tier_rank
 from vswaplab.results.summary import TIERS
 
@@ -158,12 +158,13 @@ def stall_table(windows: pl.DataFrame) -> pl.DataFrame:
 
 
 def stall_totals(epochs: pl.DataFrame) -> pl.DataFrame:
-    """Add up the stall of each tier that has any: ``tier``, ``stall_ns``, ``share``, ``label``."""
+    """Add up the stall of each tier that has any: ``tier``, ``stall_ns``, ``share``, ``label``, all in one unit."""
     tiers = [*TIERS, *plugged_tiers(epochs)]
     by_tier = {tier: int(epochs[f"stall_{tier.lower()}_ns"].sum()) for tier in tiers}
     whole = max(1, sum(by_tier.values()))
+    unit, size = time_unit(max(by_tier.values()))
     rows = [
-        {"tier": tier, "stall_ns": ns, "share": ns / whole, "label": f"{format_ns(ns)} ({ns / whole:.1%})"}
+        {"tier": tier, "stall_ns": ns, "share": ns / whole, "label": f"{ns / size:,.2f} {unit} ({ns / whole:.1%})"}
         for tier, ns in by_tier.items()
         if ns
     ]
