@@ -364,3 +364,9 @@ def test_alt_text__of_a_chart_without_one_says_what_is_drawn() -> None:
     )
     assert alt_text(lines.mark_bar().properties(description="Said by hand.").to_dict()) == "Said by hand."
     assert alt_text(lines.mark_bar().facet("kind").to_dict()).endswith("; a panel for each kind.")
+
+
+def test_alt_text__joins_a_title_of_two_lines() -> None:
+    chart = alt.Chart(pl.DataFrame({"x": [1]})).mark_line().encode(alt.X("x", title=["Size", "(MiB)"]))
+
+    assert alt_text(chart.to_dict()) == "Lines: nothing against Size (MiB)."

@@ -56,7 +56,8 @@ def _names(units: list[Mapping[str, Any]], channel: str) -> list[str]:
 
 
 def _name(encoding: Mapping[str, Any]) -> str:
-    return str(encoding.get("title") or encoding.get("field") or "")
+    title = encoding.get("title")
+    return " ".join(title) if isinstance(title, list) else str(title or encoding.get("field") or "")
 
 
 def _titles(units: list[Mapping[str, Any]], channel: str) -> str:
