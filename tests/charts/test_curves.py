@@ -43,6 +43,17 @@ def test_curves_chart__takes_the_colours_of_tiers_and_refuses_what_it_cannot_dra
         curves_chart(TABLE, ("size", "Size"), Y, title="Nothing")
 
 
+def test_bars_chart__writes_values_at_the_ends_if_asked_so_that_a_zero_is_seen() -> None:
+    plain, written = (bars_chart(TABLE, Y, LINE, X, title="A pool", values=form).to_dict() for form in (None, ",.0f"))
+    bars, ends = written["layer"]
+
+    assert "layer" not in plain
+    assert {axis: bars["encoding"][axis] for axis in ("x", "y", "yOffset")} == {
+        axis: ends["encoding"][axis] for axis in ("x", "y", "yOffset")
+    }
+    assert (ends["mark"]["type"], ends["encoding"]["text"]["format"]) == ("text", ",.0f")
+
+
 def test_bars_chart__keeps_the_tables_order_and_tells_every_bar() -> None:
     spec = bars_chart(TABLE, Y, LINE, X, title="A pool helps b", colours={0: "#D55E00"}).to_dict()
 

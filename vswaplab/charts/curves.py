@@ -18,6 +18,7 @@ _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down
 _DASHES: tuple[list[int], ...] = ([1, 0], [8, 4], [2, 3], [12, 3, 2, 3], [5, 2], [1, 2], [14, 5])
 _WIDTH = 520
 _BAR_PX = 16
+_END_PX = 12  # of a number at the end of a bar
 
 
 def curves_chart(
@@ -88,7 +89,8 @@ def bars_chart(
     title: str,
     note: str | None = None,
     colours: Mapping[str, str] | None = None,
-) -> alt.Chart:
+    values: str | None = None,
+) -> alt.Chart | alt.LayerChart:
     """Show one number as groups of bars, in the order of the table.
 
     Parameters
@@ -100,6 +102,8 @@ def bars_chart(
         a group are.
     title, note, colours
         As in ``curves_chart``.
+    values
+        How the number is written at the end of its bar, such as ``,.0f``; None: it is not.
 
     Returns
     -------
@@ -113,19 +117,25 @@ def bars_chart(
     shown = _columns(table, x, group, bar)
     groups, bars = (shown[part[0]].unique(maintain_order=True).to_list() for part in (group, bar))
     scale = alt.Scale(domain=bars, range=_colours(bars, colours))
-    chart: alt.Chart = (
-        alt.Chart(shown, title=titled(title, note), description=_bars_text(shown, x, group, bar))
-        .mark_bar()
-        .encode(
-            x=alt.X(f"{x[0]}:Q", title=x[1]),
-            y=alt.Y(f"{group[0]}:N", title=group[1], sort=groups, scale=alt.Scale(paddingInner=0.25)),
-            yOffset=alt.YOffset(f"{bar[0]}:N", sort=bars),
-            color=alt.Color(f"{bar[0]}:N", title=bar[1], scale=scale),
-            tooltip=[f"{group[0]}:N", f"{bar[0]}:N", alt.Tooltip(f"{x[0]}:Q", format=",.4~g")],
-        )
-        .properties(width=_WIDTH, height=len(groups) * (_BAR_PX * len(bars) + 10))
+    properties = {
+        "title": titled(title, note),
+        "description": _bars_text(shown, x, group, bar),
+        "width": _WIDTH,
+        "height": len(groups) * (_BAR_PX * len(bars) + 10),
+    }
+    base = alt.Chart(shown).encode(
+        x=alt.X(f"{x[0]}:Q", title=x[1]),
+        y=alt.Y(f"{group[0]}:N", title=group[1], sort=groups, scale=alt.Scale(paddingInner=0.25)),
+        yOffset=alt.YOffset(f"{bar[0]}:N", sort=bars),
     )
-    return chart
+    drawn: alt.Chart = base.mark_bar().encode(
+        color=alt.Color(f"{bar[0]}:N", title=bar[1], scale=scale),
+        tooltip=[f"{group[0]}:N", f"{bar[0]}:N", alt.Tooltip(f"{x[0]}:Q", format=",.4~g")],
+    )
+    if values is None:
+        return drawn.properties(**properties)
+    ends = base.mark_text(align="left", dx=4, fontSize=_END_PX).encode(text=alt.Text(f"{x[0]}:Q", format=values))
+    return layered(drawn, ends, **properties)
 
 
 def intervals_chart(
