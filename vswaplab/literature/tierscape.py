@@ -59,8 +59,8 @@ class Tier:
 SAMPLE_TIERS = (
     Tier("DRAM", 1.0, 10, 1),
     Tier("Optane", 1.0, 3, 3),
-    Tier("zswap in DRAM", 0.5, 10, 5),
-    Tier("zswap in Optane", 0.5, 3, 8),
+    Tier("pool in DRAM", 0.5, 10, 5),
+    Tier("pool in Optane", 0.5, 3, 8),
 )
 """The authors' sample set (P: ilp_server/utils/utils_server.cpp); the first is what everything is measured against."""
 
@@ -168,7 +168,7 @@ def convex_hull(tiers: Sequence[Tier]) -> list[Tier]:
     Examples
     --------
     >>> [tier.name for tier in convex_hull(SAMPLE_TIERS)]
-    ['DRAM', 'Optane', 'zswap in Optane']
+    ['DRAM', 'Optane', 'pool in Optane']
     """
     kept: list[Tier] = []
     for tier in sorted(tiers, key=lambda tier: (tier.latency, tier.cost)):
