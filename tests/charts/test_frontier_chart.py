@@ -29,7 +29,7 @@ def test_frontier_chart__axes_are_dollars_and_stall_with_units() -> None:
 
     line = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "line")
     assert line["encoding"]["x"]["title"].startswith("Cost of memory and swap ($ per GiB")
-    assert line["encoding"]["y"]["title"] == "Time below DRAM (% of all time)"
+    assert line["encoding"]["y"]["title"] == "Time below DRAM (% of memory-access time)"
     assert line["mark"]["interpolate"] == "step-after"  # between two machines nothing is known to be better
     assert spec["title"]["text"] == "From $10.00 to $30.00 a GiB, time below DRAM falls from 8 to 1 %"
     assert [layer["mark"]["type"] for layer in spec["layer"]].count("rule") == 2
@@ -46,6 +46,16 @@ def test_frontier_chart__legend_says_a_bound_and_never_a_chance_of_nothing() -> 
     ]
     assert len(set(points["encoding"]["shape"]["scale"]["range"])) == 3
     assert len(set(points["encoding"]["color"]["scale"]["range"])) == 3
+
+
+def test_frontier_chart__a_machine_at_risk_is_as_large_as_those_of_the_front() -> None:
+    spec = frontier_chart(TABLE).to_dict()
+
+    points = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "point")
+    drawn = spec["datasets"][points["data"]["name"]]
+    assert [(row["usd_per_gib"], row["is_bold"]) for row in drawn] == [(10, True), (20, True), (30, True)]
+    assert [row["is_on_front"] for row in drawn] == [True, False, True]
+    assert points["encoding"]["size"]["condition"]["test"] == "datum.is_bold"
 
 
 def test_frontier_chart__second_panel_has_the_tiers_colours() -> None:

@@ -21,9 +21,9 @@ _RISKS = {
     "lost data": ("#B2182B", "cross"),
 }
 _X = "Cost of memory and swap ($ per GiB of the program's memory)"
-_TITLES = {
-    "stall_percent": "Time below DRAM (% of all time)",
-    "stall_cached_percent": "Time below DRAM (% of all), repeats cached",
+_TITLES: dict[str, str | list[str]] = {
+    "stall_percent": "Time below DRAM (% of memory-access time)",
+    "stall_cached_percent": ["Time below DRAM, repeats cached", "(% of memory-access time)"],
 }
 _WIDTH, _HEIGHT, _SIDE, _BAR_PX = 560, 330, 250, 26
 
@@ -130,8 +130,11 @@ def _panel(shown: pl.DataFrame, all_dram: float | None, limit: float | None, sta
     front = alt.Chart(data.filter("is_on_front").drop("risk"))
     line = front.mark_line(interpolate="step-after", color="#0072B2", strokeWidth=2).encode(x=x, y=y)
     rank = pl.col("risk").replace_strict({risk: i for i, risk in enumerate(_RISKS)})
-    by_risk = data.sort(rank, "is_on_front").drop("risk")  # what has one is not hidden by what has none
-    points = alt.Chart(by_risk).mark_point(filled=True).encode(x=x, y=y, **_risk_looks(shown))
+    is_bold = pl.col("is_on_front") | (pl.col("risk") != "cannot lose data")
+    by_risk = data.with_columns(is_bold=is_bold).sort(rank, "is_on_front").drop("risk")
+    # the edge lets a risk show on a point without
+    points = alt.Chart(by_risk).mark_point(filled=True, stroke="white", strokeWidth=1)
+    points = points.encode(x=x, y=y, **_risk_looks(shown))
     parts = [line, points]
     if "label" in data.columns:
         named = alt.Chart(data.filter(pl.col("label").is_not_null()).drop("risk"))
@@ -153,12 +156,12 @@ def _risk_looks(shown: pl.DataFrame) -> dict[str, Any]:
     domain = kinds["said"].to_list()
     colours, shapes = ([_RISKS[risk][i] for risk in kinds["risk"]] for i in (0, 1))
     legend = alt.Legend(orient="top", columns=1, title="Risk", symbolOpacity=1, labelLimit=460)
-    is_on_front = alt.datum.is_on_front
+    is_bold = alt.datum.is_bold
     return {
         "color": alt.Color("said:N", scale=alt.Scale(domain=domain, range=colours), legend=legend),
         "shape": alt.Shape("said:N", scale=alt.Scale(domain=domain, range=shapes), legend=legend),
-        "opacity": alt.condition(is_on_front, alt.value(1.0), alt.value(0.45)),
-        "size": alt.condition(is_on_front, alt.value(120), alt.value(60)),
+        "opacity": alt.condition(is_bold, alt.value(1.0), alt.value(0.45)),
+        "size": alt.condition(is_bold, alt.value(120), alt.value(60)),
     }
 
 
