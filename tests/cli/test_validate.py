@@ -252,6 +252,25 @@ def test_finding__counts_what_is_near_or_inside_the_range() -> None:
     assert finding(counters, runs.clear()) == "2 of 4 counters within 2 % or the kernel's own range"
 
 
+def test_validation_chart__tells_near_from_inside_the_range_and_load_by_shape() -> None:
+    counters = rows((100, 100, 100, 102), (100, 80, 120, 119), (100, 100, 100, 103))
+    spec = validation_chart(
+        counters.with_columns(load=pl.Series(["calm", "full", "full"])), pl.DataFrame(schema=RUN_SCHEMA)
+    ).to_dict()
+
+    points = next(layer for layer in spec["vconcat"][0]["layer"] if layer["mark"]["type"] == "point")
+    drawn = spec["datasets"][points["data"]["name"]]
+    assert [row["where"].split(",")[0] for row in drawn] == ["within 2 %", "further off", "outside both"]
+    assert points["encoding"]["shape"]["scale"]["domain"] == ["calm", "full"]
+
+
+def test_validation_chart__draws_the_models_hits_beside_those_of_lru_if_it_has_them() -> None:
+    runs = pl.DataFrame([ONE_RUN], schema=RUN_SCHEMA, orient="row")
+    for table, n in ((runs, 2), (runs.with_columns(model_hits=0.75), 3)):
+        spec = validation_chart(rows((1, 1, 1, 1)), table).to_dict()["vconcat"][1]
+        assert len(spec["encoding"]["color"]["scale"]["domain"]) == n + 1  # and the kernel's repetitions
+
+
 def test_validation_chart__says_what_it_leaves_out_and_describes_itself() -> None:
     runs = pl.DataFrame([ONE_RUN], schema=RUN_SCHEMA, orient="row")
     spec = validation_chart(rows((100, 100, 100, 102), (0, 0, 0, 5)), runs).to_dict()

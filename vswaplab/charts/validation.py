@@ -13,11 +13,15 @@ from vswaplab.charts.theme import WIDTH, layered, titled
 NEAR_PERCENT = 2.0
 """An error up to this counts as near."""
 
-_INSIDE, _OUTSIDE = "within 2 %, or inside the kernel's own range", "outside both"
-_COLOURS = {_INSIDE: "#0072B2", _OUTSIDE: "#D55E00"}  # Okabe and Ito's
+_NEAR, _IN_RANGE, _OUTSIDE = "within 2 %", "further off, but inside the kernel's own range", "outside both"
+_EDGES = {_NEAR: "#0072B2", _IN_RANGE: "#0072B2", _OUTSIDE: "#D55E00"}  # Okabe and Ito's
+_INKS = _EDGES | {_IN_RANGE: "#FFFFFF"}
+_SHAPES = {_NEAR: "circle", _IN_RANGE: "circle", _OUTSIDE: "cross"}
+_LOADS = {"calm": "circle", "shrinker": "triangle-up", "full": "square", "cram": "diamond"}  # of truth.targets
 _MARKS = {
-    "model": ("the model", "#0072B2", "circle"),
-    "lru_agreement": ("exact LRU of the measured size (hit or miss only)", "#B3B3B3", "diamond"),
+    "agreement": ("the model, all four outcomes", "#0072B2", "circle"),
+    "model_hits": ("the model, hit or miss only", "#56B4E9", "square"),
+    "lru_agreement": ("exact LRU of the measured size, hit or miss only", "#8A8A8A", "diamond"),
     "ceiling": ("lowest between repetitions of the kernel", "#000000", "triangle-up"),
 }
 _ROW_PX = 19
@@ -35,7 +39,9 @@ def validation_chart(counters: pl.DataFrame, runs: pl.DataFrame, *, title: str |
     Parameters
     ----------
     counters, runs : polars.DataFrame
-        The tables of ``truth.validate``.
+        The tables of ``truth.validate``. Two columns are drawn if they are there: ``load`` of
+        ``counters`` (calm, shrinker, full, cram) by shape, ``model_hits`` of ``runs``, the share
+        of accesses on whose hit or miss model and kernel agree, beside ``lru_agreement``.
     title
         Default: how many counters are near.
 
@@ -52,9 +58,9 @@ def validation_chart(counters: pl.DataFrame, runs: pl.DataFrame, *, title: str |
     """
     _need(counters, ("run", "counter", "kernel", "low", "high", "model", "error_percent"))
     _need(runs, ("run", "agreement", "lru_agreement", "ceiling"))
-    shown = counters.with_columns(
-        where=pl.when(is_near()).then(pl.lit(_INSIDE)).otherwise(pl.lit(_OUTSIDE)).alias("where")
-    )
+    is_inside = pl.col("model").is_between(pl.col("low"), pl.col("high"))
+    where = pl.when(pl.col("error_percent").abs() <= NEAR_PERCENT).then(pl.lit(_NEAR))
+    shown = counters.with_columns(where=where.when(is_inside).then(pl.lit(_IN_RANGE)).otherwise(pl.lit(_OUTSIDE)))
     agreed = _first_repetitions(runs)
     parts: list[alt.Chart | alt.LayerChart] = [_errors(shown), *([_agreements(agreed)] if agreed.height else [])]
     undrawn = shown["error_percent"].null_count()
@@ -84,16 +90,18 @@ def _errors(shown: pl.DataFrame) -> alt.LayerChart:
     drawn = shown.drop_nulls("error_percent")
     marks = [-100, -10, -2, 0, 2, 10, 100, 1000]
     axis = alt.Axis(values=marks, labelExpr="datum.value ? format(datum.value, '+d') : '0'", grid=True)
-    x = alt.X("error_percent:Q", title="Error of the model (%)", axis=axis, scale=alt.Scale(type="symlog", constant=2))
-    colour = alt.Color("where:N", title=None, scale=_scale(_COLOURS), legend=alt.Legend(orient="top"))
+    scale = alt.Scale(type="symlog", constant=2)
+    x = alt.X("error_percent:Q", title="Error of the model (%; log scale beyond 2 %)", axis=axis, scale=scale)
+    legend = alt.Legend(orient="top", columns=1)
     points = (
         alt.Chart(drawn)
-        .mark_point(size=45, filled=True, opacity=0.55)
+        .mark_point(size=60, strokeWidth=1.5, opacity=0.8)
         .encode(
             x=x,
             y=alt.Y("counter:N", title="Counter", sort=names),
-            color=colour,
-            shape=alt.Shape("where:N", legend=None, scale=alt.Scale(domain=[*_COLOURS], range=["circle", "cross"])),
+            stroke=alt.Stroke("where:N", title=None, scale=_scale(_EDGES), legend=legend),
+            fill=alt.Fill("where:N", title=None, scale=_scale(_INKS), legend=legend),
+            shape=_shape(drawn),
             tooltip=["run:N", "counter:N", "kernel:Q", "low:Q", "high:Q", "model:Q", "error_percent:Q"],
         )
     )
@@ -101,23 +109,33 @@ def _errors(shown: pl.DataFrame) -> alt.LayerChart:
     return layered(zero, points, width=WIDTH, height=_ROW_PX * max(1, len(names)))
 
 
+def _shape(drawn: pl.DataFrame) -> alt.Shape:
+    if "load" not in drawn.columns:
+        return alt.Shape("where:N", title=None, scale=_scale(_SHAPES), legend=None)
+    loads = {load: shape for load, shape in _LOADS.items() if load in drawn["load"].to_list()}
+    return alt.Shape("load:N", title="Run", scale=_scale(loads), legend=alt.Legend(orient="top"))
+
+
 def _first_repetitions(runs: pl.DataFrame) -> pl.DataFrame:
     return runs.filter(pl.col("agreement").is_not_null(), ~pl.col("run").str.contains(r"\.r\d+$"))
 
 
 def _agreements(agreed: pl.DataFrame) -> alt.Chart:
+    marks = {column: mark for column, mark in _MARKS.items() if column in agreed.columns}
     long = pl.concat(
         agreed.select("run", what=pl.lit(words), share=pl.col(column).cast(pl.Float64) * 100)
-        for column, (words, _, _) in zip(("agreement", "lru_agreement", "ceiling"), _MARKS.values(), strict=True)
+        for column, (words, _, _) in marks.items()
     ).drop_nulls()
-    colours = {words: colour for words, colour, _ in _MARKS.values()}
-    shapes = {words: shape for words, _, shape in _MARKS.values()}
+    colours = {words: colour for words, colour, _ in marks.values()}
+    shapes = {words: shape for words, _, shape in marks.values()}
     legend = alt.Legend(orient="top", columns=1)
     chart: alt.Chart = (
         alt.Chart(long)
         .mark_point(size=70, filled=True, opacity=0.9, strokeWidth=2)
         .encode(
-            x=alt.X("share:Q", title="Accesses with the same outcome (%)", scale=alt.Scale(zero=False)),
+            x=alt.X(
+                "share:Q", title="Accesses with the same outcome as in the kernel (%)", scale=alt.Scale(zero=False)
+            ),
             y=alt.Y("run:N", title="Run", sort=agreed["run"].to_list(), axis=alt.Axis(labelLimit=260, grid=True)),
             color=alt.Color("what:N", title=None, scale=_scale(colours), legend=legend),
             shape=alt.Shape("what:N", title=None, scale=_scale(shapes), legend=legend),
