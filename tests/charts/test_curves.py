@@ -32,6 +32,13 @@ def test_curves_chart__alt_text_tells_the_ends_of_every_curve() -> None:
     assert one["description"].endswith(": 9 at 0 to 4 at 50.")
 
 
+def test_curves_chart__begins_at_0_unless_told_otherwise() -> None:
+    for from_zero, scales in ((True, [None]), (False, [False])):
+        spec = curves_chart(TABLE, X, Y, title="A pool", reference=(5.0, "half"), from_zero=from_zero).to_dict()
+        found = [layer["encoding"]["y"].get("scale", {}).get("zero") for layer in spec["layer"]]
+        assert found == 4 * scales
+
+
 def test_curves_chart__takes_the_colours_of_tiers_and_refuses_what_it_cannot_draw() -> None:
     spec = curves_chart(TABLE, X, Y, LINE, title="A pool helps b", colours={"a": "#E69F00"}).to_dict()
     many = pl.DataFrame({"pool": range(9), "ms": range(9), "program": [str(n) for n in range(9)]})

@@ -33,6 +33,7 @@ def curves_chart(
     at: Sequence[float] | None = None,
     log_x: bool = False,
     reference: tuple[float, str] | None = None,
+    from_zero: bool = True,
 ) -> alt.LayerChart:
     """Show how one number moves with another, a curve with points for each value of a third.
 
@@ -56,6 +57,8 @@ def curves_chart(
     log_x
     reference : (value of y, name), optional
         A level to compare with.
+    from_zero
+        Whether the y axis begins at 0.
 
     Returns
     -------
@@ -69,13 +72,14 @@ def curves_chart(
     shown = _columns(table, x, y, line)
     scale = alt.Scale(type="log", nice=False) if log_x else alt.Scale(zero=False, nice=False, padding=12)
     axis = alt.Axis(grid=False) if at is None else alt.Axis(grid=False, values=list(at))
+    level: dict[str, Any] = {} if from_zero else {"scale": alt.Scale(zero=False)}
     base = alt.Chart(shown).encode(
-        alt.X(f"{x[0]}:Q", title=x[1], axis=axis, scale=scale), alt.Y(f"{y[0]}:Q", title=y[1])
+        alt.X(f"{x[0]}:Q", title=x[1], axis=axis, scale=scale), alt.Y(f"{y[0]}:Q", title=y[1], **level)
     )
     looks = _looks(shown, line, colours)
     curves = base.mark_line(strokeWidth=2.5).encode(*looks)
     points = base.mark_point(size=90, filled=True, opacity=1).encode(*looks)
-    parts = [*([] if reference is None else _level(*reference, y[0])), curves, points]
+    parts = [*([] if reference is None else _level(*reference, y[0], **level)), curves, points]
     alt_text = _alt_text(shown, x, y, line)
     return layered(*parts, title=titled(title, note), description=alt_text, width=_WIDTH, height=HEIGHT)
 
@@ -224,8 +228,8 @@ def _looks(shown: pl.DataFrame, line: tuple[str, str] | None, colours: Mapping[s
     ]
 
 
-def _level(value: float, name: str, y: str) -> list[alt.Chart]:
-    base = alt.Chart(pl.DataFrame({y: [value], "name": [name]})).encode(alt.Y(f"{y}:Q"))
+def _level(value: float, name: str, y: str, **level: Any) -> list[alt.Chart]:  # noqa: ANN401 - altair's
+    base = alt.Chart(pl.DataFrame({y: [value], "name": [name]})).encode(alt.Y(f"{y}:Q", **level))
     rule = base.mark_rule(strokeDash=[4, 4], color="#777777", strokeWidth=1.5)
     said = base.mark_text(align="right", baseline="bottom", dy=-4, color="#444444").encode(
         x=alt.value(_WIDTH), text="name:N"
