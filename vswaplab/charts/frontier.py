@@ -186,7 +186,7 @@ def _next_panel(steps: pl.DataFrame) -> alt.Chart:
         alt.Chart(steps.select(_STEPS).drop_nulls(), title="What the next dollar saves")
         .mark_bar()
         .encode(
-            x=alt.X("points_per_usd_per_gib:Q", title=["Percentage points saved", "by $1 more a GiB"]),
+            x=alt.X("points_per_usd_per_gib:Q", title=["Percentage points saved", "by $1 more per GiB"]),
             y=alt.Y("machine:N", title="Machine", sort=machines, scale=alt.Scale(paddingInner=0.25)),
             yOffset=alt.YOffset("tier:N", sort=tiers),
             color=alt.Color("tier:N", scale=colours, legend=alt.Legend(orient="top", title="Spent on", columns=3)),
