@@ -118,7 +118,13 @@ def test_frontier__search_takes_the_ranges(grid: Path, capsys: Captured) -> None
     ("words", "said"),
     [
         (["--below", "stall=2"], "--below 'stall=2' is not NAME=LIMIT with a name out of dram_gib"),
-        (["--below", "stall_percent=two"], "--below 'stall_percent=two': the limit must be a number"),
+        (["--below", "stall_percent=two"], "--below 'stall_percent=two': the limit must be a finite number"),
+        (["--below", "stall_percent=nan"], "--below 'stall_percent=nan': the limit must be a finite number"),
+        (["--below", "stall_percent=inf"], "--below 'stall_percent=inf': the limit must be a finite number"),
+        (
+            ["--below", "stall_percent=2", "--below", " stall_percent = 5"],
+            "--below ' stall_percent = 5': stall_percent has a limit already: give one",
+        ),
         (["--search", "0"], "--search must be a whole number of machines from 1 to 1,000,000, got '0'"),
         (["--prices", "none.toml"], "cannot read the price table none.toml"),
         (["--at", "soon"], "at must be a day, YYYY-MM-DD, got 'soon'"),

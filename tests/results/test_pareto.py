@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import polars as pl
 import pytest
@@ -70,11 +71,19 @@ def test_pareto__of_nothing_is_nothing() -> None:
         ([], {}, "minimise must be a list of columns"),
         (["name"], {}, "column 'name' is not of numbers"),
         (["cost_usd"], {"stall_percent": "2"}, "the limit of stall_percent must be a number, got '2'"),
+        (["cost_usd"], {"stall_percent": math.nan}, "the limit of stall_percent must be a number, got nan"),
         (["cost_usd"], {"stal_percent": 2}, "no column 'stal_percent'"),
+        (["cost_usd"], 5, "below must be a mapping of column to limit"),
+        (5, {}, "minimise must be a list of columns"),
     ],
 )
-def test_pareto__refuses(minimise: list[str], below: dict[str, float], words: str) -> None:
+def test_pareto__refuses(minimise: Any, below: Any, words: str) -> None:
     rows = pl.DataFrame({"cost_usd": [1.0], "stall_percent": [3.0], "name": ["a"]})
 
     with pytest.raises(vl.InputError, match=words):
         vl.pareto(rows, minimise, below=below)
+
+
+def test_pareto__refuses_what_is_no_table() -> None:
+    with pytest.raises(vl.InputError, match="table must be a polars table, such as vl.frontier gives, got None"):
+        vl.pareto(None)  # type: ignore[arg-type]

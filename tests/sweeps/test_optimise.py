@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -101,6 +102,8 @@ def test_optimise__stays_within_ends_of_more_than_six_digits() -> None:
         ({"minimise": []}, "minimise needs a column"),
         ({"below": {"risk": 1}}, "below: 'risk' is not a number"),
         ({"below": {"stall_percent": "2"}}, "the limit of stall_percent must be a number"),
+        ({"below": {"stall_percent": math.nan}}, "the limit of stall_percent must be a number, got nan"),
+        ({"below": 5}, "below must be a mapping of column to limit"),
         ({"trials": 0}, "trials must be a whole number of at least 1, got 0"),
         ({"knobs": {"dram.capacty_pages": [1]}}, "did you mean dram.capacity_pages"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -75,16 +76,25 @@ def run_frontier(arguments: argparse.Namespace) -> int:
 
 
 def _limits(given: list[str]) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     for text in given:
         name, equals, value = (part.strip() for part in text.partition("="))
         known = [column for column, dtype in SCHEMA.items() if dtype in (pl.Float64, pl.Int64) and column != "point"]
         if not equals or name not in known:
             raise InputError(f"--below {text!r} is not NAME=LIMIT with a name out of {', '.join(known)}")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise InputError(f"--below {text!r}: the limit must be a number") from None
+        if name in found:
+            raise InputError(f"--below {text!r}: {name} has a limit already: give one")
+        found[name] = _limit(text, value)
+    return found
+
+
+def _limit(text: str, value: str) -> float:
+    try:
+        found = float(value)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise InputError(f"--below {text!r}: the limit must be a finite number")
     return found
 
 

@@ -53,7 +53,7 @@ def pareto(
     >>> pareto(table).rows()
     [(1, 9.0), (2, 5.0)]
     """
-    if isinstance(minimise, str) or not minimise:
+    if isinstance(minimise, str) or not isinstance(minimise, Sequence) or not minimise:
         raise InputError(f"minimise must be a list of columns, such as {list(COST_AND_STALL)}, got {minimise!r}")
     rows = within(table, below).filter(*(_is_number(table, name) for name in minimise)).sort(minimise)
     return rows.filter(pl.Series(_undominated(rows.select(minimise).to_numpy().astype(np.float64))))
@@ -67,8 +67,25 @@ def within(table: pl.DataFrame, below: Mapping[str, float] | None) -> pl.DataFra
     InputError
         An unknown column, one that is not of numbers, a limit that is no number.
     """
-    limits = {name: number(f"below: the limit of {name}", limit) for name, limit in (below or {}).items()}
+    if not isinstance(table, pl.DataFrame):
+        raise InputError(f"table must be a polars table, such as vl.frontier gives, got {table!r}")
+    limits = limits_of(below)
     return table.filter(*(_is_number(table, name) & (pl.col(name) <= limit) for name, limit in limits.items()))
+
+
+def limits_of(below: object) -> dict[str, float]:
+    """Check limits, a mapping of column to number; None: there are none.
+
+    Raises
+    ------
+    InputError
+        It is no mapping, or a limit is no number.
+    """
+    if below is None:
+        return {}
+    if not isinstance(below, Mapping):
+        raise InputError(f"below must be a mapping of column to limit, such as {{'stall_percent': 2}}, got {below!r}")
+    return {name: number(f"below: the limit of {name}", limit) for name, limit in below.items()}
 
 
 def _is_number(table: pl.DataFrame, name: str) -> pl.Expr:

@@ -17,12 +17,12 @@ from typing import Any
 
 import polars as pl
 
-from vswaplab.base.checks import number, whole
+from vswaplab.base.checks import whole
 from vswaplab.base.errors import InputError
 from vswaplab.base.progress import Progress
 from vswaplab.machine.config import Machine
 from vswaplab.machine.presets import with_settings
-from vswaplab.results.pareto import pareto, within
+from vswaplab.results.pareto import limits_of, pareto, within
 from vswaplab.sweeps.design import Design, Point, axes, six_digits
 from vswaplab.sweeps.doors import open_door
 from vswaplab.sweeps.frontier import SCHEMA, frontier
@@ -83,7 +83,7 @@ def optimise(
         machine is refused.
     """
     names = [minimise] if isinstance(minimise, str) else list(minimise)
-    limits = {name: number(f"below: the limit of {name}", limit) for name, limit in (below or {}).items()}
+    limits = limits_of(below)
     _check(names, limits, trials)
     study = _Study(knobs, names, limits, seed)
     wanted = {"prices": prices, "seeds": list(seeds), "store": store}
