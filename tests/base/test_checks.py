@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from vswaplab.base.checks import count_of, number, whole, whole_of
+from vswaplab.base.checks import array_of, count_of, number, whole, whole_of
 from vswaplab.base.errors import InputError
 
 
@@ -72,3 +72,11 @@ def test_count_of__takes_units_of_1024() -> None:
     for text in ("0", "0K", "-1", "1.5G", "4k", "many", ""):
         with pytest.raises(InputError, match="--n must be a whole number of at least 1, such as 1000000 or 4G, got '"):
             count_of("--n", text)
+
+
+def test_array_of__refuses_masked_values_and_ragged_rows() -> None:
+    assert array_of("page", np.ma.array([1, 2])).tolist() == [1, 2]
+    with pytest.raises(InputError, match="page has masked values, which stand for missing ones: drop or fill them"):
+        array_of("page", np.ma.array([1, 2], mask=[0, 1]))
+    with pytest.raises(InputError, match="page has rows of different length"):
+        array_of("page", [[1], [1, 2]])

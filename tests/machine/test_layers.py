@@ -359,6 +359,7 @@ def test_layer_designs__none_of_the_rows_is_null() -> None:
         ("v6", {"capacity_slots": -8}, "capacity_slots must be at least 0 slots, got -8"),
         ("v6", {"zswap": np.array([4, -2])}, "zswap must be at least 0 slots, got -2"),
         ("v6", {"zero": 1.5}, "zero must be whole slots, .* got 1.5"),
+        ("v6", {"zero": np.ma.array([1, 2], mask=[0, 1])}, "zero has masked values"),
         ("v6", {"zero": True}, "zero must be whole slots, .* got True"),
         ("v6", {"cram": "many"}, "cram must be whole slots, .* got 'many'"),
         ("v6", {"zswap": None}, "zswap must be whole slots, .* got None"),

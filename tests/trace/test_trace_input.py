@@ -138,6 +138,10 @@ ONCE_MISSED: list[tuple[Callable[[], object], str, str]] = [
     (lambda: corpus(region=[0, None]), "region", "RuntimeWarning of a cast, then a wrong number"),
     (lambda: corpus(region=["a", "b"]), "region", "int()'s ValueError"),
     (lambda: corpus(region=[0.5, 0.7]), "region", "accepted: two regions, sorted as one"),
+    *(
+        (lambda name=name: vl.Trace(**{"page": [0, 1], name: np.ma.array([0, 1], mask=[0, 1])}), name, "masked")
+        for name in ("page", "op", "repeat_reads", "mapper", "mappers", "content")
+    ),
     (lambda: corpus(is_zero=[None, True]).is_zero, "is_zero", "accepted as False"),
     (lambda: corpus(is_zero=["no"]).is_zero, "is_zero", "accepted as True"),
     (lambda: vl.synthetic_corpus(n_regions=1.5), "1.5", "TypeError"),
@@ -153,6 +157,10 @@ ONCE_MISSED: list[tuple[Callable[[], object], str, str]] = [
 @pytest.mark.parametrize(("make", "value"), [pytest.param(make, value, id=was) for make, value, was in ONCE_MISSED])
 def test_a_bad_input__once_missed_is_refused_in_one_line(make, value):
     refused(make, value)
+
+
+def test_an_array__of_which_nothing_is_masked_is_data():
+    assert vl.Trace(np.ma.array([0, 1, 2])).page.tolist() == [0, 1, 2]
 
 
 # Files ------------------------------------------------------------------------------------------

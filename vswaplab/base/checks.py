@@ -1,4 +1,4 @@
-"""Checks of single numbers, given or as text: one line that names the value and what was expected.
+"""Checks of single numbers, given or as text, and of arrays: one line that names the value and what was expected.
 
 A whole number or a number may be numpy's too; true, false and NaN are neither.
 """
@@ -9,8 +9,10 @@ import math
 import operator
 import re
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vswaplab.base.errors import InputError
 
@@ -84,6 +86,23 @@ def number(
     if not at_least <= found <= at_most or (above is not None and found <= above):
         raise InputError(f"{name} must be {expected}, got {value!r}")
     return found
+
+
+def array_of(name: str, values: object) -> NDArray[Any]:
+    """Make an array of values, none of which is masked: numpy would take what lies under a mask for data.
+
+    Examples
+    --------
+    >>> array_of("page", np.ma.array([0, 1], mask=[0, 1]))
+    Traceback (most recent call last):
+    vswaplab.base.errors.InputError: page has masked values, which stand for missing ones: drop or fill them first
+    """
+    if np.ma.is_masked(values):
+        raise InputError(f"{name} has masked values, which stand for missing ones: drop or fill them first")
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(f"{name} has rows of different length: make them alike") from None
 
 
 def whole_of(

@@ -16,6 +16,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.base.checks import array_of
 from vswaplab.base.errors import InputError
 from vswaplab.base.plugins import all_plugins
 from vswaplab.base.units import PAGE_SIZE
@@ -153,7 +154,7 @@ def plugged(name: str, plugin: object) -> Measure:
         raise InputError(f"the codec {name!r} is {plugin!r}: it must be a function from pages to sizes")
 
     def sizes(pages: Pages) -> Sizes:
-        found = np.asarray(plugin(pages))
+        found = array_of(f"what the codec {name!r} gave", plugin(pages))
         fits = found.shape == (len(pages),) and np.issubdtype(found.dtype, np.integer)
         if not fits or (found.size and not 1 <= int(found.min()) <= int(found.max()) <= PAGE_SIZE):
             raise InputError(

@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from vswaplab.base.checks import array_of
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 
@@ -566,7 +567,7 @@ def _slots(name: str, value: object) -> NDArray[np.object_]:
     if hasattr(value, "__index__") and not isinstance(value, bool | np.bool_ | np.ndarray):
         found = np.array(value.__index__(), dtype=object)
     else:
-        numbers = np.asarray(value)
+        numbers = array_of(name, value)
         if isinstance(value, bool | str | bytes) or numbers.dtype.kind not in "iu":
             raise InputError(f"{name} must be whole slots, a number or an array of integers, got {_short(value)}")
         found = numbers.astype(object)
@@ -596,7 +597,7 @@ def _whole_bytes(bits: int | NDArray[np.object_]) -> int | NDArray[np.int64]:
 
 
 def _per_cluster(name: str, value: SlotsPerCluster) -> NDArray[np.int64]:
-    numbers = np.asarray(value)
+    numbers = array_of(name, value)
     if not numbers.size:
         return np.zeros(0, dtype=np.int64)
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":

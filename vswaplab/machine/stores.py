@@ -19,6 +19,7 @@ from typing import ClassVar, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.base.checks import array_of
 from vswaplab.base.errors import InputError
 from vswaplab.base.plugins import find_plugin, plugin_names
 from vswaplab.machine.checks import MOST_NS, choice, flag, whole
@@ -102,7 +103,7 @@ class Store(ABC):
         InputError
             They are not one whole number from 0 to 8192 a content.
         """
-        stored = np.asarray(self.stored_bytes(contents))
+        stored = array_of(f"the store {self.name!r}: stored_bytes", self.stored_bytes(contents))
         if stored.shape != (len(contents),) or not np.issubdtype(stored.dtype, np.integer):
             raise InputError(
                 f"the store {self.name!r} gave sizes of shape {stored.shape} and dtype {stored.dtype}: "

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from vswaplab.base.checks import whole
+from vswaplab.base.checks import array_of, whole
 from vswaplab.base.errors import InputError
 from vswaplab.machine.config import Costs, Machine
 
@@ -175,8 +175,9 @@ def swapoff_work(
     costs = costs or Costs()
     names = ("slots_in_use", "virtual_slots", "address_space_pages", "mappers")
     given = (slots_in_use, virtual_slots, address_space_pages, mappers)
+    arrays = list(map(array_of, names, given))
     try:
-        used, virtual, space, n = (a.ravel().astype(np.int64) for a in np.broadcast_arrays(*map(np.asarray, given)))
+        used, virtual, space, n = (a.ravel().astype(np.int64) for a in np.broadcast_arrays(*arrays))
     except ValueError:
         raise InputError(f"{', '.join(names)} differ in shape: give arrays of one length, or numbers") from None
     for name, values in zip(names, (used, virtual, space, n), strict=True):

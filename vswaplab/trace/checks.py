@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vswaplab.base.backing import Op
-from vswaplab.base.checks import number, whole
+from vswaplab.base.checks import array_of, number, whole
 from vswaplab.base.errors import InputError
 from vswaplab.trace.corpus import Corpus
 from vswaplab.trace.sharing import MAX_MAPPERS
@@ -48,10 +48,7 @@ def frozen(array: NDArray[np.int32]) -> NDArray[np.int32]:
 
 def whole_numbers(name: str, values: ArrayLike) -> NDArray[np.integer]:
     """Check that values are a one-dimensional array of whole numbers."""
-    try:
-        array = np.asarray(values)
-    except ValueError:  # rows of different length
-        raise InputError(f"{name} must be one-dimensional, got rows of different length") from None
+    array = array_of(name, values)
     if array.ndim != 1:
         raise InputError(f"{name} must be one-dimensional, got {array.ndim} dimensions")
     if array.size and not np.issubdtype(array.dtype, np.integer):
