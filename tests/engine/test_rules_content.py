@@ -71,7 +71,7 @@ def test_collapse__makes_a_writable_budget_dangerous_and_without_one_no_poison_c
     ("make", "words"),
     [
         (lambda t: vl.collapse(t, at=-1), "content_shifts must be a whole number of at least 0, got -1"),
-        (lambda t: vl.collapse(t, at=0, factor=0), "a factor must be above 0 and at most 4096, got 0"),
+        (lambda t: vl.collapse(t, at=0, factor=0), "factor must be a number above 0 and up to 4096, got 0"),
         (lambda t: vl.drift(t, start=5, stop=5), "0 <= start < stop"),
         (lambda t: vl.drift(t, start=0, stop=5, steps=0), "steps must be a whole number from 1 to 64, got 0"),
         (lambda t: vl.drift(vl.collapse(t, at=1), start=0, stop=5), "drifts or collapses already"),

@@ -48,7 +48,7 @@ def test_index_accesses__equals_looking_at_them_one_by_one(n, at_once, block, mo
 
 def test_access_index__more_accesses_than_can_be_numbered(monkeypatch):
     trace = vl.Trace([0, 1, 0, 1])
-    monkeypatch.setattr("vswaplab.trace.trace.MAX_PAGES", 4)
+    monkeypatch.setattr("vswaplab.trace.trace.MAX_ACCESSES", 3)
     with pytest.raises(vl.InputError, match=r"has 4 accesses, and at most 3 .* vl\.open_trace"):
         vl.simulate(trace, vl.preset("four-tiers", 2))
 

@@ -78,22 +78,22 @@ REFUSED: list[tuple[Callable[[], object], str, str]] = [
     (lambda: corpus(zstd3_4k=[5]).sizes("lz4_4k"), "'lz4_4k'", "it has zstd3_4k"),
     (lambda: vl.simulate(vl.Trace([0], corpus=corpus(region=[0])), ROUND), "'lz4_4k'", "it has none"),
     # makers
-    (lambda: vl.synthetic_corpus(ratio=NAN), "nan", "ratio must be 1 to 4096"),
-    (lambda: vl.synthetic_corpus(ratio=0.5), "0.5", "ratio must be 1 to 4096"),
-    (lambda: vl.synthetic_corpus(sigma=-1), "-1", "sigma 0 to 10"),
+    (lambda: vl.synthetic_corpus(ratio=NAN), "nan", "ratio must be a number from 1 to 4096"),
+    (lambda: vl.synthetic_corpus(ratio=0.5), "0.5", "ratio must be a number from 1 to 4096"),
+    (lambda: vl.synthetic_corpus(sigma=-1), "-1", "sigma must be a number from 0 to 10"),
     (lambda: vl.synthetic_corpus(p_zero=NAN), "nan", "p_zero must be a share"),
     (lambda: vl.synthetic_corpus(p_zero=0.6, p_incompressible=0.6), "0.6", "more than 1"),
     (lambda: vl.synthetic_corpus(n_regions=0), "0", "n_regions must be"),
-    (lambda: vl.zipf(n_pages=0, n_accesses=1), "0", "n_pages must be a whole number of at least 1"),
-    (lambda: vl.zipf(n_pages=1, n_accesses=-1), "-1", "n_accesses must be a whole number of at least 1"),
-    (lambda: vl.uniform(n_pages=1.5, n_accesses=1), "1.5", "n_pages must be a whole number of at least 1"),
+    (lambda: vl.zipf(n_pages=0, n_accesses=1), "0", "n_pages must be a whole number from 1 to"),
+    (lambda: vl.zipf(n_pages=1, n_accesses=-1), "-1", "n_accesses must be a whole number from 1 to"),
+    (lambda: vl.uniform(n_pages=1.5, n_accesses=1), "1.5", "n_pages must be a whole number from 1 to"),
     (lambda: vl.zipf(n_pages=1, n_accesses=1, alpha=NAN), "nan", "alpha must be a number from 0 to 100"),
     (lambda: vl.zipf(n_pages=1, n_accesses=1, alpha=-1), "-1", "alpha must be a number from 0 to 100"),
     (lambda: vl.loop(n_pages=1, n_accesses=1, write_share=NAN), "nan", "write_share must be between 0 and 1"),
     (lambda: vl.scan(n_pages=1, n_accesses=1, hot_share=2), "2", "hot_share must be between 0 and 1"),
     (lambda: vl.scan(n_pages=1, n_accesses=1, scan_share=-1), "-1", "scan_share must be between 0 and 1"),
-    (lambda: vl.phases(n_pages=1, n_accesses=1, n_phases=0), "0", "n_phases of at least 1"),
-    (lambda: vl.phases(n_pages=1, n_accesses=1, working_share=NAN), "nan", "0 < working_share <= 1"),
+    (lambda: vl.phases(n_pages=1, n_accesses=1, n_phases=0), "0", "n_phases must be a whole number from 1"),
+    (lambda: vl.phases(n_pages=1, n_accesses=1, working_share=NAN), "nan", "working_share must be above 0 and up to 1"),
     (lambda: vl.mixture(), "mixture", "at least one trace"),
     (lambda: vl.mixture(vl.fork(n_pages=5, n_accesses=9)), "mappers", "give mixture traces of one process"),
     (lambda: vl.mixture(vl.collapse(vl.Trace([0, 1]), at=1)), "drifts or collapses", "the trace it was made of"),
@@ -149,6 +149,19 @@ ONCE_MISSED: list[tuple[Callable[[], object], str, str]] = [
     (lambda: vl.zipf(n_pages=1, n_accesses=1, alpha="x"), "'x'", "TypeError"),
     (lambda: vl.zipf(n_pages=1, n_accesses=1, seed=0.5), "0.5", "TypeError"),
     (lambda: vl.phases(n_pages=4, n_accesses=4, n_phases=1.5), "1.5", "the message is about the dtype of page"),
+    (lambda: vl.zipf(n_pages=9, n_accesses=True), "True", "accepted as 1"),
+    (lambda: vl.zipf(n_pages=9, n_accesses=9, seed=1 << 63), str(1 << 63), "the seed 0, but for its name"),
+    (lambda: vl.zipf(n_pages=9, n_accesses=9, corpus=5), "polars table", "AttributeError"),
+    (lambda: vl.phases(n_pages=4, n_accesses=4, n_phases=10**30), str(10**30), "OverflowError"),
+    (lambda: vl.phases(n_pages=4, n_accesses=4, n_phases=True), "True", "accepted as 1"),
+    (lambda: vl.phases(n_pages=4, n_accesses=4, working_share="x"), "'x'", "TypeError"),
+    (lambda: vl.prefork(n_pages=9, n_accesses=20, private_share=None), "None", "TypeError"),
+    (lambda: vl.drift(vl.Trace([0]), start="x", stop=5), "'x'", "TypeError"),
+    (lambda: vl.drift(vl.Trace([0]), start=0, stop=5, factor="x"), "'x'", "TypeError"),
+    (lambda: vl.collapse(vl.Trace([0]), at=0, factor="x"), "'x'", "TypeError"),
+    (lambda: vl.with_contents(vl.Trace([0]), None), "polars table", "AttributeError"),
+    (lambda: vl.synthetic_corpus(ratio="x"), "'x'", "TypeError"),
+    (lambda: vl.synthetic_corpus(n_regions=10**30), str(10**30), "ValueError"),
     (lambda: vl.simulate("redis", ROUND), "'redis'", "AttributeError"),
     (lambda: vl.simulate(vl.Trace([0]), "ocp"), "'ocp'", "AttributeError"),
 ]
@@ -157,6 +170,13 @@ ONCE_MISSED: list[tuple[Callable[[], object], str, str]] = [
 @pytest.mark.parametrize(("make", "value"), [pytest.param(make, value, id=was) for make, value, was in ONCE_MISSED])
 def test_a_bad_input__once_missed_is_refused_in_one_line(make, value):
     refused(make, value)
+
+
+@pytest.mark.parametrize("make", [vl.zipf, vl.uniform, vl.loop, vl.scan, vl.phases, vl.fork, vl.prefork])
+def test_makers__have_the_limits_of_a_trace_in_memory(make):
+    refused(lambda: make(n_pages=10**30, n_accesses=9), "n_pages must be a whole number from 1 to 2147483647")
+    refused(lambda: make(n_pages=9, n_accesses=10**30), "n_accesses must be a whole number from 1 to 2147483646")
+    assert make(n_pages=np.uint8(255), n_accesses=np.uint16(300)).n_pages == 255
 
 
 def test_an_array__of_which_nothing_is_masked_is_data():

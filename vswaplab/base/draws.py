@@ -11,7 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vswaplab.base.checks import whole
+
 MASK = (1 << 64) - 1
+MOST_SEED = (1 << 63) - 1
+"""Largest seed anywhere: tables keep it in 64 bits, and seeds that differ by 2**64 would draw the same."""
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
@@ -23,6 +27,11 @@ CONTENT = 3  # which region of the corpus does a synthetic page belong to?
 MAKER = 4  # seeds of the synthetic makers' parts
 SAMPLE = 5  # which group does a page belong to when only some are looked at?
 DESIGN = 6  # points of a random design
+
+
+def checked_seed(seed: object) -> int:
+    """Check a seed, a whole number of at least 0 and below 2**63; give it as an int."""
+    return whole("seed", seed, 0, MOST_SEED, expected="a whole number of at least 0 and below 2**63")
 
 
 def draw(seed: int, index: int, purpose: int) -> int:

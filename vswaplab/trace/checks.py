@@ -14,6 +14,7 @@ from vswaplab.trace.corpus import Corpus
 from vswaplab.trace.sharing import MAX_MAPPERS
 
 MAX_PAGES = (1 << 31) - 1
+MAX_ACCESSES = MAX_PAGES - 1  # of a trace in memory: places of accesses are 32-bit numbers
 
 
 def access_column(name: str, values: NDArray[np.integer], n_pages: int, first: int = 0) -> NDArray[np.int32]:

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from vswaplab.base.checks import number, whole
 from vswaplab.base.codecs import RAW
-from vswaplab.base.draws import MAKER, draw
+from vswaplab.base.draws import MAKER, checked_seed, draw
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 
 REGION_PAGES = 64
 """Pages of one region: an aligned piece of 256 KiB of the address space [guess]."""
+
+_MOST_REGIONS = ((1 << 31) - 1) // REGION_PAGES  # of a corpus that is made: rows are 32-bit numbers
 
 _LEAST_ROWS = 8  # of a region of a measured corpus
 
@@ -130,6 +132,11 @@ class Corpus:
         return values.astype(np.int32)
 
 
+def as_corpus(given: object) -> Corpus:
+    """Give a corpus, or make one of its table."""
+    return given if isinstance(given, Corpus) else Corpus(given)  # type: ignore[arg-type] # which is checked there
+
+
 def stretched(corpus: Corpus, factors: Sequence[float]) -> Corpus:
     """Append to a corpus one copy of all its rows for each factor, every size times the factor, at most 4096.
 
@@ -139,8 +146,7 @@ def stretched(corpus: Corpus, factors: Sequence[float]) -> Corpus:
         Row r under factor k (from 1) is row ``r + k * len(corpus)``.
     """
     for factor in factors:
-        if not 0 < factor <= PAGE_SIZE:
-            raise InputError(f"a factor must be above 0 and at most {PAGE_SIZE}, got {factor}")
+        number("factor", factor, above=0, at_most=PAGE_SIZE, expected=f"a number above 0 and up to {PAGE_SIZE}")
     region = _regions(corpus.table)
     step = int(region.max()) - min(int(region.min()), 0) + 1
     kept = {"region", "is_zero", "same_filled", "page", "moment"}
@@ -245,10 +251,10 @@ def synthetic_corpus(
         number(name, value, 0, 1, expected="a share between 0 and 1")
     if p_zero + p_incompressible > 1:
         raise InputError(f"p_zero {p_zero} and p_incompressible {p_incompressible} add up to more than 1")
-    if not (1 <= ratio <= PAGE_SIZE and 0 <= sigma <= 10):
-        raise InputError(f"ratio must be 1 to {PAGE_SIZE} and sigma 0 to 10, got ratio {ratio} and sigma {sigma}")
-    whole("n_regions", n_regions, 1)
-    rng = np.random.default_rng(draw(whole("seed", seed), 0, MAKER))
+    number("ratio", ratio, 1, PAGE_SIZE, expected=f"a number from 1 to {PAGE_SIZE}")
+    number("sigma", sigma, 0, 10, expected="a number from 0 to 10")
+    n_regions = whole("n_regions", n_regions, 1, _MOST_REGIONS)
+    rng = np.random.default_rng(draw(checked_seed(seed), 0, MAKER))
     shape = (n_regions, REGION_PAGES)
     shared = rng.standard_normal((n_regions, 1)) * np.sqrt(correlation)
     own = rng.standard_normal(shape) * np.sqrt(1 - correlation)

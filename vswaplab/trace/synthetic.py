@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op
 from vswaplab.base.checks import number, whole
-from vswaplab.base.draws import MAKER, draw
+from vswaplab.base.draws import MAKER, checked_seed, draw
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.trace.checks import fraction
-from vswaplab.trace.corpus import Corpus, stretched, synthetic_corpus
+from vswaplab.trace.checks import MAX_ACCESSES, count, fraction
+from vswaplab.trace.corpus import Corpus, as_corpus, stretched, synthetic_corpus
 from vswaplab.trace.sharing import MAX_MAPPERS
 from vswaplab.trace.trace import Trace, Workload, default_content
 
 
-def _check(n_pages: int, n_accesses: int, write_share: float) -> None:
-    for name, value in (("n_pages", n_pages), ("n_accesses", n_accesses)):
-        whole(name, value, 1)
-    fraction("write_share", write_share)
+def _checked(n_pages: object, n_accesses: object, write_share: object, seed: object) -> tuple[int, int, float, int]:
+    # What every maker takes, before it makes anything: a trace in memory can have no more.
+    n_pages, n_accesses = count("n_pages", n_pages), whole("n_accesses", n_accesses, 1, MAX_ACCESSES)
+    return n_pages, n_accesses, fraction("write_share", write_share), checked_seed(seed)
 
 
 def _rng(seed: int, part: int = 0) -> np.random.Generator:
-    return np.random.default_rng(draw(whole("seed", seed), part + 1, MAKER))
+    return np.random.default_rng(draw(seed, part + 1, MAKER))
 
 
 def _trace(
@@ -38,7 +38,7 @@ def _trace(
     redraw_probability: float,
 ) -> Trace:
     is_write = _rng(seed, 1 << 20).random(pages.size) < write_share
-    corpus = synthetic_corpus(seed=seed) if corpus is None else corpus
+    corpus = synthetic_corpus(seed=seed) if corpus is None else as_corpus(corpus)
     return Trace(
         pages,
         np.where(is_write, Op.WRITE, Op.READ).astype(np.uint8),
@@ -82,17 +82,19 @@ def zipf(
     Parameters
     ----------
     n_pages, n_accesses : int
+        At most 2,147,483,647 pages and 2,147,483,646 accesses, as in ``Trace``.
     alpha : float
         Exponent of the popularity, 0: uniform.
     write_share : float
         Share of accesses that write.
     seed : int
+        From 0 to 2**63 - 1.
     corpus : Corpus
         Default: ``synthetic_corpus(seed=seed)``.
     redraw_probability : float
         Chance that a write changes the page's content.
     """
-    _check(n_pages, n_accesses, write_share)
+    n_pages, n_accesses, write_share, seed = _checked(n_pages, n_accesses, write_share, seed)
     pages = zipf_pages(n_pages, n_accesses, alpha, seed)
     return _trace(pages, n_pages, f"zipf-{alpha:g}", write_share, seed, corpus, redraw_probability)
 
@@ -107,7 +109,7 @@ def uniform(
     redraw_probability: float = 0.0,
 ) -> Trace:
     """Make a trace of independent accesses, every page alike; parameters as in ``zipf``."""
-    _check(n_pages, n_accesses, write_share)
+    n_pages, n_accesses, write_share, seed = _checked(n_pages, n_accesses, write_share, seed)
     pages = _rng(seed).integers(0, n_pages, n_accesses)
     return _trace(pages, n_pages, "uniform", write_share, seed, corpus, redraw_probability)
 
@@ -122,7 +124,7 @@ def loop(
     redraw_probability: float = 0.0,
 ) -> Trace:
     """Make a trace that walks all pages in order, again and again: the worst case of LRU."""
-    _check(n_pages, n_accesses, write_share)
+    n_pages, n_accesses, write_share, seed = _checked(n_pages, n_accesses, write_share, seed)
     pages = np.arange(n_accesses, dtype=np.int64) % n_pages
     return _trace(pages, n_pages, "loop", write_share, seed, corpus, redraw_probability)
 
@@ -150,9 +152,8 @@ def scan(
     write_share, seed, corpus, redraw_probability
         As in ``zipf``.
     """
-    _check(n_pages, n_accesses, write_share)
-    for name, value in (("hot_share", hot_share), ("scan_share", scan_share)):
-        fraction(name, value)
+    n_pages, n_accesses, write_share, seed = _checked(n_pages, n_accesses, write_share, seed)
+    hot_share, scan_share = fraction("hot_share", hot_share), fraction("scan_share", scan_share)
     n_hot = min(max(1, round(n_pages * hot_share)), n_pages)
     is_scan = _rng(seed, 2).random(n_accesses) < scan_share if n_hot < n_pages else np.zeros(n_accesses, np.bool_)
     pages = zipf_pages(n_hot, n_accesses, 1.0, seed)
@@ -184,11 +185,9 @@ def phases(
     write_share, seed, corpus, redraw_probability
         As in ``zipf``.
     """
-    _check(n_pages, n_accesses, write_share)
-    if not hasattr(n_phases, "__index__") or n_phases < 1 or not 0 < working_share <= 1:
-        raise InputError(
-            f"phases needs n_phases of at least 1 and 0 < working_share <= 1, got {n_phases!r} and {working_share!r}"
-        )
+    n_pages, n_accesses, write_share, seed = _checked(n_pages, n_accesses, write_share, seed)
+    n_phases = count("n_phases", n_phases)
+    working_share = number("working_share", working_share, above=0, at_most=1, expected="above 0 and up to 1")
     n_working = max(1, round(n_pages * working_share))
     phase = np.arange(n_accesses, dtype=np.int64) * n_phases // n_accesses
     offset = phase * n_pages // n_phases
@@ -209,6 +208,7 @@ def mixture(*traces: Trace, seed: int = 0) -> Trace:
     """
     if not traces:
         raise InputError("mixture needs at least one trace")
+    seed = checked_seed(seed)
     _check_alike(traces)
     first = traces[0]
     lengths = np.array([len(t) for t in traces])
@@ -280,14 +280,14 @@ def fork(
     alpha, seed, corpus, redraw_probability
         As in ``zipf``.
     """
-    _check(n_pages, n_accesses, write_share)
-    _check_family("n_children", n_children, MAX_MAPPERS - 1, n_pages, n_accesses)
+    n_pages, n_accesses, write_share, seed = _checked(n_pages, n_accesses, write_share, seed)
+    n_children = _family_size("n_children", n_children, n_pages, n_accesses)
     mapper = _rng(seed, 3).integers(0, n_children + 1, n_accesses).astype(np.uint8)
     mapper[:n_pages] = 0
     pages = np.empty(n_accesses, np.int64)
     for process in range(n_children + 1):
         turns = np.flatnonzero(mapper == process)
-        pages[turns] = zipf_pages(n_pages, turns.size, alpha, draw(whole("seed", seed), process, MAKER))
+        pages[turns] = zipf_pages(n_pages, turns.size, alpha, draw(seed, process, MAKER))
     pages[:n_pages] = np.arange(n_pages)
     everybody = np.full(n_pages, (1 << (n_children + 1)) - 1)
     return _family("fork", pages, n_pages, mapper, everybody, n_pages, write_share, seed, corpus, redraw_probability)
@@ -325,10 +325,10 @@ def prefork(
     alpha, seed, corpus, redraw_probability
         As in ``zipf``.
     """
-    _check(n_pages, n_accesses, write_share)
-    if not 0 < private_share < 1:
+    n_pages, n_accesses, write_share, seed = _checked(n_pages, n_accesses, write_share, seed)
+    if not 0 < fraction("private_share", private_share) < 1:
         raise InputError(f"private_share must lie between 0 and 1, got {private_share!r}")
-    _check_family("n_workers", n_workers, MAX_MAPPERS - 1, 1, n_accesses)
+    n_workers = _family_size("n_workers", n_workers, 1, n_accesses)
     own = int(n_pages * private_share) // n_workers
     n_shared = n_pages - own * n_workers
     if own < 1 or n_accesses <= n_shared:
@@ -341,7 +341,7 @@ def prefork(
     mapper[:n_shared] = 0
     is_private = rng.random(n_accesses) < 0.5
     pages = zipf_pages(n_shared, n_accesses, alpha, seed)
-    private = zipf_pages(own, n_accesses, alpha, draw(whole("seed", seed), 1, MAKER))
+    private = zipf_pages(own, n_accesses, alpha, draw(seed, 1, MAKER))
     private += n_shared + (mapper.astype(np.int64) - 1) * own
     pages = np.where(is_private, private, pages)
     pages[:n_shared] = np.arange(n_shared)
@@ -350,10 +350,11 @@ def prefork(
     return _family("prefork", pages, n_pages, mapper, mappers, n_shared, share, seed, corpus, redraw_probability)
 
 
-def _check_family(name: str, value: int, most: int, n_first: int, n_accesses: int) -> None:
-    whole(name, value, 1, most)
+def _family_size(name: str, value: object, n_first: int, n_accesses: int) -> int:
+    size = whole(name, value, 1, MAX_MAPPERS - 1)
     if n_accesses <= n_first:
         raise InputError(f"n_accesses {n_accesses} must exceed {n_first}: the first accesses read every shared page")
+    return size
 
 
 def _family(
@@ -370,7 +371,7 @@ def _family(
 ) -> Trace:
     is_write = _rng(seed, 1 << 20).random(pages.size) < write_share
     is_write[:n_first] = False
-    corpus = synthetic_corpus(seed=seed) if corpus is None else corpus
+    corpus = synthetic_corpus(seed=seed) if corpus is None else as_corpus(corpus)
     return Trace(
         pages,
         np.where(is_write, Op.WRITE, Op.READ).astype(np.uint8),
@@ -401,6 +402,7 @@ def with_contents(trace: AnyTrace, corpus: Corpus) -> AnyTrace:
     """
     if trace.content_shifts:
         raise InputError(f"{trace!r} drifts or collapses already: give the trace that it was made of its contents")
+    corpus = as_corpus(corpus)
     return trace.like(corpus=corpus, content=default_content(trace.n_pages, corpus))
 
 
@@ -434,11 +436,10 @@ def drift(trace: AnyTrace, *, start: int, stop: int, factor: float = 2.0, steps:
     steps : int
         From 1 to 64; sizes grow by the same ratio in each.
     """
-    whole("steps", steps, 1, 64)
-    if not 0 <= start < stop:
+    steps, start, stop = whole("steps", steps, 1, 64), whole("start", start), whole("stop", stop)
+    if not start < stop:
         raise InputError(f"drift needs 0 <= start < stop, got {start} and {stop}: say between which accesses")
-    if not 0 < factor <= PAGE_SIZE:
-        raise InputError(f"a factor must be above 0 and at most {PAGE_SIZE}, got {factor}")
+    factor = number("factor", factor, above=0, at_most=PAGE_SIZE, expected=f"a number above 0 and up to {PAGE_SIZE}")
     return _shifted(trace, [(start + (stop - start) * k // steps, factor ** ((k + 1) / steps)) for k in range(steps)])
 
 

@@ -17,6 +17,7 @@ from vswaplab.base.draws import CONTENT, draws
 from vswaplab.base.errors import InputError
 from vswaplab.trace.access_index import AccessIndex, index_accesses
 from vswaplab.trace.checks import (
+    MAX_ACCESSES,
     MAX_PAGES,
     access_column,
     count,
@@ -28,7 +29,7 @@ from vswaplab.trace.checks import (
     shifts,
     whole_numbers,
 )
-from vswaplab.trace.corpus import REGION_PAGES, Corpus, synthetic_corpus
+from vswaplab.trace.corpus import REGION_PAGES, Corpus, as_corpus, synthetic_corpus
 from vswaplab.trace.sharing import Sharing, resolve
 
 _BLOCK = 1 << 14  # regions whose contents are laid out at once
@@ -76,7 +77,7 @@ class Workload:
     ) -> None:
         self.n_pages = n_pages
         self.name, self.title = str(name), str(title) or str(name)
-        self.corpus = corpus if isinstance(corpus, Corpus) else synthetic_corpus() if corpus is None else Corpus(corpus)
+        self.corpus = synthetic_corpus() if corpus is None else as_corpus(corpus)
         if content is not None:
             self.content = self._given(content)
         self.redraw_probability = probability(redraw_probability)
@@ -255,9 +256,9 @@ class Trace(Workload):
         InputError
             Places of more accesses than 32 bits can number.
         """
-        if len(self) >= MAX_PAGES:
+        if len(self) > MAX_ACCESSES:
             raise InputError(
-                f"trace {self.name!r} has {len(self):,} accesses, and at most {MAX_PAGES - 1:,} can be simulated from "
+                f"trace {self.name!r} has {len(self):,} accesses, and at most {MAX_ACCESSES:,} can be simulated from "
                 "memory: save it with vl.save_trace and read it with vl.open_trace"
             )
         of = self if self.sharing is None else self.sharing
