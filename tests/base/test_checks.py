@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import polars as pl
 import pytest
 
-from vswaplab.base.checks import array_of, count_of, number, whole, whole_of
+from vswaplab.base.checks import array_of, count_of, names_of, number, one_of, whole, whole_of
 from vswaplab.base.errors import InputError
 
 
@@ -26,6 +27,21 @@ def test_whole__refuses_in_one_line(value: object) -> None:
         whole("n", value, 3)
 
     assert str(error.value) == f"n must be a whole number of at least 3, got {value!r}"
+
+
+@pytest.mark.parametrize("error", [TypeError, OverflowError, RuntimeError])
+def test_whole__refuses_what_cannot_say_which_number_it_is(error: type[Exception]) -> None:
+    class Odd:
+        def __index__(self) -> int:
+            raise error
+
+        def __repr__(self) -> str:
+            return "Odd()"
+
+    with pytest.raises(InputError, match=r"n must be a whole number of at least 0, got Odd\(\)"):
+        whole("n", Odd())
+    with pytest.raises(InputError, match="n must be a whole number of at least 0, got array"):
+        whole("n", np.array(7))
 
 
 def test_whole__names_both_ends_or_what_was_expected() -> None:
@@ -80,3 +96,20 @@ def test_array_of__refuses_masked_values_and_ragged_rows() -> None:
         array_of("page", np.ma.array([1, 2], mask=[0, 1]))
     with pytest.raises(InputError, match="page has rows of different length"):
         array_of("page", [[1], [1, 2]])
+
+
+@pytest.mark.parametrize("value", [None, 5, b"lru", ["lru"], np.array(["lru", "fifo"]), pl.DataFrame({"a": [1, 2]})])
+def test_one_of_and_names_of__refuse_in_one_line(value: object) -> None:
+    with pytest.raises(InputError, match="policy must be one of lru, fifo, got ") as error:
+        one_of("policy", value, ("lru", "fifo"))
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="policies must be a list of names, got 'lru'"):
+        names_of("policies", "lru")
+    assert names_of("policies", ("lru",)) == ["lru"]
+
+
+def test_an_input_error__is_one_line_whatever_it_quotes() -> None:
+    assert str(InputError(f"n must be a number, got {np.arange(4).reshape(2, 2)!r}")) == (
+        "n must be a number, got array([[0, 1], [2, 3]])"
+    )
+    assert str(InputError("no such  file")) == "no such  file"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vswaplab.base import paths
+from vswaplab.base.errors import InputError
 
 
 def test_data_dir__holds_the_catalogue() -> None:
@@ -33,3 +34,15 @@ def test_shipped__says_what_is_missing_in_one_line(tmp_path: Path) -> None:
         paths._shipped("notebooks", package=tmp_path / "vswaplab")
 
     assert "\n" not in str(caught.value)
+
+
+class _Bytes:
+    def __fspath__(self) -> bytes:
+        return b"redis"
+
+
+@pytest.mark.parametrize("value", [None, 5, b"redis", _Bytes(), ["a"], "a\0b"])
+def test_path_of__refuses_what_is_no_path(value: object) -> None:
+    assert paths.path_of("folder", "a/b") == paths.path_of("folder", Path("a/b")) == Path("a/b")
+    with pytest.raises(InputError, match=r"folder must be a path, a text or a pathlib.Path, got "):
+        paths.path_of("folder", value)

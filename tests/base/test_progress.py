@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from vswaplab.base.progress import Progress, progress_words
+from vswaplab.base.errors import InputError
+from vswaplab.base.progress import Progress, check_report, progress_words, reporting
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,22 @@ def test_progress__in_a_notebook_one_bar_that_is_updated(monkeypatch: pytest.Mon
     assert '<progress value="2" max="2"' in shown[1]
     assert "2 of 2 runs (100%)" in shown[1]
     assert stream.getvalue() == ""
+
+
+def test_reporting__goes_to_a_function_to_a_bar_or_to_nobody() -> None:
+    seen: list[tuple[int, int]] = []
+    for progress in (lambda done, total: seen.append((done, total)), True, False, None):
+        with reporting(progress, "runs") as report:
+            report(1, 2)
+
+    assert seen == [(1, 2)]
+
+
+@pytest.mark.parametrize("progress", [5, "abc", []])
+def test_reporting__refuses_what_cannot_be_told(progress: object) -> None:
+    said = "progress must be true, false or a function"
+    with pytest.raises(InputError, match=said), reporting(progress, "runs"):  # type: ignore[arg-type]
+        pass
+    for value in (progress, True, 0):
+        with pytest.raises(InputError, match=r"progress must be a function of .*, or None"):
+            check_report(value)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import polars as pl
 import pytest
 
 import vswaplab as vl
@@ -46,6 +47,29 @@ REFUSED: list[tuple[Callable[[], object], str, str]] = [
     (lambda: dram(high=5), "dram.high 5", "high <= capacity_pages (4)"),
     (lambda: dram(capacity_pages=100, low=50), "dram.low 50 and dram.high 32", "choose 0 <= low < high"),
     (lambda: dram(charge="group"), "'group'", "one of memcg, host"),
+    *(
+        (lambda make=make, v=v: make(v), repr(v).split()[0], words)
+        for v in (pl.DataFrame({"a": [1, 2]}), np.array(["swap", "tier"]), [1], None)
+        for make, words in (
+            (lambda v: dram(charge=v), "dram.charge must be one of"),
+            (lambda v: dram(policy=v), "dram.policy must be one of"),
+            (lambda v: cram(mode=v), "cram.mode must be one of"),
+            (lambda v: machine(layer=v), "machine.layer must be one of"),
+            (lambda v: machine(tiers={"a": (0, 1)}, tiers_max={"a": v}), "tiers_max.a must be 0 or 'max'"),
+            (lambda v: vl.Kernel(v), "kernel.version must be one of"),
+            (lambda v: vl.swapoff(at=0, device=0, method=[v]), "swapoff method must be one of"),
+            (lambda v: vl.preset(v, 10), "no preset"),
+        )
+    ),
+    (lambda: dram(capacity_pages=np.array([7])), "array([7])", "dram.capacity_pages must be a whole number"),
+    *(
+        (lambda make=make, v=v: make(v), repr(v), "path must be a path")
+        for v in (5, b"mine.toml")
+        for make in (vl.profiles, vl.prices, vl.load_costs)
+    ),
+    (lambda: vl.cost_usd(None), "None", "machine must be a vl.Machine"),
+    (lambda: vl.cost_usd(machine(), 5), "5", "the prices must be a table"),
+    (lambda: vl.scaled(None, 0.5), "None", "machine must be a vl.Machine"),
     # CRAM
     *(
         (lambda v=v: cram(media_bytes=v), repr(v), "cram.media_bytes must be a whole number of at least 1")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import polars as pl
 import pytest
@@ -77,7 +76,7 @@ def test_pareto__of_nothing_is_nothing() -> None:
         (5, {}, "minimise must be a list of columns"),
     ],
 )
-def test_pareto__refuses(minimise: Any, below: Any, words: str) -> None:
+def test_pareto__refuses(minimise: list[str], below: dict[str, float], words: str) -> None:
     rows = pl.DataFrame({"cost_usd": [1.0], "stall_percent": [3.0], "name": ["a"]})
 
     with pytest.raises(vl.InputError, match=words):
@@ -85,5 +84,5 @@ def test_pareto__refuses(minimise: Any, below: Any, words: str) -> None:
 
 
 def test_pareto__refuses_what_is_no_table() -> None:
-    with pytest.raises(vl.InputError, match="table must be a polars table, such as vl.frontier gives, got None"):
+    with pytest.raises(vl.InputError, match=r"table must be a polars table, such as vl.frontier gives, got None"):
         vl.pareto(None)  # type: ignore[arg-type]

@@ -87,3 +87,10 @@ def test_save__takes_a_few_bytes_a_page(tmp_path):
     done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
 
     assert float(done.stdout) < 50
+
+
+@pytest.mark.parametrize("folder", [None, 5, b"out"])
+def test_save_and_load_result__refuse_what_is_no_folder(result, folder):
+    for use in (result.save, vl.load_result):
+        with pytest.raises(vl.InputError, match=r"folder must be a path, a text or a pathlib.Path, got "):
+            use(folder)

@@ -31,7 +31,29 @@ def test_runs_needed__sees_the_difference_as_often_as_it_says():
     assert np.mean(difference > 1.96 * 0.05 * np.sqrt(2 / n)) == pytest.approx(0.8, abs=0.03)
 
 
-@pytest.mark.parametrize(("name", "value"), [("spread", 0), ("effect", -0.1), ("confidence", 1), ("power", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("spread", 0),
+        ("spread", "a"),
+        ("effect", -0.1),
+        ("effect", None),
+        ("confidence", 1),
+        ("power", 0),
+        ("power", "1"),
+    ],
+)
 def test_runs_needed__refuses_what_makes_no_sense(name, value):
     with pytest.raises(vl.InputError, match=f"{name} must be above 0"):
         vl.runs_needed(**{"spread": 0.05, "effect": 0.01} | {name: value})
+
+
+def test_runs_needed__refuses_a_difference_that_no_number_of_runs_tells():
+    with pytest.raises(vl.InputError, match=r"effect 1e-300 is too small beside spread 1e\+300"):
+        vl.runs_needed(spread=1e300, effect=1e-300)
+
+
+@pytest.mark.parametrize(("k", "n"), [("1", 5), (6, 5), (-1, 5), (0, -5), (1.0, 5), (0, None)])
+def test_wilson_interval__refuses_what_no_trials_give(k, n):
+    with pytest.raises(vl.InputError, match=r"[kn] must be a whole number"):
+        vl.wilson_interval(k, n)

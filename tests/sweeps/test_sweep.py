@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -219,10 +220,13 @@ def test_sweep__a_worker_with_another_model_is_refused(monkeypatch: pytest.Monke
     [
         ({"seeds": []}, "seeds must be different whole numbers"),
         ({"seeds": [1, 1]}, "seeds must be different whole numbers"),
-        ({"seeds": [-1]}, "seeds must be different whole numbers"),
+        ({"seeds": [-1]}, "seed must be a whole number of at least 0"),
+        ({"seeds": [np.array([7])]}, "seed must be a whole number of at least 0"),
         ({"seeds": 3}, "seeds must be different whole numbers"),
         ({"executor": 0}, "executor must be None, a number of processes"),
         ({"executor": "two"}, "executor must be None, a number of processes"),
+        ({"store": 5}, "store must be a path, a text or a pathlib.Path, got 5"),
+        ({"progress": "abc"}, "progress must be true, false or a function of .*, got 'abc'"),
     ],
 )
 def test_sweep__refuses_options_in_one_line(options: dict[str, Any], words: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 import vswaplab as vl
 
 NAN = math.nan
+CRAM = vl.preset("four-tiers", 64)
 ROUND = vl.Machine(vl.Dram(1), zswap=vl.Zswap("lz4"))
 
 
@@ -112,6 +113,26 @@ def test_a_bad_input__is_refused_in_one_line(make, value, remedy):
     refused(make, value, remedy)
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        vl.simulate,
+        vl.follow,
+        vl.metadata_along,
+        vl.risk,
+        vl.compare_policies,
+        vl.next_dollar,
+        lambda trace, machine: vl.unlimited(machine, trace),
+        lambda trace, machine: vl.sweep(trace, machine, {"dram.low": [0]}, progress=False),
+        lambda trace, machine: vl.frontier(trace, machine, {"dram.low": [0]}, progress=False),
+        lambda trace, machine: vl.optimise(trace, machine, {"dram.low": [0]}, progress=False),
+    ],
+)
+def test_whatever_runs__refuses_what_is_no_trace_or_no_machine(run):
+    refused(lambda: run(None, ROUND), "trace must be a vl.Trace, got None")
+    refused(lambda: run(vl.Trace([0]), None), "machine must be a vl.Machine, got None")
+
+
 def test_numbers__of_numpy_are_numbers():
     trace = vl.zipf(n_pages=np.int64(9), n_accesses=np.uint16(300), alpha=np.uint8(1), seed=np.int64(2))
     half = np.float32(0.5)
@@ -162,6 +183,30 @@ ONCE_MISSED: list[tuple[Callable[[], object], str, str]] = [
     (lambda: vl.with_contents(vl.Trace([0]), None), "polars table", "AttributeError"),
     (lambda: vl.synthetic_corpus(ratio="x"), "'x'", "TypeError"),
     (lambda: vl.synthetic_corpus(n_regions=10**30), str(10**30), "ValueError"),
+    *((lambda v=v: vl.load_trace(v), repr(v), f"pathlib's TypeError of {v!r}") for v in (None, 5, b"redis")),
+    (lambda: vl.save_trace(vl.Trace([0]), None), "None", "pathlib's TypeError, of save_trace"),
+    (lambda: vl.save_trace(None, "t.parquet"), "None", "AttributeError of save_trace"),
+    (lambda: vl.write_trace(5, "t.parquet", n_pages=1), "5", "TypeError of write_trace"),
+    (lambda: vl.write_trace([5], "t.parquet", n_pages=1), "5", "TypeError of a piece"),
+    (lambda: vl.Trace([0], content_shifts=5), "5", "TypeError of content_shifts"),
+    (lambda: vl.Trace([0], content_shifts=[5]), "[5]", "TypeError of a shift"),
+    (lambda: vl.drift(None, start=0, stop=5), "None", "AttributeError of drift"),
+    (lambda: vl.with_contents(None, None), "None", "AttributeError of with_contents"),
+    (lambda: vl.mixture(1, 2), "1", "AttributeError of mixture"),
+    (lambda: vl.sample(None, 0.5), "None", "AttributeError of sample"),
+    (lambda: vl.simulate(vl.Trace([0]), ROUND, engine=[1]), "[1]", "unhashable type"),
+    *(
+        (lambda v=v: vl.simulate(vl.Trace([0]), ROUND, progress=v), repr(v), f"{v!r} is not callable")
+        for v in (True, 0, "abc")
+    ),
+    (lambda: vl.risk(vl.Trace([0]), CRAM, seeds=2, progress=True), "True", "'bool' is not callable"),
+    *((lambda v=v: vl.risk(vl.Trace([0]), CRAM, seeds=v), repr(v), f"risk of {v!r}") for v in (None, 2.5, True, "a")),
+    (lambda: vl.metadata_along(vl.Trace([0]), ROUND, designs=5), "5", "TypeError of designs"),
+    (lambda: vl.compare_policies(vl.Trace([0]), ROUND, policies=5), "5", "TypeError of policies"),
+    (lambda: vl.poison_probability(5), "5", "AttributeError of poison_probability"),
+    (lambda: vl.poison_probability(pl.DataFrame({"a": [1]})), "poison", "polars' ColumnNotFoundError"),
+    (lambda: vl.Sampled(None, 0.5), "None", "AttributeError of Sampled"),
+    (lambda: vl.replay(None), "None", "AttributeError of replay"),
     (lambda: vl.simulate("redis", ROUND), "'redis'", "AttributeError"),
     (lambda: vl.simulate(vl.Trace([0]), "ocp"), "'ocp'", "AttributeError"),
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -43,8 +44,8 @@ def whole(
     vswaplab.base.errors.InputError: n must be a whole number from 1 to 7, got 0
     """
     try:
-        found = None if isinstance(value, bool | np.bool_) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
+        found = None if isinstance(value, bool | np.bool_ | np.ndarray) else operator.index(value)  # type: ignore[arg-type]
+    except Exception:  # whatever another library's __index__ raises
         found = None
     return _checked(name, found, value, at_least, at_most, expected)
 
@@ -86,6 +87,35 @@ def number(
     if not at_least <= found <= at_most or (above is not None and found <= above):
         raise InputError(f"{name} must be {expected}, got {value!r}")
     return found
+
+
+def one_of(name: str, value: object, allowed: Sequence[str]) -> None:
+    """Check that a value is one of the words allowed.
+
+    Examples
+    --------
+    >>> one_of("layer", 5, ("none", "vswap"))
+    Traceback (most recent call last):
+    vswaplab.base.errors.InputError: layer must be one of none, vswap, got 5
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def names_of(name: str, value: object) -> list[Any]:
+    """Check that a value is a list of names, or of what else is looked up; what they are is not looked at.
+
+    Examples
+    --------
+    >>> names_of("policies", ("lru", "sieve"))
+    ['lru', 'sieve']
+    >>> names_of("policies", "lru")
+    Traceback (most recent call last):
+    vswaplab.base.errors.InputError: policies must be a list of names, got 'lru'
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise InputError(f"{name} must be a list of names, got {value!r}")
+    return list(value)
 
 
 def array_of(name: str, values: object) -> NDArray[Any]:

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 
 class InputError(ValueError):
-    """Something a user gave is unusable.
+    r"""Something a user gave is unusable.
 
     The message is one line that names the value, what was expected, and the
-    remedy; the command line prints it as it is and exits with status 2.
+    remedy; the command line prints it as it is and exits with status 2. A
+    value whose words take several lines, such as a table's, is put into one.
+
+    Examples
+    --------
+    >>> str(InputError("n must be a whole number, got array([1,\n       2])"))
+    'n must be a whole number, got array([1, 2])'
     """
+
+    def __init__(self, message: str) -> None:
+        lines = message.splitlines()
+        super().__init__(message if len(lines) < 2 else " ".join(line.strip() for line in lines))

@@ -1,4 +1,4 @@
-"""Where the shipped data and notebooks are: a checkout's folders, or the copies in the wheel.
+"""Paths that a user gives; and where the shipped data and notebooks are: a checkout's folders, or the wheel's copies.
 
 ``pyproject.toml`` maps ``data/`` to ``vswaplab/_data`` and ``notebooks/`` to
 ``vswaplab/_notebooks`` when a wheel is built; an editable install has no such
@@ -7,9 +7,42 @@ copies and uses the checkout itself.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from vswaplab.base.errors import InputError
+
 _PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def path_of(name: str, value: object) -> Path:
+    """Check that a value is a path.
+
+    Parameters
+    ----------
+    name
+        What the message calls it.
+    value
+
+    Raises
+    ------
+    InputError
+        It is no text and no path.
+
+    Examples
+    --------
+    >>> path_of("folder", "results").name
+    'results'
+    >>> path_of("folder", b"results")
+    Traceback (most recent call last):
+    vswaplab.base.errors.InputError: folder must be a path, a text or a pathlib.Path, got b'results'
+    """
+    text = value
+    if isinstance(value, os.PathLike):
+        text = os.fspath(value)
+    if not isinstance(text, str) or "\0" in text:
+        raise InputError(f"{name} must be a path, a text or a pathlib.Path, got {value!r}")
+    return Path(text)
 
 
 def data_dir() -> Path:

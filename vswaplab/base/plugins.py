@@ -14,6 +14,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Literal, get_args
 
+from vswaplab.base.checks import one_of
 from vswaplab.base.errors import InputError
 
 Kind = Literal["profiles", "codec", "policy", "store"]
@@ -45,8 +46,7 @@ def register(kind: Kind, name: str, plugin: object) -> None:
     InputError
         Another kind, or a name that is not a lower-case word.
     """
-    if kind not in get_args(Kind):
-        raise InputError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+    one_of("kind", kind, get_args(Kind))
     if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum() or name != name.lower():
         raise InputError(f"a plug-in's name must be lower-case letters, digits, _ and -, got {name!r}")
     _by_hand[kind][name] = plugin

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import numpy as np
+
+from vswaplab.base.errors import InputError
+
+Report = Callable[[int, int], None]
+"""Called with how many are done and their total."""
 
 _EVERY = {"terminal": 0.1, "notebook": 0.25, "log": 10.0}  # seconds between two reports
 
@@ -68,6 +74,39 @@ class Progress:
             self.handle = self.notebook(data, raw=True, display_id=True)
         elif self.handle is not None:
             self.handle.update(data, raw=True)
+
+
+def check_report(progress: object) -> None:
+    """Check that progress is reported to a function, or to nobody."""
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress must be a function of (done, total), or None, got {progress!r}")
+
+
+@contextmanager
+def reporting(progress: bool | Report | None, noun: str) -> Iterator[Report]:
+    """Give what to report to: a line or a bar of our own, a function, or nobody.
+
+    Parameters
+    ----------
+    progress
+        True: our own, on standard error or in the notebook.
+    noun
+        What is counted.
+
+    Raises
+    ------
+    InputError
+        It is none of these.
+    """
+    if progress is True:
+        with Progress(sys.stderr, noun) as bar:
+            yield bar
+    elif callable(progress):
+        yield progress
+    elif progress is False or progress is None:
+        yield lambda done, total: None
+    else:
+        raise InputError(f"progress must be true, false or a function of (done, total), got {progress!r}")
 
 
 def progress_words(done: int, total: int, fresh: int, seconds: float, noun: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.paths import path_of
 
 MOST_BYTES = 1 << 20
 """Of one file; /proc/zoneinfo of a large box has 200 KB."""
@@ -32,7 +33,7 @@ class Box:
     """
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+        self.root = path_of("folder", root)
         self.is_live = self.root.resolve() == Path("/")
         self.locked: list[str] = []
         """Files that are there and may not be read."""

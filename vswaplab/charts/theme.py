@@ -16,6 +16,7 @@ from typing import Any, cast
 import altair as alt
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.paths import path_of
 from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.charts.describe import alt_text
 from vswaplab.charts.digest import data_digest
@@ -164,7 +165,7 @@ def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200) -> Path:
     InputError
         Another ending, or a place that cannot be written.
     """
-    target = Path(path)
+    target = path_of("path", path)
     kind = target.suffix.lower().lstrip(".")
     if kind not in _SAVE_FORMATS:
         raise InputError(f"cannot save a chart as {target.name!r}: end the name in .{', .'.join(_SAVE_FORMATS)}")

@@ -9,7 +9,9 @@ from typing import Literal, get_args
 
 import polars as pl
 
+from vswaplab.base.checks import names_of
 from vswaplab.base.errors import InputError
+from vswaplab.engine.plan import check_run
 from vswaplab.engine.run import Progress, simulate
 from vswaplab.engine.turns import in_turn
 from vswaplab.machine.checks import choice
@@ -49,6 +51,7 @@ def unlimited(machine: Machine, trace: Workload) -> Machine:
         The same, with room for every page and its copies above ``low``; the
         host's RAM, of which zswap's limit is a share, stays what it was.
     """
+    check_run(trace, machine)
     n_pages = int(trace.first_content.size)
     dram, capacity = machine.dram, max(machine.dram.capacity_pages, n_pages + machine.dram.low + 1)
     return replace(machine, dram=replace(dram, capacity_pages=capacity, total_pages=dram.host_pages))
@@ -123,6 +126,8 @@ def compare_policies(
     >>> table.select("policy", "bound", "misses").rows()
     [('unlimited', 'floor', 50), ('clairvoyant', 'ceiling', 140), ('lru', None, 500), ('sieve', None, 500)]
     """
+    check_run(trace, machine)
+    policies = names_of("policies", policies)
     for policy in policies:
         check_policy("policies", "each", policy)
     if machine.kernel is not None:

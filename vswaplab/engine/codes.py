@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.errors import InputError
+from vswaplab.base.progress import check_report
 from vswaplab.engine.kernel import KernelVectorised, kernel_vectorised
 from vswaplab.engine.outcome import Occupancy
-from vswaplab.engine.plan import make_plan
+from vswaplab.engine.plan import check_run, make_plan
 from vswaplab.engine.reference import Reference
 from vswaplab.engine.vectorised import Vectorised
 from vswaplab.machine.config import Machine
@@ -137,6 +138,8 @@ def tell(
     progress : callable
         Called as ``progress(done, total)`` now and then.
     """
+    check_run(trace, machine)
+    check_report(progress)
     if machine.stores:
         raise InputError("the codes of a kernel's accounting know no stores of plug-ins: leave machine.stores out")
     plan = make_plan(trace, machine, seed)

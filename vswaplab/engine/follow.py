@@ -11,7 +11,7 @@ import polars as pl
 from vswaplab.base.backing import Op, State
 from vswaplab.base.errors import InputError
 from vswaplab.engine.outcome import PageTable
-from vswaplab.engine.plan import make_plan
+from vswaplab.engine.plan import check_run, make_plan
 from vswaplab.engine.run import make_engine
 from vswaplab.machine.config import Machine
 from vswaplab.results.counters import OUTCOMES
@@ -77,6 +77,7 @@ def follow(trace: Trace, machine: Machine, *, seed: int = 0) -> pl.DataFrame:
     >>> follow(Trace([0, 1]), machine).select("access", "page", "place").rows()
     [(0, 0, 'DRAM'), (0, 1, 'nowhere'), (1, 0, 'swapfile'), (1, 1, 'DRAM')]
     """
+    check_run(trace, machine)
     _check_size(trace)
     runner = make_engine(make_plan(trace, machine, seed), trace, "reference")
     rows: list[tuple[int, str, int, int, str, str, str]] = []

@@ -16,10 +16,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import State
-from vswaplab.base.checks import whole
+from vswaplab.base.checks import names_of, whole
 from vswaplab.base.errors import InputError
 from vswaplab.engine.outcome import PageTable
-from vswaplab.engine.plan import make_plan
+from vswaplab.engine.plan import check_run, make_plan
 from vswaplab.engine.run import windows
 from vswaplab.engine.vectorised import Vectorised
 from vswaplab.machine.config import Machine
@@ -83,12 +83,13 @@ def metadata_along(
     InputError
         An unknown design, a window below 1, a machine with ``kernel``.
     """
+    check_run(trace, machine)
     if machine.kernel is not None:
         raise InputError(
             f"metadata_along runs a machine with every kind of layer, and machine.kernel {machine.kernel.version!r} "
             "models a kernel without vswap: leave kernel out"
         )
-    chosen = [find_design(name) for name in DESIGNS] if designs is None else [find_design(name) for name in designs]
+    chosen = [find_design(name) for name in (DESIGNS if designs is None else names_of("designs", designs))]
     window = -(-len(trace) // 50) if epoch_accesses is None else whole("epoch_accesses", epoch_accesses, 1)
     rows: list[tuple[object, ...]] = []
     for layer in ("none", "vswap"):

@@ -19,12 +19,12 @@ from vswaplab.base.backing import Op
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
-from vswaplab.machine.config import Cram, Machine, Zram, Zswap
+from vswaplab.machine.config import Cram, Machine, Zram, Zswap, check_machine
 from vswaplab.machine.kernel import Kernel
 from vswaplab.machine.stores import Store, store_counters
 from vswaplab.results.counters import COUNTER_NAMES
 from vswaplab.trace.sharing import UNMAP
-from vswaplab.trace.trace import Trace, Workload
+from vswaplab.trace.trace import Trace, Workload, check_trace
 
 FOOTPRINT_PAGE = PAGE_SIZE << SHARE_BITS
 """One page in footprint units."""
@@ -249,6 +249,12 @@ class Plan:
     def zram_device(self) -> int:
         """Number of the zram device, -1: none."""
         return -1 if self.zram is None else self.zram.device
+
+
+def check_run(trace: object, machine: object) -> None:
+    """Check that it is a trace, and a machine, that shall run."""
+    check_trace(trace)
+    check_machine(machine)
 
 
 def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:

@@ -8,7 +8,9 @@ from functools import partial
 
 import polars as pl
 
+from vswaplab.base.checks import whole
 from vswaplab.base.errors import InputError
+from vswaplab.engine.plan import check_run
 from vswaplab.engine.run import Progress, simulate
 from vswaplab.engine.turns import in_turn
 from vswaplab.machine.config import Cram, Machine
@@ -59,15 +61,20 @@ def risk(
     InputError
         A machine without CRAM, no seed.
     """
+    check_run(trace, machine)
     cram = machine.cram
     if cram is None:
         raise InputError("risk needs a machine with CRAM: nothing else can be overrun")
-    chosen = range(seeds) if isinstance(seeds, int) else seeds
-    if not len(chosen):
-        raise InputError(f"seeds must name at least one seed, got {seeds!r}")
+    chosen = _chosen(seeds)
     runs = [partial(simulate, trace, machine, seed=seed, epoch_accesses=epoch_accesses) for seed in chosen]
     rows = [_row(result, cram, seed) for result, seed in zip(in_turn(runs, progress), chosen, strict=False)]
     return pl.DataFrame(rows)
+
+
+def _chosen(seeds: object) -> Sequence[int]:
+    if isinstance(seeds, Sequence) and len(seeds) and not isinstance(seeds, str | bytes):
+        return seeds
+    return range(whole("seeds", seeds, 1, expected="how many seeds, at least 1, or a list of them"))
 
 
 def _row(result: Result, cram: Cram, seed: int) -> dict[str, object]:
@@ -122,6 +129,8 @@ def poison_probability(runs: pl.DataFrame) -> pl.DataFrame:
     >>> round(estimate["high"].item(), 4)
     0.0038
     """
+    if not isinstance(runs, pl.DataFrame) or "poison" not in runs.columns or not runs.schema["poison"].is_numeric():
+        raise InputError(f"runs must be a table with a column of numbers, poison, such as vl.risk gives, got {runs!r}")
     n = runs.height
     poisoned = int((runs["poison"] > 0).sum())
     low, high = wilson_interval(poisoned, n)

@@ -12,14 +12,14 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from vswaplab.base.checks import whole
-from vswaplab.base.errors import InputError
+from vswaplab.base.checks import one_of, whole
 from vswaplab.base.interrupts import Interrupts
+from vswaplab.base.progress import check_report
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.kernel import kernel_reference, kernel_vectorised
 from vswaplab.engine.outcome import Engine, Occupancy
 from vswaplab.engine.pages import FinalPages
-from vswaplab.engine.plan import Plan, make_plan
+from vswaplab.engine.plan import Plan, check_run, make_plan
 from vswaplab.engine.reference import Reference
 from vswaplab.engine.timeline import Timeline
 from vswaplab.engine.vectorised import Vectorised
@@ -97,12 +97,9 @@ def simulate(
         An unknown engine, a batch or window below 1, a trace whose corpus
         lacks the column a profile needs, an event that the machine cannot have.
     """
-    if not isinstance(trace, Trace | TraceFile):
-        raise InputError(f"trace must be a vl.Trace, got {trace!r}: read one with vl.load_trace or vl.open_trace")
-    if not isinstance(machine, Machine):
-        raise InputError(f"machine must be a vl.Machine, got {machine!r}: make one, or take vl.preset(name, n_pages)")
-    if engine not in ENGINES:
-        raise InputError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    check_run(trace, machine)
+    check_report(progress)
+    one_of("engine", engine, tuple(ENGINES))
     total = len(trace)
     timeline = Timeline(events, machine, trace)
     window = -(-total // DEFAULT_EPOCHS) if epoch_accesses is None else whole("epoch_accesses", epoch_accesses, 1)
@@ -129,7 +126,7 @@ def simulate(
         "n_accesses": total,
         "n_pages": trace.n_pages,
         "machine": machine.to_dict(),
-        "seed": seed,
+        "seed": plan.seed,
         "events": [asdict(event) for event in events],
         "engine": engine,
         "partial": interrupts.noted,

@@ -28,7 +28,7 @@ from vswaplab.results.counters import TIMES
 from vswaplab.results.prices import add_times, repeat_wait_ns
 from vswaplab.results.result import Result
 from vswaplab.trace.sample import checked_rate, sample_groups
-from vswaplab.trace.trace import Piece, Trace, Workload
+from vswaplab.trace.trace import Piece, Trace, Workload, check_trace
 
 LEAST_PAGES = 64
 """Pages of a group below which a sample says nothing."""
@@ -102,6 +102,7 @@ class Sampled:
     """
 
     def __init__(self, trace: Workload, rate: float, groups: int = _GROUPS) -> None:
+        check_trace(trace)
         groups = whole("groups", groups, 2, len(_T_95) + 1)
         if trace.n_pages * checked_rate(rate) < LEAST_PAGES * groups:
             raise InputError(

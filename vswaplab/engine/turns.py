@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
+from vswaplab.base.progress import check_report
 from vswaplab.engine.run import Progress
 from vswaplab.results.result import Result
 
@@ -29,6 +30,7 @@ def in_turn(runs: Sequence[Callable[[], Result]], progress: Progress | None = No
     KeyboardInterrupt
         Before the first run was finished.
     """
+    check_report(progress)
     for done, run in enumerate(runs):
         result = run()
         if result.provenance["partial"]:

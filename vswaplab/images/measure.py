@@ -24,8 +24,9 @@ from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
 from vswaplab.base.parquet import parquet_facts, read_parquet
-from vswaplab.base.paths import data_dir, is_file
+from vswaplab.base.paths import data_dir, is_file, path_of
 from vswaplab.base.plugins import is_by_hand
+from vswaplab.base.progress import check_report
 from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.base.workers import deaf_children, end_pool, new_pool
 from vswaplab.contents.schemes import Pages
@@ -82,7 +83,7 @@ class Contents:
         InputError
             The place cannot be written, or the disk is full.
         """
-        target = Path(path)
+        target = path_of("path", path)
         with refused_in_one_line(target, "free some space or choose another place"), whole_file(target) as file:
             self.table.write_parquet(file, metadata={"vswaplab": json.dumps(self.about)})
         return target
@@ -128,6 +129,7 @@ def measure(
         compressed or no core dump; no library to measure with.
     """
     most_pages, processes = whole("most_pages", most_pages, 1), whole("processes", processes or _cpus(), 1)
+    check_report(progress)
     with _opened(file, core, pid) as image:
         kept = image.stretches.sample(most_pages)
         columns = measures()
@@ -167,7 +169,7 @@ def load_contents(path: str | Path) -> Contents:
     >>> load_contents("redis")
     Contents('Redis serving a skewed client whose hot keys move', 80,204 pages)
     """
-    source = Path(path)
+    source = path_of("path", path)
     shipped = data_dir() / "corpus" / f"{source.name}.parquet"
     if len(source.parts) == 1 and not is_file(source) and is_file(shipped):
         source = shipped
@@ -196,8 +198,8 @@ def _opened(file: str | Path | None, core: str | Path | None, pid: int | None) -
     if [file, core, pid].count(None) != 2:
         raise InputError("measure one thing: a file, or core=CORE, or pid=PID")
     if file is not None:
-        return open_file(Path(file))
-    return open_core(Path(core)) if core is not None else open_process(whole("pid", pid, 1))
+        return open_file(path_of("file", file))
+    return open_core(path_of("core", core)) if core is not None else open_process(whole("pid", pid, 1))
 
 
 def _cpus() -> int:

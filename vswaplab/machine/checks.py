@@ -27,8 +27,7 @@ def share(owner: str, name: str, value: object) -> float:
 
 def choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Check that a value is one of those allowed."""
-    if value not in allowed:
-        raise InputError(f"{owner}.{name} must be one of {', '.join(allowed)}, got {value!r}")
+    checks.one_of(f"{owner}.{name}", value, allowed)
 
 
 def flag(owner: str, name: str, value: object) -> None:
@@ -67,6 +66,6 @@ def swap_tiers_max(limits: object, tiers: Mapping[str, object]) -> dict[str, int
     for name, limit in limits.items():
         if name not in tiers:
             raise InputError(f"tiers_max.{name} is no tier: choose from {', '.join(tiers) or 'those you add to tiers'}")
-        if isinstance(limit, bool) or limit not in (0, "max"):
+        if not isinstance(limit, int | str) or isinstance(limit, bool) or limit not in (0, "max"):
             raise InputError(f"tiers_max.{name} must be 0 or 'max', got {limit!r}")
     return dict(limits)

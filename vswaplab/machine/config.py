@@ -606,6 +606,12 @@ class Machine:
         return {"dram.policy": self.dram.policy, **of_cram}
 
 
+def check_machine(machine: object) -> None:
+    """Check that it is a machine."""
+    if not isinstance(machine, Machine):
+        raise InputError(f"machine must be a vl.Machine, got {machine!r}: make one, or take vl.preset(name, n_pages)")
+
+
 def _build(kind: type, owner: str, table: object) -> object:
     if not isinstance(table, Mapping):
         raise InputError(f"{owner} must be a table of settings, got {table!r}")

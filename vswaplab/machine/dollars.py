@@ -18,9 +18,9 @@ import polars as pl
 from vswaplab.base.checks import number
 from vswaplab.base.documents import read_toml_tables
 from vswaplab.base.errors import InputError
-from vswaplab.base.paths import data_dir
+from vswaplab.base.paths import data_dir, path_of
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.machine.config import Machine
+from vswaplab.machine.config import Machine, check_machine
 from vswaplab.machine.profiles import TAGS
 
 ITEMS = {
@@ -76,7 +76,7 @@ def prices(path: str | Path | None = None, *, at: str | date | None = None) -> p
     >>> [prices(at=day).filter(item="dram")["usd_per_gib"].item() for day in ("2025-12-31", "2026-11-23")]
     [7.1, 32.0]
     """
-    source = data_dir() / "prices.toml" if path is None else Path(path)
+    source = data_dir() / "prices.toml" if path is None else path_of("path", path)
     rows = read_toml_tables(source, "price table", "price")
     table = pl.DataFrame([_row(source, row) for row in rows], schema=_SCHEMA)
     return table if at is None else _newest(table, _day("at", at))
@@ -113,6 +113,7 @@ def cost_usd(machine: Machine, prices_table: pl.DataFrame | None = None) -> dict
     >>> {item: round(usd) for item, usd in cost_usd(machine, prices(at="2026-11-23")).items()}
     {'dram': 13107, 'cram': 4915, 'ssd': 430, 'total': 18452}
     """
+    check_machine(machine)
     table = prices() if prices_table is None else prices_table
     found = {item: _price(table, item) * gib if gib else 0.0 for item, gib in sizes_gib(machine).items()}
     return found | {"total": sum(found.values())}
@@ -136,6 +137,8 @@ def dram_price(prices_table: pl.DataFrame | None = None) -> float:
 
 
 def _price(table: pl.DataFrame, item: str) -> float:
+    if not isinstance(table, pl.DataFrame):
+        raise InputError(f"the prices must be a table, such as vl.prices gives, got {table!r}")
     missing = [name for name in ("item", "usd_per_gib", "date") if name not in table.columns]
     if missing:
         raise InputError(f"the prices have no column {missing[0]!r}: take the table that vl.prices gives")

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vswaplab.base.checks import array_of
+from vswaplab.base.checks import array_of, one_of
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 
@@ -481,8 +481,7 @@ def break_even_share(design_a: str, design_b: str, *, kind: Kind = "zswap") -> F
     >>> break_even_share("before-7.0", "v6"), break_even_share("before-7.0", "v6", kind="disk")
     (Fraction(5, 13), Fraction(23, 193))
     """
-    if kind not in get_args(Kind):
-        raise InputError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+    one_of("kind", kind, get_args(Kind))
     a, b = find_design(design_a), find_design(design_b)
     static_a, static_b = (d.device_bits if d.layer == "none" or kind == "disk" else 0 for d in (a, b))
     steeper = b.bits(kind) - a.bits(kind)

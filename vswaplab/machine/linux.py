@@ -126,7 +126,7 @@ def linux(
     >>> machine.dram.capacity_pages, machine.zswap.store_incompressible, machine.swapfiles[0].capacity_slots
     (28672, False, 524287)
     """
-    if version not in VERSIONS:
+    if not isinstance(version, str) or version not in VERSIONS:
         raise InputError(f"no Linux version {version!r}: choose from {', '.join(VERSIONS)}")
     total_ram_pages = whole("linux: total_ram_pages", total_ram_pages)
     workload_pages, swap_bytes = whole("linux: workload_pages", workload_pages), whole("linux: swap_bytes", swap_bytes)

@@ -115,12 +115,12 @@ def check_policy(owner: str, name: str, value: object) -> None:
     InputError
         It does not, or the plug-in lacks what a policy needs.
     """
-    if value in POLICIES:
+    if isinstance(value, str) and value in POLICIES:
         return
-    if value not in plugin_names("policy"):
+    if not isinstance(value, str) or value not in plugin_names("policy"):
         known = ", ".join((*POLICIES, *plugin_names("policy")))
         raise InputError(f"{owner}.{name} must be one of {known}, got {value!r}")
-    plugged_policy(str(value))
+    plugged_policy(value)
 
 
 def plugged_policy(name: str) -> type:

@@ -16,6 +16,7 @@ from typing import Any
 from vswaplab.base.checks import whole
 from vswaplab.base.documents import read_toml
 from vswaplab.base.errors import InputError
+from vswaplab.base.paths import path_of
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap, machine_from_dict
 from vswaplab.machine.profiles import find_profile, load_profiles
@@ -165,7 +166,7 @@ def preset(name: str, n_pages: int) -> Machine:
     >>> machine.dram.capacity_pages, machine.cram.device_pages, machine.swapfiles[0].capacity_slots
     (400, 300, 2000)
     """
-    if name not in _PRESETS:
+    if not isinstance(name, str) or name not in _PRESETS:
         raise InputError(f"no preset {name!r}; nearest: {_nearest(name, _PRESETS)}; or give a machine's .toml file")
     return _PRESETS[name][1](whole("n_pages", n_pages, 1))
 
@@ -187,7 +188,7 @@ def load_machine(path: str | Path, profiles_file: str | Path | None = None) -> M
         The file cannot be read, is not TOML, or does not describe a machine;
         one line that names the file and the setting.
     """
-    source = Path(path)
+    source = path_of("path", path)
     tables = read_toml(source, "machine")
     try:
         return machine_from_dict(_resolved(_with_sizes(tables), profiles_file))
@@ -205,7 +206,7 @@ def load_costs(path: str | Path) -> Costs:
     InputError
         The file cannot be read, is not TOML, or names something that is no cost.
     """
-    source = Path(path)
+    source = path_of("path", path)
     tables = read_toml(source, "cost table")
     try:
         return machine_from_dict({"dram": {"capacity_pages": 1}, "costs": tables.get("costs", tables)}).costs
@@ -418,4 +419,4 @@ def _put_store(stores: Iterable[dict[str, Any]], key: str, name: str, value: obj
 
 def _nearest(name: str, names: Iterable[str]) -> str:
     known = list(names)
-    return ", ".join(difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.4) or known)
+    return ", ".join(difflib.get_close_matches(str(name).lower(), known, n=3, cutoff=0.4) or known)

@@ -26,7 +26,7 @@ from vswaplab.base.codecs import MORE_COLUMNS, RAW
 from vswaplab.base.codecs import SIZE_COLUMNS as _MEASURED
 from vswaplab.base.documents import read_toml_tables
 from vswaplab.base.errors import InputError
-from vswaplab.base.paths import data_dir
+from vswaplab.base.paths import data_dir, path_of
 from vswaplab.base.plugins import all_plugins, plugin_names
 from vswaplab.base.units import PAGE_SIZE
 
@@ -190,12 +190,13 @@ class Profile:
 
     def _check_choice(self, field: str, allowed: tuple[object, ...]) -> None:
         value = getattr(self, field)
-        if isinstance(value, bool) or value not in allowed:
+        if isinstance(value, bool) or not isinstance(value, int | str) or value not in allowed:
             self._refuse(field, f"one of {', '.join(map(str, allowed))}")
 
     def _check_column(self) -> None:
         column: object = self.size_column
-        if column in (*SIZE_COLUMNS, *MORE_COLUMNS) or (isinstance(column, str) and column in plugin_names("codec")):
+        is_text = isinstance(column, str)
+        if is_text and (column in (*SIZE_COLUMNS, *MORE_COLUMNS) or column in plugin_names("codec")):
             return
         if not (isinstance(column, str) and re.fullmatch(r"own_[a-z0-9_]+", column)):
             known = ", ".join((*SIZE_COLUMNS, *MORE_COLUMNS, *plugin_names("codec")))
@@ -275,7 +276,7 @@ def load_profiles(path: Path | str | None = None) -> dict[str, Profile]:
     InputError
         If the file cannot be read, or a profile in it is unusable.
     """
-    return dict(_built_in()) | _plugged() if path is None else _read(Path(path))
+    return dict(_built_in()) | _plugged() if path is None else _read(path_of("path", path))
 
 
 def find_profile(name: str, kind: Kind, extra: Path | str | None = None) -> Profile:

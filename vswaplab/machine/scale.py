@@ -8,7 +8,7 @@ from typing import TypeVar
 from vswaplab.base.checks import number
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.machine.config import Cram, Dram, Machine, Zram
+from vswaplab.machine.config import Cram, Dram, Machine, Zram, check_machine
 
 _SIZES = (
     "media_bytes", "writable_budget_pages", "capacity_slots", "mem_limit_bytes", "backing_slots", "writeback_limit",
@@ -54,6 +54,7 @@ def scaled(machine: Machine, share: float, *, least_step: float = 0.0) -> Machin
     (400, 3, 300, 2000)
     """
     share = number("share", share, above=0, at_most=1, expected="a number above 0 and up to 1")
+    check_machine(machine)
     if machine.kernel is not None:
         raise InputError("a machine with kernel cannot be scaled: its batches of 32 pages are what they are")
     if share == 1 and not least_step:

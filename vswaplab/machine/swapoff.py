@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from vswaplab.base.checks import array_of, whole
+from vswaplab.base.checks import array_of, one_of, whole
 from vswaplab.base.errors import InputError
 from vswaplab.machine.config import Costs, Machine
 
@@ -67,10 +67,10 @@ def swapoff(*, at: int, device: int | str = 0, method: str | None = None) -> Swa
     Swapoff(at=1000, device='cram', method=None)
     """
     index = whole("swapoff at", at, expected="the index of an access, at least 0")
-    if device not in ("zram", "cram"):
+    if not isinstance(device, str) or device not in ("zram", "cram"):
         device = whole("swapoff device", device, expected="the index of a swapfile, 'zram' or 'cram'")
-    if method is not None and method not in METHODS:
-        raise InputError(f"swapoff method must be one of {', '.join(METHODS)}, got {method!r}")
+    if method is not None:
+        one_of("swapoff method", method, METHODS)
     return Swapoff(index, device, method)  # type: ignore[arg-type]
 
 
@@ -177,12 +177,15 @@ def swapoff_work(
     given = (slots_in_use, virtual_slots, address_space_pages, mappers)
     arrays = list(map(array_of, names, given))
     try:
-        used, virtual, space, n = (a.ravel().astype(np.int64) for a in np.broadcast_arrays(*arrays))
+        arrays = [array.ravel() for array in np.broadcast_arrays(*arrays)]
     except ValueError:
         raise InputError(f"{', '.join(names)} differ in shape: give arrays of one length, or numbers") from None
-    for name, values in zip(names, (used, virtual, space, n), strict=True):
+    for name, values in zip(names, arrays, strict=True):
+        if values.dtype.kind not in "iu":
+            raise InputError(f"{name} must be a whole number or an array of them, got dtype {values.dtype}")
         if values.size and values.min() < 0:
             raise InputError(f"{name} must be at least 0, got {values.min()}")
+    used, virtual, space, n = (array.astype(np.int64) for array in arrays)
     none = np.zeros_like(used)
     ways = (
         ("page-table", space * n, costs.pte_visit_ns, none, none),

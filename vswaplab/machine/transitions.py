@@ -373,7 +373,7 @@ def _tiers(tiers: Sequence[str]) -> tuple[str, ...]:
     if isinstance(tiers, str) or not isinstance(tiers, Sequence):
         raise InputError(f"tiers must be a list of names such as ['ZERO', 'SWAPFILE'], got {tiers!r}")
     for tier in tiers:
-        if tier not in TIER_NAMES:
+        if not isinstance(tier, str) or tier not in TIER_NAMES:
             nearest = difflib.get_close_matches(str(tier).upper(), TIER_NAMES, n=1, cutoff=0.5) or TIER_NAMES
             raise InputError(f"no tier {tier!r}; nearest: {', '.join(nearest)}")
         if list(tiers).count(tier) > 1:

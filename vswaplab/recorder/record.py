@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vswaplab.base.checks import whole
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts, result_of
+from vswaplab.base.paths import path_of
 from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.contents.schemes import Pages, Sizes
 from vswaplab.contents.sizes import Measure, measures
@@ -113,7 +114,7 @@ def record(
     emulator.check_tools()
     guest = emulator.guest_command(list(command))
     label = name or Path(command[0]).name
-    trace, corpus = _places(Path(out), label, contents=contents)
+    trace, corpus = _places(path_of("out", out), label, contents=contents)
     codecs = measures() if contents else {}  # before the program runs: a missing library costs nothing then
     limits = limits or Limits(max_records=FAMILY_RECORDS if children else Limits.max_records)
     with tempfile.TemporaryDirectory(prefix="vswaplab-") as place:

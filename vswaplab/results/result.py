@@ -16,6 +16,7 @@ import polars as pl
 from vswaplab.base.documents import read_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.parquet import read_parquet, write_frames
+from vswaplab.base.paths import path_of
 from vswaplab.base.whole import refused_in_one_line, unused_name
 from vswaplab.results.counters import COUNTERS, TIMES
 
@@ -133,7 +134,7 @@ class Result:
         InputError
             The folder holds something else, cannot be written, or the disk is full.
         """
-        return write_folder(Path(folder), lambda staging: self._write(staging, extra or {}))
+        return write_folder(path_of("folder", folder), lambda staging: self._write(staging, extra or {}))
 
     def _write(self, folder: Path, extra: Mapping[str, str]) -> None:
         for name in ("epochs", "tiers", "events"):
@@ -169,7 +170,8 @@ def check_folder(folder: str | Path) -> None:
         It is a file, holds something other than a result, cannot be replaced
         (the working folder, a mount point), or cannot be written.
     """
-    target, place = Path(folder), _place(folder)
+    target = path_of("folder", folder)
+    place = _place(target)
     with refused_in_one_line(f"results to {target}", "choose another folder"):
         if place.exists():
             _check_old(target, place)
@@ -254,7 +256,7 @@ def load_result(folder: str | Path) -> Result:
     InputError
         The folder is not a result, a file is missing or damaged.
     """
-    source = Path(folder)
+    source = path_of("folder", folder)
     if not (source / "provenance.json").is_file():
         raise InputError(f"{source} is not a vswaplab result: it has no provenance.json; give a folder made by save()")
     try:

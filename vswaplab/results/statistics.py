@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import math
+import sys
 from statistics import NormalDist
 
+from vswaplab.base.checks import number, whole
 from vswaplab.base.errors import InputError
 
+_MOST_SPREADS = 1e9
 _Z95 = NormalDist().inv_cdf(0.975)
 
 
 def wilson_interval(k: int, n: int) -> tuple[float, float]:
     """Give Wilson's 95 % interval of a probability after k of n trials.
 
+    Raises
+    ------
+    InputError
+        No whole numbers, or k is not within 0..n.
+
     Examples
     --------
     >>> [round(end, 3) for end in wilson_interval(5, 10)]
     [0.237, 0.763]
     """
+    n = whole("n", n)
+    k = whole("k", k, 0, n, expected=f"a whole number from 0 to n ({n})")
     if not n:
         return 0.0, 1.0
     z2 = _Z95 * _Z95
@@ -53,13 +63,13 @@ def runs_needed(*, spread: float, effect: float, confidence: float = 0.95, power
     >>> [runs_needed(spread=0.05, effect=effect) for effect in (0.01, 0.02)]
     [393, 99]
     """
-    for name, value, most in (
-        ("spread", spread, math.inf),
-        ("effect", effect, math.inf),
-        ("confidence", confidence, 1),
-        ("power", power, 1),
-    ):
-        if not 0 < value < most:
-            raise InputError(f"{name} must be above 0" + (" and below 1" if most == 1 else "") + f", got {value!r}")
+    for name, value in (("spread", spread), ("effect", effect)):
+        number(name, value, above=0, at_most=sys.float_info.max, expected="above 0")
+    for name, value in (("confidence", confidence), ("power", power)):
+        if not 0 < number(name, value, 0, 1, expected="above 0 and below 1") < 1:
+            raise InputError(f"{name} must be above 0 and below 1, got {value!r}")
     z = NormalDist().inv_cdf((1 + confidence) / 2) + NormalDist().inv_cdf(power)
-    return math.ceil(2 * (z * spread / effect) ** 2)
+    side = z * spread / effect
+    if not side < _MOST_SPREADS:
+        raise InputError(f"effect {effect!r} is too small beside spread {spread!r}: no number of runs tells it")
+    return math.ceil(2 * side**2)

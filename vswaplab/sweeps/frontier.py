@@ -9,7 +9,9 @@ import polars as pl
 
 from vswaplab.base.checks import number
 from vswaplab.base.errors import InputError
+from vswaplab.base.progress import Report
 from vswaplab.base.units import PAGE_SIZE
+from vswaplab.engine.plan import check_run
 from vswaplab.engine.risk import can_lose
 from vswaplab.engine.run import simulate
 from vswaplab.machine.config import Machine
@@ -21,7 +23,7 @@ from vswaplab.results.prices import repeat_wait_ns
 from vswaplab.results.statistics import wilson_interval
 from vswaplab.sweeps.design import Design
 from vswaplab.sweeps.design import grid as full_grid
-from vswaplab.sweeps.run import Report, sweep
+from vswaplab.sweeps.run import sweep
 from vswaplab.sweeps.worker import AnyTrace
 
 RISKS = ("cannot lose data", "lost none", "lost data")
@@ -160,6 +162,7 @@ def next_dollar(
         ``part`` out of range; a price is missing; memory runs out before
         anything is bought.
     """
+    check_run(trace, machine)
     expected = "a number above 0 and up to 100, of the machine's cost"
     part = number("part", part, above=0, at_most=100, expected=expected)
     before = _waited(trace, machine, seed)

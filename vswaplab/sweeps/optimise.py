@@ -9,26 +9,26 @@ the number of workers.
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from vswaplab.base.checks import whole
+from vswaplab.base.checks import names_of, whole
 from vswaplab.base.errors import InputError
-from vswaplab.base.progress import Progress
+from vswaplab.base.progress import Report, reporting
+from vswaplab.engine.plan import check_run
 from vswaplab.machine.config import Machine
 from vswaplab.machine.presets import with_settings
 from vswaplab.results.pareto import limits_of, pareto, within
 from vswaplab.sweeps.design import Design, Point, axes, six_digits
 from vswaplab.sweeps.doors import open_door
 from vswaplab.sweeps.frontier import SCHEMA, frontier
-from vswaplab.sweeps.run import Report
+from vswaplab.sweeps.run import checked_seeds
 from vswaplab.sweeps.worker import AnyTrace
 
+_MOST_SEED = (1 << 32) - 1  # of Optuna's draws
 _BATCH = 8  # trials asked for at once
 _OBJECTIVES = tuple(name for name, dtype in SCHEMA.items() if dtype in (pl.Float64, pl.Int64) and name != "point")
 
@@ -64,7 +64,7 @@ def optimise(
     trials : machines
         Tried one after the other, eight at a time.
     seed
-        Of the search; the same seed tries the same machines.
+        Of the search, from 0 to 2**32 - 1; the same seed tries the same machines.
     prices, seeds, executor, store, progress
         As in ``vl.frontier``; with ``store`` a search that was stopped takes
         what is there and goes on.
@@ -82,16 +82,16 @@ def optimise(
         Optuna is not installed; an unknown setting or column; no trial; every
         machine is refused.
     """
-    names = [minimise] if isinstance(minimise, str) else list(minimise)
+    check_run(trace, machine)
+    names = [minimise] if isinstance(minimise, str) else names_of("minimise", minimise)
     limits = limits_of(below)
     _check(names, limits, trials)
     study = _Study(knobs, names, limits, seed)
-    wanted = {"prices": prices, "seeds": list(seeds), "store": store}
+    wanted = {"prices": prices, "seeds": checked_seeds(seeds), "store": store}
     points: list[Point] = []
     tables: list[pl.DataFrame] = []
-    bar = Progress(sys.stderr, "machines") if progress is True else None
-    report = bar or (progress if callable(progress) else lambda done, total: None)
-    with bar or nullcontext(), open_door(executor, trace) as door:  # workers start once, for all batches
+    # Workers start once, for all batches.
+    with reporting(progress, "machines") as report, open_door(executor, trace) as door:
         for start in range(0, trials, _BATCH):
             report(start, trials)
             design = study.ask(min(_BATCH, trials - start))
@@ -109,7 +109,7 @@ def optimise(
 def _check(names: Sequence[str], limits: Mapping[str, float], trials: int) -> None:
     for what, columns in (("minimise", names), ("below", limits)):
         for name in columns:
-            if name not in _OBJECTIVES:
+            if not isinstance(name, str) or name not in _OBJECTIVES:
                 raise InputError(
                     f"{what}: {name!r} is not a number of vl.frontier: choose from {', '.join(_OBJECTIVES)}"
                 )
@@ -126,7 +126,7 @@ class _Study:
     ) -> None:
         self.axes, self.names, self.limits = axes(knobs), list(names), limits
         self.optuna = _optuna()
-        sampler = self.optuna.samplers.TPESampler(seed=seed)
+        sampler = self.optuna.samplers.TPESampler(seed=whole("seed", seed, 0, _MOST_SEED))
         self.study = self.optuna.create_study(directions=["minimize"] * len(names), sampler=sampler)
         self.open: list[Any] = []
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import polars as pl
 
+from vswaplab.base.checks import whole
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
 from vswaplab.base.plugins import source_of
-from vswaplab.base.progress import Progress
+from vswaplab.base.progress import Report, reporting
+from vswaplab.engine.plan import check_run
 from vswaplab.machine.config import Machine
 from vswaplab.machine.policies import POLICIES, plugged_policy
 from vswaplab.machine.presets import with_settings
@@ -27,11 +27,6 @@ from vswaplab.sweeps.design import grid as full_grid
 from vswaplab.sweeps.doors import Door, open_door
 from vswaplab.sweeps.store import Store, run_key
 from vswaplab.sweeps.worker import NOTES, AnyTrace, Done, Task, columns_of, model_version
-from vswaplab.trace.files import TraceFile
-from vswaplab.trace.trace import Trace
-
-Report = Callable[[int, int], None]
-"""Called with the runs done and their total."""
 
 _TICK = 0.2  # seconds until Ctrl-C is heard
 _CHUNK_SECONDS = 0.25  # of work that goes to a worker at once, if one run takes less
@@ -137,12 +132,9 @@ class _Plan:
 
 
 def _plan(trace: AnyTrace, machine: Machine, grid: Mapping[str, object] | Design, seeds: Iterable[int]) -> _Plan:
-    if not isinstance(trace, Trace | TraceFile):
-        raise InputError(f"trace must be a vl.Trace, got {trace!r}: read one with vl.load_trace or vl.open_trace")
-    if not isinstance(machine, Machine):
-        raise InputError(f"machine must be a vl.Machine, got {machine!r}: make one, or take vl.preset(name, n_pages)")
+    check_run(trace, machine)
     design = grid if isinstance(grid, Design) else full_grid(grid)
-    numbers = _seeds(seeds)
+    numbers = checked_seeds(seeds)
     machines: list[Machine | None] = []
     rows: list[tuple[int, int, str | None, str | None]] = []
     for point in range(len(design)):
@@ -173,12 +165,13 @@ def _machine(machine: Machine, settings: Sequence[str]) -> tuple[Machine | None,
         return None, str(error)
 
 
-def _seeds(seeds: Iterable[int]) -> list[int]:
-    numbers = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else []
-    is_whole = all(hasattr(n, "__index__") and not isinstance(n, bool) and 0 <= n < 1 << 63 for n in numbers)
-    if not numbers or not is_whole or len(set(numbers)) < len(numbers):
+def checked_seeds(seeds: object) -> list[int]:
+    """Check seeds, different ones and at least one; give them as a list of int."""
+    is_list = isinstance(seeds, Iterable) and not isinstance(seeds, str)
+    numbers = [whole("seed", seed) for seed in seeds] if is_list else []  # type: ignore[attr-defined]
+    if not numbers or len(set(numbers)) < len(numbers):
         raise InputError(f"seeds must be different whole numbers of at least 0, such as range(5), got {seeds!r}")
-    return [n.__index__() for n in numbers]
+    return numbers
 
 
 def _run(
@@ -201,10 +194,8 @@ def _run(
         done += keyed.height
         report(done, wanted.height)
 
-    bar = Progress(sys.stderr, "runs") if progress is True else None
-    report = bar or (progress if callable(progress) else lambda done, total: None)
     tasks = plan.tasks(wanted.join(found, on="key", how="anti", maintain_order="left"))
-    with bar or nullcontext(), Interrupts() as interrupts:
+    with reporting(progress, "runs") as report, Interrupts() as interrupts:
         report(done, wanted.height)
         if tasks:
             with open_door(executor, trace) as door:

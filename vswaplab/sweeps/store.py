@@ -22,6 +22,7 @@ import polars as pl
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.parquet import read_parquet
+from vswaplab.base.paths import path_of
 from vswaplab.base.whole import TEMPORARY, write_whole
 from vswaplab.sweeps.worker import SCHEMA
 
@@ -60,7 +61,7 @@ class Store:
     """
 
     def __init__(self, folder: str | Path, columns: Mapping[str, type[pl.DataType]] = SCHEMA) -> None:
-        self.folder = Path(folder)
+        self.folder = path_of("store", folder)
         self.columns = pl.DataFrame(schema={"key": pl.String, **columns}).schema
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -110,6 +110,9 @@ def shifts(
     values: Sequence[tuple[int, int]], corpus: Corpus, content: Callable[[], NDArray[np.int32]]
 ) -> tuple[tuple[int, int], ...]:
     """Check when contents shift, and by how many rows."""
+    is_list = isinstance(values, Sequence) and not isinstance(values, str)
+    if not is_list or not all(isinstance(pair, Sequence) and len(pair) == 2 for pair in values):
+        raise InputError(f"content_shifts must be a list of pairs (access, rows), got {values!r}")
     checked = tuple((whole("content_shifts", at), whole("content_shifts", by)) for at, by in values)
     if list(checked) != sorted(checked):
         raise InputError(f"content_shifts {checked} must be in the order of their accesses")

@@ -19,11 +19,11 @@ from vswaplab.base.checks import whole
 from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.parquet import parquet_facts, read_parquet, write_frames
-from vswaplab.base.paths import data_dir, is_file
+from vswaplab.base.paths import data_dir, is_file, path_of
 from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.trace.checks import access_column, count, parallel, probability, whole_numbers
 from vswaplab.trace.corpus import Corpus
-from vswaplab.trace.trace import EMPTY, Piece, Trace, Workload, n_pages_of
+from vswaplab.trace.trace import EMPTY, Piece, Trace, Workload, check_trace, n_pages_of
 
 PIECE_ACCESSES = 1 << 20
 """Accesses of a trace file that lie in memory at once: about 30 MB."""
@@ -150,7 +150,7 @@ def find_trace(name: str | Path) -> Path:
     InputError
         No such file and no such shipped trace.
     """
-    path = Path(name)
+    path = path_of("path", name)
     if is_file(path):
         return path
     shipped = data_dir() / "traces" / f"{path.name.removesuffix('.parquet')}.parquet"
@@ -252,6 +252,7 @@ def save_trace(trace: Trace | TraceFile, path: str | Path) -> Path:
         A trace of ``vl.drift`` or ``vl.collapse``, a place that cannot be
         written, a full disk. Nothing is left behind then.
     """
+    check_trace(trace)
     if trace.content_shifts:
         raise InputError(
             f"{trace!r} drifts or collapses, which a trace file cannot say: save the trace that it was made of, "
@@ -261,7 +262,7 @@ def save_trace(trace: Trace | TraceFile, path: str | Path) -> Path:
     if trace.mappers is not None:
         about["mappers"] = trace.mappers.tolist()
     pieces = ({name: getattr(piece, name) for name in trace.columns} for piece in trace.pieces())
-    return _write(pieces, trace.columns, Path(path), lambda: about)
+    return _write(pieces, trace.columns, path_of("path", path), lambda: about)
 
 
 def write_trace(
@@ -305,13 +306,15 @@ def write_trace(
     ...     open_trace(write_trace(pieces, f"{folder}/scan.parquet", n_pages=400))
     TraceFile('scan', 400 accesses, 400 pages)
     """
-    target, n_pages = Path(path), count("n_pages", n_pages)
+    target, n_pages = path_of("path", path), count("n_pages", n_pages)
     about = _about(n_pages, target.stem if name is None else name, title, redraw_probability, recorder_k)
+    if not isinstance(pieces, Iterable):
+        raise InputError(f"pieces must be a list or an iterator of mappings, got {pieces!r}")
     rest = iter(pieces)
     first = next(rest, None)
     if first is None:
         raise InputError(EMPTY)
-    columns = [column for column in _COLUMNS if column in first and column != "mapper"]
+    columns = [column for column in _COLUMNS if column in _names(first, 0) and column != "mapper"]
     return _write(_checked_pieces(chain([first], rest), columns, n_pages), columns, target, lambda: about)
 
 
@@ -346,7 +349,7 @@ def _checked_pieces(
 ) -> Iterator[Mapping[str, NDArray[np.int32]]]:
     at = 0
     for piece in pieces:
-        if set(piece) != set(columns) or not {"page", "op"} <= set(columns):
+        if _names(piece, at) != set(columns) or not {"page", "op"} <= set(columns):
             raise InputError(
                 f"the piece from access {at} on has {', '.join(map(str, piece))}: every piece needs page and op, "
                 f"may have repeat_reads and repeat_writes, and has the names of the first"
@@ -357,6 +360,12 @@ def _checked_pieces(
         at += length
     if not at:
         raise InputError(EMPTY)
+
+
+def _names(piece: object, at: int) -> set[str]:
+    if not isinstance(piece, Mapping):
+        raise InputError(f"the piece from access {at} on is {piece!r}: it must be a mapping of name to array")
+    return set(piece)
 
 
 def _about(n_pages: int, name: str, title: str, redraw_probability: float, recorder_k: int) -> dict[str, object]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vswaplab.base.checks import number, whole
 from vswaplab.base.draws import SAMPLE, draws, threshold
 from vswaplab.base.errors import InputError
-from vswaplab.trace.trace import Piece, Trace, Workload
+from vswaplab.trace.trace import Piece, Trace, Workload, check_trace
 
 _BLOCK = 1 << 20  # pages whose hashes are looked at at once
 
@@ -56,6 +56,7 @@ def sample(trace: Workload, rate: float, *, group: int = 0) -> Trace:
     >>> [sample(trace, 0.25, group=g).n_pages for g in range(4)]
     [949, 994, 1053, 1004]
     """
+    check_trace(trace)
     share = checked_rate(rate)
     expected = f"a whole number below 1 / rate ({1 / share:.6g})"
     group = whole("group", group, 0, max(0, int(1 / share) - 1), expected=expected)

@@ -15,7 +15,7 @@ from vswaplab.base.units import PAGE_SIZE
 from vswaplab.trace.checks import MAX_ACCESSES, count, fraction
 from vswaplab.trace.corpus import Corpus, as_corpus, stretched, synthetic_corpus
 from vswaplab.trace.sharing import MAX_MAPPERS
-from vswaplab.trace.trace import Trace, Workload, default_content
+from vswaplab.trace.trace import Trace, Workload, check_trace, default_content
 
 
 def _checked(n_pages: object, n_accesses: object, write_share: object, seed: object) -> tuple[int, int, float, int]:
@@ -241,6 +241,8 @@ def mixture(*traces: Trace, seed: int = 0) -> Trace:
 def _check_alike(traces: tuple[Trace, ...]) -> None:
     first = traces[0]
     for trace in traces:
+        if not isinstance(trace, Trace):
+            raise InputError(f"mixture takes traces in memory, got {trace!r}: read it with vl.load_trace")
         if trace.mappers is not None:
             raise InputError(
                 f"{trace!r} has mappers, and nothing says which of them are the same process as another trace's: "
@@ -400,6 +402,7 @@ def with_contents(trace: AnyTrace, corpus: Corpus) -> AnyTrace:
     corpus : Corpus
         Measured (``vl.measure``), say, or like a box's (``Calibration.corpus``).
     """
+    check_trace(trace)
     if trace.content_shifts:
         raise InputError(f"{trace!r} drifts or collapses already: give the trace that it was made of its contents")
     corpus = as_corpus(corpus)
@@ -444,6 +447,7 @@ def drift(trace: AnyTrace, *, start: int, stop: int, factor: float = 2.0, steps:
 
 
 def _shifted(trace: AnyTrace, changes: list[tuple[int, float]]) -> AnyTrace:
+    check_trace(trace)
     if trace.content_shifts:
         raise InputError(f"{trace!r} drifts or collapses already: start from the trace it was made of")
     n_rows = len(trace.corpus)

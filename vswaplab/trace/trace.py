@@ -136,6 +136,12 @@ class Workload:
         return () if values is None else (values,)
 
 
+def check_trace(trace: object) -> None:
+    """Check that it is a trace, in memory or in a file."""
+    if not isinstance(trace, Workload):
+        raise InputError(f"trace must be a vl.Trace, got {trace!r}: read one with vl.load_trace or vl.open_trace")
+
+
 class Trace(Workload):
     """Accesses in time order; checked once, then read-only.
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vswaplab.base.documents import read_json
 from vswaplab.base.errors import InputError
+from vswaplab.base.paths import path_of
 from vswaplab.truth.calibration import Calibration, lengths_of, read_calibration
 from vswaplab.truth.runs import Entry, Kind, TruthRun, run_of
 from vswaplab.truth.traces import PAGE_MASK, accesses, content_classes, trace_sha256
@@ -62,7 +63,7 @@ def read_truth(path: str | Path) -> list[TruthRun]:
         holds, files do not agree, or a run's trace is another one than the
         kernel replayed; one line that names the file and the run.
     """
-    folder = Path(path)
+    folder = path_of("path", path)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give one that holds runs.json or cram_runs.json")
     runs: list[TruthRun] = []
@@ -89,7 +90,7 @@ def read_metadata(path: str | Path) -> pl.DataFrame:
     InputError
         The file is broken, or a column is missing.
     """
-    file = Path(path) / "metadata.csv"
+    file = path_of("path", path) / "metadata.csv"
     if not file.exists():
         return pl.DataFrame(schema={"run": pl.String, "step": pl.String} | dict.fromkeys(_METADATA, pl.Int64))
     return read_table(file, ("run", "step"), _METADATA)
