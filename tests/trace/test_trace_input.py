@@ -133,6 +133,14 @@ def test_whatever_runs__refuses_what_is_no_trace_or_no_machine(run):
     refused(lambda: run(vl.Trace([0]), None), "machine must be a vl.Machine, got None")
 
 
+def test_seeds__end_where_those_of_a_sweep_do():
+    most = (1 << 63) - 1
+    assert vl.simulate(vl.Trace([0]), ROUND, seed=np.int64(most)).provenance["seed"] == most
+    assert type(vl.simulate(vl.Trace([0]), ROUND, seed=np.int64(3)).provenance["seed"]) is int
+    assert vl.risk(vl.Trace([0]), CRAM, seeds=np.array([most]))["seed"].to_list() == [most]
+    assert len(vl.random_design({"dram.low": [0]}, 1, seed=most)) == 1
+
+
 def test_numbers__of_numpy_are_numbers():
     trace = vl.zipf(n_pages=np.int64(9), n_accesses=np.uint16(300), alpha=np.uint8(1), seed=np.int64(2))
     half = np.float32(0.5)
@@ -183,6 +191,18 @@ ONCE_MISSED: list[tuple[Callable[[], object], str, str]] = [
     (lambda: vl.with_contents(vl.Trace([0]), None), "polars table", "AttributeError"),
     (lambda: vl.synthetic_corpus(ratio="x"), "'x'", "TypeError"),
     (lambda: vl.synthetic_corpus(n_regions=10**30), str(10**30), "ValueError"),
+    *(
+        (lambda run=run, v=v: run(v), repr(v), f"{name} took the seed {v!r}")
+        for v in (1 << 63, 1 << 70, -1, True)
+        for name, run in (
+            ("simulate", lambda seed: vl.simulate(vl.Trace([0]), ROUND, seed=seed)),
+            ("follow", lambda seed: vl.follow(vl.Trace([0]), ROUND, seed=seed)),
+            ("metadata_along", lambda seed: vl.metadata_along(vl.Trace([0]), ROUND, seed=seed)),
+            ("risk", lambda seed: vl.risk(vl.Trace([0]), CRAM, seeds=[seed])),
+            ("random_design", lambda seed: vl.random_design({"dram.low": [0]}, 1, seed=seed)),
+            ("synthetic_corpus", lambda seed: vl.synthetic_corpus(seed=seed)),
+        )
+    ),
     *((lambda v=v: vl.load_trace(v), repr(v), f"pathlib's TypeError of {v!r}") for v in (None, 5, b"redis")),
     (lambda: vl.save_trace(vl.Trace([0]), None), "None", "pathlib's TypeError, of save_trace"),
     (lambda: vl.save_trace(None, "t.parquet"), "None", "AttributeError of save_trace"),

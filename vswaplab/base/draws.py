@@ -8,10 +8,13 @@ give the same bits.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.checks import whole
+from vswaplab.base.errors import InputError
 
 MASK = (1 << 64) - 1
 MOST_SEED = (1 << 63) - 1
@@ -32,6 +35,15 @@ DESIGN = 6  # points of a random design
 def checked_seed(seed: object) -> int:
     """Check a seed, a whole number of at least 0 and below 2**63; give it as an int."""
     return whole("seed", seed, 0, MOST_SEED, expected="a whole number of at least 0 and below 2**63")
+
+
+def checked_seeds(seeds: object) -> list[int]:
+    """Check a list of seeds, at least one and none twice; give them as ints."""
+    is_list = isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes)
+    numbers = [checked_seed(seed) for seed in seeds] if is_list else []  # type: ignore[attr-defined]
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise InputError(f"seeds must be different whole numbers of at least 0, such as range(5), got {seeds!r}")
+    return numbers
 
 
 def draw(seed: int, index: int, purpose: int) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op
+from vswaplab.base.draws import checked_seed
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine.zsmalloc import SHARE_BITS, footprint_table
@@ -263,7 +264,7 @@ def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
     Raises
     ------
     InputError
-        The trace's corpus lacks the size column that a profile stores by; or it has
+        No seed (``checked_seed``). The trace's corpus lacks the size column that a profile stores by; or it has
         several processes, and the machine a kernel; or it is not in memory, and the
         machine is clairvoyant.
     """
@@ -284,7 +285,7 @@ def make_plan(trace: Workload, machine: Machine, seed: int) -> Plan:
         device_order=tuple(sorted(range(len(devices)), key=lambda d: -devices[d].priority)),
         max_slots=NO_LIMIT if machine.swap_max_slots is None else machine.swap_max_slots,
         holds_slots=machine.layer == "none",
-        seed=seed,
+        seed=checked_seed(seed),
         kernel=None if machine.kernel is None else _kernel_plan(machine.kernel, machine, trace),
         policy=machine.dram.policy,
         next_use=_next_use(trace, machine),

@@ -9,6 +9,7 @@ from functools import partial
 import polars as pl
 
 from vswaplab.base.checks import whole
+from vswaplab.base.draws import checked_seeds
 from vswaplab.base.errors import InputError
 from vswaplab.engine.plan import check_run
 from vswaplab.engine.run import Progress, simulate
@@ -72,9 +73,9 @@ def risk(
 
 
 def _chosen(seeds: object) -> Sequence[int]:
-    if isinstance(seeds, Sequence) and len(seeds) and not isinstance(seeds, str | bytes):
-        return seeds
-    return range(whole("seeds", seeds, 1, expected="how many seeds, at least 1, or a list of them"))
+    if hasattr(seeds, "__index__") and not hasattr(seeds, "__len__"):
+        return range(whole("seeds", seeds, 1, expected="at least one seed: how many, or which"))
+    return checked_seeds(seeds)
 
 
 def _row(result: Result, cram: Cram, seed: int) -> dict[str, object]:

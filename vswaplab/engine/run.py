@@ -68,7 +68,8 @@ def simulate(
         it is in memory at a time, and the result is the same.
     machine : Machine
     seed : int
-        Of the draws that writes make; results depend on nothing else random.
+        Of the draws that writes make, from 0 to 2**63 - 1; results depend on
+        nothing else random.
     engine : {"vectorised", "reference"}
         Both give the same result, bit for bit.
     batch_size : accesses
@@ -104,7 +105,7 @@ def simulate(
     timeline = Timeline(events, machine, trace)
     window = -(-total // DEFAULT_EPOCHS) if epoch_accesses is None else whole("epoch_accesses", epoch_accesses, 1)
     batch = window if batch_size is None else whole("batch_size", batch_size, 1)
-    plan = make_plan(trace, machine, whole("seed", seed))
+    plan = make_plan(trace, machine, seed)
     notes = _notes(trace, machine)
     runner = make_engine(plan, trace, engine)
     recorder = _Recorder(runner)

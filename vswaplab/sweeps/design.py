@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base.checks import whole
-from vswaplab.base.draws import DESIGN, draws
+from vswaplab.base.draws import DESIGN, checked_seed, draws
 from vswaplab.base.errors import InputError
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap
 from vswaplab.machine.kernel import Kernel
@@ -114,7 +114,7 @@ def random_design(settings: Mapping[str, object], n: int, *, seed: int = 0) -> D
     >>> random_design({"dram.capacity_pages": {"from": 100, "to": 199}, "layer": ["none", "vswap"]}, 2, seed=1).points
     ((149, 'vswap'), (133, 'none'))
     """
-    names, n, seed = _names(settings), whole("n", n, 1, _MOST_POINTS), whole("seed", seed, 0, _MOST_POINTS)
+    names, n, seed = _names(settings), whole("n", n, 1, _MOST_POINTS), checked_seed(seed)
     columns = [_spread(name, settings[name], _uniform(seed, at, n)) for at, name in enumerate(names)]
     return Design(names, tuple(zip(*columns, strict=True)))
 
@@ -129,7 +129,7 @@ def latin_hypercube(settings: Mapping[str, object], n: int, *, seed: int = 0) ->
     >>> sorted(latin_hypercube({"dram.capacity_pages": {"from": 0, "to": 3}}, 4).points)
     [(0,), (1,), (2,), (3,)]
     """
-    names, n, seed = _names(settings), whole("n", n, 1, _MOST_POINTS), whole("seed", seed, 0, _MOST_POINTS)
+    names, n, seed = _names(settings), whole("n", n, 1, _MOST_POINTS), checked_seed(seed)
     columns = []
     for at, name in enumerate(names):
         part = np.argsort(_uniform(seed, 2 * at, n), kind="stable")

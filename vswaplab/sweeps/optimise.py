@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from vswaplab.base.checks import names_of, whole
+from vswaplab.base.draws import checked_seeds
 from vswaplab.base.errors import InputError
 from vswaplab.base.progress import Report, reporting
 from vswaplab.engine.plan import check_run
@@ -25,7 +26,6 @@ from vswaplab.results.pareto import limits_of, pareto, within
 from vswaplab.sweeps.design import Design, Point, axes, six_digits
 from vswaplab.sweeps.doors import open_door
 from vswaplab.sweeps.frontier import SCHEMA, frontier
-from vswaplab.sweeps.run import checked_seeds
 from vswaplab.sweeps.worker import AnyTrace
 
 _MOST_SEED = (1 << 32) - 1  # of Optuna's draws

@@ -13,7 +13,7 @@ from typing import cast
 
 import polars as pl
 
-from vswaplab.base.checks import whole
+from vswaplab.base.draws import checked_seeds
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
 from vswaplab.base.plugins import source_of
@@ -58,7 +58,7 @@ def sweep(
         Dotted setting to values, each as ``--set`` spells it; or what
         ``vl.grid``, ``vl.random_design`` or ``vl.latin_hypercube`` made.
     seeds : whole numbers
-        Every machine runs with each.
+        From 0 to 2**63 - 1. Every machine runs with each.
     executor : None, int, concurrent.futures.Executor or dask.distributed.Client
         Default: this process, one run after the other. A number: so many
         processes, made anew if one dies. No number in the table depends on it.
@@ -163,15 +163,6 @@ def _machine(machine: Machine, settings: Sequence[str]) -> tuple[Machine | None,
         return with_settings(machine, settings), None
     except InputError as error:
         return None, str(error)
-
-
-def checked_seeds(seeds: object) -> list[int]:
-    """Check seeds, different ones and at least one; give them as a list of int."""
-    is_list = isinstance(seeds, Iterable) and not isinstance(seeds, str)
-    numbers = [whole("seed", seed) for seed in seeds] if is_list else []  # type: ignore[attr-defined]
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise InputError(f"seeds must be different whole numbers of at least 0, such as range(5), got {seeds!r}")
-    return numbers
 
 
 def _run(
