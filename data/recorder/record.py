@@ -31,6 +31,8 @@ from vswaplab.contents.sizes import LZO_MISSING, lzo_library, measures
 from vswaplab.contents.sizes import versions as codec_versions
 from vswaplab.recorder import emulator, family
 from vswaplab.recorder.pages import make_corpus, parents_ops, redraw_points, redraw_probability
+from vswaplab.trace.checksums import KEY as CHECKSUMS
+from vswaplab.trace.checksums import checksums_of
 
 HERE = Path(__file__).parent
 FORMAT = 1
@@ -138,6 +140,7 @@ def record(program: Program, plugin: Path, out: Path, work: Path) -> None:
         "command": shown_command(program),
         "how": emulator.HOW + emulator.HOW_A_FAMILY if run.trace.facts else emulator.HOW,
         **run.trace.facts,
+        CHECKSUMS: checksums_of({name: trace[name].to_numpy() for name in trace.columns}),
     }
     corpus_facts = common | {
         "kind": "corpus",

@@ -23,6 +23,7 @@ from polars.testing import assert_frame_equal
 import vswaplab as vl
 from vswaplab.engine.vectorised import memory
 from vswaplab.trace import files
+from vswaplab.trace.checksums import checksums_of
 from vswaplab.trace.trace import Trace
 
 CORPUS = vl.synthetic_corpus(n_regions=3, seed=5)
@@ -341,3 +342,62 @@ def test_load_or_open__leaves_a_large_trace_in_its_file(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "LARGE_ACCESSES", 2)
     assert isinstance(files.load_or_open(path), vl.TraceFile)
     assert isinstance(files.load_or_open("bgsave"), Trace)
+
+
+# Damage that Parquet does not notice ------------------------------------------------------------
+
+
+def with_column(path: Path, **columns: pl.Series) -> Path:
+    """Write a trace file again with other values in a column, and what it says of itself as it was."""
+    about = pl.read_parquet_metadata(path)["vswaplab"]
+    pl.read_parquet(path).with_columns(**columns).write_parquet(path, metadata={"vswaplab": about})
+    return path
+
+
+@pytest.mark.parametrize("name", ["page", "op", "repeat_reads"])
+def test_a_damaged_column__is_refused_in_one_line_and_before_a_run_ends(name, tmp_path):
+    trace = vl.Trace([0, 1, 2, 1], [0, 1, 0, 1], repeat_reads=[1, 1, 1, 1], n_pages=9)
+    path = vl.save_trace(trace, tmp_path / "mine.parquet")
+    opened = vl.open_trace(path, piece_accesses=3)
+    with_column(path, **{name: pl.Series([1, 1, 0, 0], dtype=pl.read_parquet_schema(path)[name])})
+
+    said = f"mine.parquet is damaged: the values of {name} are not those written; copy it again"
+    for read in (vl.load_trace, vl.open_trace, lambda _: vl.simulate(opened, machine(9))):
+        with pytest.raises(vl.InputError, match=said):
+            read(path)
+    assert sum(len(piece) for piece in opened.head(2).pieces()) == 2  # of a part nothing is known
+
+
+def test_a_damaged_column_name__is_refused(tmp_path):
+    path = vl.save_trace(vl.Trace([0, 1], repeat_reads=[1, 1]), tmp_path / "mine.parquet")
+    about = pl.read_parquet_metadata(path)["vswaplab"]
+    pl.read_parquet(path).rename({"repeat_reads": "repeat_reaes"}).write_parquet(path, metadata={"vswaplab": about})
+
+    for read in (vl.load_trace, vl.open_trace):
+        with pytest.raises(vl.InputError, match=r"mine.parquet is damaged: its columns are not those that were writt"):
+            read(path)
+
+
+@pytest.mark.parametrize("told", [None, 5, {"page": 1}, {"page": "x", "op": None}])
+def test_checksums__may_be_missing_but_not_wrong(told, tmp_path):
+    path = tmp_path / "mine.parquet"
+    about = json.dumps({"n_pages": 2} | ({} if told is None else {"crc32": told}))
+    pl.DataFrame({"page": [0, 1], "op": [0, 0]}).write_parquet(path, metadata={"vswaplab": about})
+
+    for read in (vl.load_trace, vl.open_trace):
+        if told is None:
+            assert len(read(path)) == 2
+        else:
+            with pytest.raises(vl.InputError, match=r"mine.parquet is damaged"):
+                read(path)
+
+
+@KEEP
+@given(trace=traces(), piece=st.integers(1, 500))
+def test_checksums__do_not_depend_on_pieces_or_dtypes(trace, piece, tmp_path):
+    path = vl.save_trace(trace, tmp_path / "whole.parquet")
+    pieces = vl.save_trace(vl.open_trace(path, piece_accesses=piece), tmp_path / "pieces.parquet")
+    told = [json.loads(pl.read_parquet_metadata(p)["vswaplab"])["crc32"] for p in (path, pieces)]
+    table = pl.read_parquet(path)
+
+    assert told[0] == told[1] == checksums_of({name: table[name].cast(pl.Int64).to_numpy() for name in table.columns})

@@ -22,6 +22,7 @@ from vswaplab.base.parquet import parquet_facts, read_parquet, write_frames
 from vswaplab.base.paths import data_dir, is_file, path_of
 from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.trace.checks import access_column, count, parallel, probability, whole_numbers
+from vswaplab.trace.checksums import KEY, Checksums, check_columns, checksums_of, told_checksums
 from vswaplab.trace.corpus import Corpus
 from vswaplab.trace.trace import EMPTY, Piece, Trace, Workload, check_trace, n_pages_of
 
@@ -57,6 +58,8 @@ class TraceFile(Workload):
     n_accesses : int
         How many of the file's it has.
     piece_accesses : int
+    checksums
+        Column to checksum, where the file tells them and the trace is all of it.
     facts
         As the keyword arguments of ``Trace``: n_pages, content, corpus,
         redraw_probability, content_shifts, recorder_k, name, title.
@@ -69,10 +72,11 @@ class TraceFile(Workload):
         columns: Iterable[str],
         n_accesses: int,
         piece_accesses: int,
+        checksums: Mapping[str, int] | None = None,
         **facts: Any,  # noqa: ANN401 - those of Workload
     ) -> None:
         self.path, self.columns, self.piece_accesses = path, tuple(columns), piece_accesses
-        self._length = n_accesses
+        self._length, self.checksums = n_accesses, checksums
         super().__init__(**facts)
 
     def __len__(self) -> int:
@@ -91,7 +95,8 @@ class TraceFile(Workload):
 
     def head(self, n_accesses: int) -> Self:
         """Cut the trace after its first accesses; pages and contents stay as they are."""
-        return self._with(n_accesses=min(count("n_accesses", n_accesses), len(self)))
+        n_accesses = min(count("n_accesses", n_accesses), len(self))
+        return self._with(n_accesses=n_accesses, checksums=self.checksums if n_accesses == len(self) else None)
 
     def like(self, **changes: object) -> Self:
         """Make a trace of the same accesses that differs in the facts given, and in nothing else."""
@@ -99,8 +104,8 @@ class TraceFile(Workload):
 
     def _with(self, **changes: object) -> Self:
         names = (
-            "columns", "piece_accesses", "n_pages", "content", "corpus", "redraw_probability", "content_shifts",
-            "recorder_k", "name", "title",
+            "columns", "piece_accesses", "checksums", "n_pages", "content", "corpus", "redraw_probability",
+            "content_shifts", "recorder_k", "name", "title",
         )  # fmt: skip
         arguments = {name: getattr(self, name) for name in names} | {"n_accesses": len(self)}
         return type(self)(self.path, **arguments | changes)
@@ -122,7 +127,13 @@ class TraceFile(Workload):
             return access_column(column.name, values, self.n_pages, start)
 
     def _frames(self, names: Iterable[str]) -> Iterator[tuple[int, pl.DataFrame]]:
-        return _frames(self.path, list(names), len(self), self.piece_accesses)
+        names, sums = list(names), Checksums()
+        for start, frame in _frames(self.path, names, len(self), self.piece_accesses):
+            for name in names:
+                sums.add(name, _whole_column(self.path, frame[name]))
+            if start + frame.height == len(self):
+                check_columns(self.path, self.checksums, sums.of)
+            yield start, frame
 
 
 def shipped_traces() -> pl.DataFrame:
@@ -177,14 +188,15 @@ def load_trace(path: str | Path) -> Trace:
     ------
     InputError
         No such file, a damaged or empty one, a column missing or of a wrong
-        dtype, a value out of range.
+        dtype, a value out of range, or not what was written.
     """
     source = find_trace(path)
     about = _metadata(source)
     table = _polars(source, "trace", lambda: read_parquet(source))
-    arrays: dict[str, Any] = {
-        name: _whole_column(source, table[name]) for name in _columns(source, table.schema, table.height)
-    }
+    columns = _columns(source, table.schema, table.height)
+    told = told_checksums(source, about, columns)
+    arrays: dict[str, Any] = {name: _whole_column(source, table[name]) for name in columns}
+    check_columns(source, told, checksums_of(arrays))
     facts = _facts(source, about, int(arrays["page"].max()))
     with _named(source):
         return Trace(**arrays, mappers=cast("list[int] | None", about.get("mappers")), **facts)
@@ -227,7 +239,8 @@ def open_trace(path: str | Path, *, piece_accesses: int = PIECE_ACCESSES) -> Tra
         largest = max(int(_whole_column(source, frame["page"]).max()) for _, frame in pieces)
     facts = _facts(source, about, largest)
     with _named(source):
-        trace = TraceFile(source, columns=columns, n_accesses=n_accesses, piece_accesses=piece, **facts)
+        told = told_checksums(source, about, columns)
+        trace = TraceFile(source, columns=columns, n_accesses=n_accesses, piece_accesses=piece, checksums=told, **facts)
     trace.digest  # noqa: B018 - reads and checks every access
     return trace
 
@@ -387,17 +400,19 @@ def _write(
     about: Callable[[], dict[str, object]],
 ) -> Path:
     schema = {name: _COLUMNS[name] for name in columns}
-    counts = {"n_records": 0, "n_accesses": 0}
+    counts, sums = {"n_records": 0, "n_accesses": 0}, Checksums()
 
     def frames() -> Iterator[pl.DataFrame]:
         # No query in here: it would be one within the query that writes, and the two may wait for each other.
         for piece in pieces:
             counts["n_records"] += len(piece["op"])
             counts["n_accesses"] += _n_accesses(piece)
+            for name in schema:
+                sums.add(name, piece[name])
             yield pl.DataFrame([pl.Series(name, piece[name]).cast(dtype) for name, dtype in schema.items()])
 
     with refused_in_one_line(target, "free some space or choose another place"), whole_file(target) as file:
-        write_frames(frames(), file, schema, lambda: {_KEY: json.dumps(about() | counts)})
+        write_frames(frames(), file, schema, lambda: {_KEY: json.dumps(about() | counts | {KEY: sums.of})})
     return target
 
 
