@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 import vswaplab as vl
+from vswaplab.trace.checksums import checksums_of
 
 DATA = Path(__file__).parents[2] / "data"
 README = DATA / "README.md"
@@ -112,6 +113,12 @@ def test_facts_name_no_place_of_the_recording_machine(path):
     text = json.dumps(facts(path))
     assert not re.search(r"(?<![\w.])/(?:\w+/)|~/|\\\\|@", text)
     assert set(facts(path)["machine"]) == {"cpu", "emulated_cpu", "kernel", "qemu"}
+
+
+@every_trace
+def test_traces_tell_checksums_of_their_columns(path):
+    table = frame(path)
+    assert facts(path)["crc32"] == checksums_of({name: table[name].to_numpy() for name in table.columns})
 
 
 @every_trace
