@@ -388,6 +388,51 @@ def test_run__a_mount_point_is_refused_and_a_folder_in_it_is_not(tiny_disk: Path
     assert [path.name for path in tiny_disk.iterdir()] == ["result"]
 
 
+def test_run__what_else_lies_with_an_earlier_result_stays() -> None:
+    run("--out", "there")
+    Path("there/analysis").mkdir()
+    for name in ("notes.txt", "analysis/plot.py", "report.html"):
+        Path("there", name).write_text("mine", encoding="utf-8")
+    before = contents(Path("there/analysis"))
+
+    assert run("--seed", "1", "--out", "there") == 0
+    assert Path("there/notes.txt").read_text(encoding="utf-8") == "mine"
+    assert contents(Path("there/analysis")) == before
+    assert not Path("there/report.html").exists()  # of the earlier run
+    assert vl.load_result("there").provenance["seed"] == 1
+    assert not list(Path().glob(".writing-*"))
+
+
+def test_save__puts_everything_back_if_a_file_cannot_be_carried_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    run("--out", "there")
+    for name in ("a.txt", "b.txt"):
+        Path("there", name).write_text("mine", encoding="utf-8")
+    before, rename, result = contents(Path("there")), Path.rename, vl.load_result("there")
+    monkeypatch.setattr(Path, "rename", lambda path, to: no_space() if path.name == "b.txt" else rename(path, to))
+
+    with pytest.raises(vl.InputError, match="cannot write results to there"):
+        result.save("there")
+    assert contents(Path("there")) == before
+    assert not list(Path().glob(".writing-*"))
+
+
+@pytest.mark.parametrize("provenance", ['{"tool": "mine"}', "[1]", "not JSON", '{"about": 1, "codecs": 1}'])
+def test_check_folder__a_provenance_of_another_kind_is_no_earlier_result(provenance: str) -> None:
+    Path("proj").mkdir()
+    Path("proj/provenance.json").write_text(provenance, encoding="utf-8")
+
+    with pytest.raises(vl.InputError, match="proj holds files that are not a vswaplab result: choose another"):
+        result_module.check_folder("proj")
+
+
+def test_check_folder__names_a_folder_that_cannot_be_carried_over() -> None:
+    run("--out", "there")
+    Path("there/report.html").mkdir()
+
+    with pytest.raises(vl.InputError, match=r"has a folder report\.html, which cannot be carried over"):
+        result_module.check_folder("there")
+
+
 def test_run__follows_a_link_to_an_earlier_result() -> None:
     run("--out", "there")
     Path("link").symlink_to("there")

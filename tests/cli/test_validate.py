@@ -89,6 +89,17 @@ def test_validate__prints_tables_and_saves_them_with_a_figure(capsys: Captured, 
     assert "<title>" in (saved / "validation.svg").read_text()
 
 
+def test_validate__again_replaces_its_own_files_only(capsys: Captured, workplace: Path, folder: Path) -> None:
+    words = ["validate", str(folder), "--json", "--out", "out"]
+    assert cli.main(words) == 0
+    (workplace / "out" / "notes.txt").write_text("mine", encoding="utf-8")
+
+    assert cli.main(words) == 0
+    assert sorted(path.name for path in (workplace / "out").iterdir()) == sorted([*FILES, "notes.txt"])
+    assert cli.main(["measure", "runs.json", "--out", "out"]) == 2
+    assert "out holds files that are not a vswaplab measurement" in capsys.readouterr().err
+
+
 def test_validate__json_has_exactly_these_names(capsys: Captured, folder: Path) -> None:
     assert cli.main(["validate", str(folder), "--json", "--out", "out"]) == 0
 
@@ -209,7 +220,7 @@ def test_validate__after_ctrl_c_keeps_what_was_finished(
         (["nowhere"], "nowhere is not a folder: give one that holds runs.json or cram_runs.json"),
         (["."], ". holds no runs.json and no cram_runs.json"),
         ([str(TRUTH / "kernel"), "--only", "xyz"], "has 'xyz' in its name: it has global_zipf_mp20"),
-        ([str(TRUTH / "kernel"), "--out", str(TRUTH)], "holds files that are not a vswaplab result"),
+        ([str(TRUTH / "kernel"), "--out", str(TRUTH)], "holds files that are not a vswaplab validation"),
         ([], "the following arguments are required: DIR"),
     ],
 )

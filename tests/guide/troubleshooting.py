@@ -51,7 +51,7 @@ CASES = {
         Case("run --machine mine.toml", "The parser says where it stopped.", (("mine.toml", "[dram\n"),)),
         Case("run --machine mine.toml", "A misspelt key is an error, so that no setting is silently without effect.",
              (("mine.toml", "[dram]\ncapacity = 64\n"),)),
-        Case("run --out results", "Nothing of yours is overwritten but an earlier result.",
+        Case("run --out results", "Nothing of yours is overwritten but an earlier result; what lies with it stays.",
              (("results/notes.txt", "mine"),)),
     ],
     "Your own machine and mechanisms": [

@@ -148,6 +148,19 @@ def test_cli__writes_corpus_and_figure_and_tells_both_kinds_of_ratio(write, tmp_
     assert "What the pages of the core dump core.17 hold" in (folder / "contents.svg").read_text()
 
 
+def test_cli__measuring_again_replaces_its_own_files_only(write, tmp_path, capsys):
+    words = ["measure", str(write(TEXT + NOISE)), "--out", str(tmp_path / "mm")]
+    assert main(words) == 0
+    (tmp_path / "mm" / "notes.txt").write_text("mine")
+
+    assert main(words) == 0
+    assert sorted(p.name for p in (tmp_path / "mm").iterdir()) == [
+        "contents.svg", "corpus.parquet", "notes.txt", "provenance.json",
+    ]  # fmt: skip
+    assert main(["run", "sort", "--head", "2000", "--no-report", "--out", str(tmp_path / "mm")]) == 2
+    assert "mm holds files that are not a vswaplab result" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_cli__json_holds_the_same_numbers(write, tmp_path, capsys):
     assert main(["measure", str(write(TEXT + NOISE)), "--json", "--out", str(tmp_path / "out")]) == 0

@@ -25,8 +25,13 @@ from vswaplab.images.summary import (
     size_table,
 )
 from vswaplab.machine.profiles import profiles
-from vswaplab.results.result import check_folder, write_folder
+from vswaplab.results.result import Kind, check_folder, write_folder
 
+_KIND = Kind(
+    "a vswaplab measurement",
+    frozenset({"about", "codecs", "neighbour_correlation"}),
+    frozenset({"corpus.parquet", "contents.svg", "provenance.json"}),
+)
 _LIKE = "lz4_4k"  # the codec under which pages are alike or not
 _DRAWN = ("lz4_4k", "zstd3_4k", "deflate1_4k", "lz4_1k", "bdi_64")
 
@@ -53,7 +58,7 @@ def measure_contents(arguments: argparse.Namespace) -> int:
     pid = whole("--pid", arguments.pid, 1)
     profiles(arguments.profiles)  # a bad file is refused before the work
     if arguments.out is not None:
-        check_folder(arguments.out)
+        check_folder(arguments.out, _KIND)
     with Progress(sys.stderr, "pages") as progress:
         contents = measure(
             arguments.file,
@@ -66,7 +71,7 @@ def measure_contents(arguments: argparse.Namespace) -> int:
     name = re.sub(r"[^\w.+-]+", "-", str(contents.about["name"])).strip(".-") or "image"
     folder = Path(arguments.out) if arguments.out is not None else RESULTS / f"measure-{name}"
     document = _document(contents, arguments.profiles)
-    write_folder(folder, lambda staging: _write(contents, document, staging))
+    write_folder(folder, lambda staging: _write(contents, document, staging), _KIND)
     if arguments.json:
         print(json.dumps(document | {"folder": str(folder)}, indent=2))
     else:

@@ -14,10 +14,16 @@ from vswaplab.base.errors import InputError
 from vswaplab.base.progress import Progress
 from vswaplab.cli.run import RESULTS
 from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
-from vswaplab.results.result import check_folder, write_folder
+from vswaplab.results.result import Kind, check_folder, write_folder
 from vswaplab.truth.targets import BOOT, MET, MISSED, NOISE
 from vswaplab.truth.validate import Validation, validate
 
+_KIND = Kind(
+    "a vswaplab validation",
+    frozenset({"vswaplab", "folder", "only", "partial"}),
+    frozenset({f"{table}.{kind}" for table in ("counters", "runs", "targets") for kind in ("parquet", "csv")})
+    | {"provenance.json", "validation.svg", "validation.html"},
+)
 _COUNTER_KEYS = ("run", "counter", "kernel", "model", "low", "high")
 _RUN_KEYS = ("run", "agreement", "lru_agreement", "ceiling")
 MOST_BOOTS = 64
@@ -40,7 +46,7 @@ def validate_folder(arguments: argparse.Namespace) -> int:
     """Replay, save, tell; return the exit status."""
     source = Path(arguments.folder)
     target = Path(arguments.out) if arguments.out is not None else RESULTS / f"validate-{source.resolve().name}"
-    check_folder(target)
+    check_folder(target, _KIND)
     if not 1 <= arguments.boots <= MOST_BOOTS:
         raise InputError(f"--boots must be from 1 to {MOST_BOOTS}, got {arguments.boots}: 8 show what timing moves")
     with Progress(sys.stderr) as progress:
@@ -49,8 +55,8 @@ def validate_folder(arguments: argparse.Namespace) -> int:
         print("vswaplab: interrupted before the first run was finished: nothing is kept", file=sys.stderr)
         return INTERRUPTED
     provenance = {"vswaplab": version("vswaplab"), "folder": str(source), "only": arguments.only}
-    provenance |= {"boots": arguments.boots}
-    write_folder(target, lambda folder: _save(found, folder, provenance | {"partial": found.is_partial}))
+    provenance |= {"boots": arguments.boots, "partial": found.is_partial}
+    write_folder(target, lambda folder: _save(found, folder, provenance), _KIND)
     if arguments.json:
         print(json.dumps(_document(found, arguments.boots), indent=2))
     else:
