@@ -142,6 +142,25 @@ def test_verdict__out_of_memory() -> None:
     assert "Memory ran out (oom): no frame could be freed, so the run ended after 2 of 3 accesses." in verdict(result)
 
 
+def test_verdict__a_swapoff_that_memory_was_too_short_for_is_no_success() -> None:
+    trace = vl.Trace([0, 1, 1], [1, 1, 0], corpus=CORPUS, content=[0, 0])
+    machine = vl.Machine(dram=vl.Dram(capacity_pages=1, low=0, high=1), swapfiles=[vl.Swapfile(capacity_slots=9)])
+    result = vl.simulate(trace, machine, events=[vl.swapoff(at=2)])
+
+    words = "Before access 2 swapfile 0 could not be taken away: memory ran out; 1 page is still on it."
+    assert words in verdict(result)
+
+
+@pytest.mark.parametrize(("device", "pages"), [("swapfile 0", 3), ("zram", 5), ("cram", 7)])
+def test_verdict__counts_what_is_left_on_each_kind_of_device(device: str, pages: int) -> None:
+    backing = ["CRAM"] * 7 + ["SWAPFILE"] * 4 + ["ZRAM"] * 5
+    slots = [None] * 7 + [0] * 4 + [1] * 5
+    state = pl.DataFrame({"backing": backing, "swap_device": slots, "is_resident": [i == 7 for i in range(16)]})
+    result, event = three_pages(), pl.DataFrame({"at": [9], "device": [device], "oom": [1]})
+
+    assert f"memory ran out; {pages} pages are" in verdict(replace(result, final=state, events=event))[-1]
+
+
 def test_verdict__notes_and_interruption_come_last() -> None:
     result = three_pages()
     told = replace(result, provenance=result.provenance | {"notes": ["beware"], "partial": True})

@@ -231,12 +231,13 @@ def verdict(result: Result) -> list[str]:
     -------
     sentences
         Was memory lost, did it run out, did reclaim fail, did CRAM's gate
-        close, was CRAM full, which devices were taken away; then the run's notes, and whether it was interrupted.
+        close, was CRAM full, which devices were taken away or could not be; then the run's notes, and whether it
+        was interrupted.
     """
     sentences = [_loss(result.totals), *_shortage(result), _reclaim(result.totals)]
     if "CRAM" in tiers_of(result):
         sentences += [_gate(result.totals), *_passed_by(result.totals)]
-    sentences += [_taken_away(event) for event in result.events.iter_rows(named=True)]
+    sentences += [_swapoff(result, event) for event in result.events.iter_rows(named=True)]
     notes = cast("list[str]", result.provenance.get("notes") or [])
     sentences += [f"Note: {note}." for note in notes]
     if result.provenance.get("partial"):
@@ -278,7 +279,26 @@ def _passed_by(totals: Mapping[str, int]) -> list[str]:
     return [f"{passed} passed CRAM by, because every page it shows was taken by a colder one."]
 
 
-def _taken_away(event: Mapping[str, Any]) -> str:
+def _swapoff(result: Result, event: Mapping[str, Any]) -> str:
+    when = f"Before access {event['at']:,} {event['device']}"
+    if not event["oom"]:
+        return f"{when} was taken away: {_moved(event)}"
+    left = _count(_left(result, event["device"]), "page is", "pages are")
+    return f"{when} could not be taken away: memory ran out; {left} still on it."
+
+
+def _left(result: Result, device: str) -> int:
+    # The run ended there, so what the device held then it holds at the end.
+    if device == "cram":
+        is_on = pl.col("backing") == "CRAM"
+    else:
+        machine = cast("Mapping[str, Sequence[object]]", result.provenance["machine"])
+        index = len(machine.get("swapfiles") or ()) if device == "zram" else int(device.split()[-1])
+        is_on = pl.col("swap_device") == index
+    return result.state().filter(~pl.col("is_resident") & is_on).height
+
+
+def _moved(event: Mapping[str, Any]) -> str:
     moved = {
         "read from the device": event["pages_read"],
         "decompressed": event["pages_loaded"] + event["zero_loaded"],
@@ -288,9 +308,7 @@ def _taken_away(event: Mapping[str, Any]) -> str:
     }
     found = ", ".join(f"{n:,} {what}" for what, n in moved.items() if n) or "no page had to move"
     visits = event[f"visits_{event['method'].replace('-', '_')}"]
-    words = (
-        f"Before access {event['at']:,} {event['device']} was taken away: {visits:,} {event['method']} visits, {found}"
-    )
+    words = f"{visits:,} {event['method']} visits, {found}"
     left = event["minor_faults_left"]
     return words + (f"; {_count(left, 'minor fault')} left behind." if left else ".")
 
