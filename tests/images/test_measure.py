@@ -124,6 +124,11 @@ def test_cli__run_takes_what_measure_wrote(write, tmp_path, capsys):
     assert f"--contents {path}" in result.provenance["command"]
 
 
+def test_measure__no_process_is_not_the_default(write):
+    with pytest.raises(vl.InputError, match="processes must be a whole number of at least 1, got 0"):
+        vl.measure(write(TEXT), processes=0)
+
+
 def test_load_contents__refuses_what_is_no_corpus(write, monkeypatch):
     with pytest.raises(vl.InputError, match="cannot read the corpus"):
         vl.load_contents(write(b"PAR1 and nothing else"))

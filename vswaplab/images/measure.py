@@ -128,7 +128,8 @@ def measure(
         None or several of the three; an image that cannot be read, is cut,
         compressed or no core dump; no library to measure with.
     """
-    most_pages, processes = whole("most_pages", most_pages, 1), whole("processes", processes or _cpus(), 1)
+    most_pages = whole("most_pages", most_pages, 1)
+    processes = whole("processes", _cpus() if processes is None else processes, 1)
     check_report(progress)
     with _opened(file, core, pid) as image:
         kept = image.stretches.sample(most_pages)
