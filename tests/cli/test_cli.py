@@ -294,7 +294,8 @@ def test_run__bad_trace_is_refused(name: str, words: str, capsys: Captured) -> N
         (["--head", "0"], "--head must be a whole number of at least 1, got '0'"),
         (["--out", "small.parquet"], "small.parquet: it is a file; choose a folder"),
         (["--out", "/dev/null/x"], "cannot write results to /dev/null/x"),
-        (["--out", ""], ". holds files that are not a vswaplab result"),
+        (["--out", ""], "out is empty (an unset shell variable?): give a value, or leave it out"),
+        (["--out", "."], ". holds files that are not a vswaplab result"),
         (["--out", "other"], "other holds files that are not a vswaplab result"),
     ],
 )
@@ -459,6 +460,23 @@ def test_main__usage_errors_are_one_clear_line(words: list[str], message: str, c
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("vswaplab: ")
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["run", ""], "trace"),
+        (["calibrate", ""], "folder"),
+        (["validate", "x", "--only", ""], "only"),
+        (["reproduce", "--check", "--manifest="], "manifest"),
+        (["export", "small.parquet", "x", "--format", ""], "format"),
+        (["import", "small.parquet", "--events", ""], "events"),
+        (["record", "--out", "", "--", "true", ""], "out"),
+    ],
+)
+def test_main__an_empty_word_is_not_the_default(words: list[str], name: str, capsys: Captured) -> None:
+    assert refusal(capsys, *words).startswith(f"vswaplab: {name} is empty (an unset shell variable?)")
+    assert [path.name for path in Path().iterdir()] == ["small.parquet"]
 
 
 # Ctrl-C and pipes -----------------------------------------------------------------------------

@@ -43,11 +43,10 @@ def add_import_arguments(verb: argparse.ArgumentParser) -> None:
         help="of a table, by name or number from 1: page (a number or a word), address (bytes) or sector (512 bytes); "
         "op, size, repeat_reads, repeat_writes. Default: by the names of the columns",
     )
-    add("--separator", default="", metavar="C", help="of a CSV file; default: found out")
+    add("--separator", metavar="C", help="of a CSV file; default: found out")
     add("--default-op", default="read", metavar="read|write", help="what an access is where the file does not say")
     add(
         "--events",
-        default="",
         metavar="KIND",
         help="of tracepoints: fault, swap, block or reclaim; of blkparse: Q, D...",
     )
@@ -68,9 +67,9 @@ def run_import(arguments: argparse.Namespace) -> int:
     """Import, tell; return the exit status."""
     asked = Asked(
         columns_of(arguments.columns),
-        separator_of(arguments.separator),
+        "" if arguments.separator is None else separator_of(arguments.separator),
         op_of(arguments.default_op),
-        arguments.events,
+        "" if arguments.events is None else arguments.events,
         arguments.skip_unknown,
     )
     limits = Limits(

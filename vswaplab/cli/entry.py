@@ -58,9 +58,18 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     arguments, rest = parser.parse_known_args(argv)
     if rest and arguments.verb is not open_lab:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    _check_empty(arguments)
     arguments.rest = rest
     verb: Callable[[argparse.Namespace], int] = arguments.verb
     return verb(arguments)
+
+
+def _check_empty(arguments: argparse.Namespace) -> None:
+    # Whoever writes "$NAME" with no such variable does not mean the default.
+    for name, value in vars(arguments).items():
+        if value == "" and name != "title":
+            word = name.replace("_", "-")
+            raise InputError(f"{word} is empty (an unset shell variable?): give a value, or leave it out")
 
 
 def _refuse(message: str) -> int:

@@ -88,7 +88,7 @@ def run_trace(arguments: argparse.Namespace) -> int:
     window = whole("--epoch-accesses", arguments.epoch_accesses, 1)
     batch = whole("--batch-size", arguments.batch_size, 1)
     head = whole("--head", arguments.head, 1)
-    name = arguments.trace or default_trace()
+    name = default_trace() if arguments.trace is None else arguments.trace
     trace = load_or_open(name) if head is None else load_or_open(name).head(head)
     if arguments.contents is not None:
         trace = with_contents(trace, load_contents(arguments.contents).corpus)
