@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import subprocess
 import sys
@@ -263,6 +264,43 @@ def test_export__a_full_disk_is_one_line_and_not_the_end_of_the_process(
     assert "InputError: cannot write" in done.stderr.splitlines()[-1]
     assert "No space left on device" in done.stderr.splitlines()[-1]
     assert not list(tiny_disk.iterdir())
+
+
+@pytest.mark.parametrize("format", ["oracle-general", "csv"])
+def test_export__replaces_an_earlier_export_and_nothing_else(format: str, tmp_path: Path) -> None:
+    trace, path = vl.zipf(n_pages=30, n_accesses=9_000, seed=1), tmp_path / "a"
+    path.touch()
+    vl.export_trace(trace, path, format)
+    assert vl.export_trace(trace.head(5), path, format).stat().st_size < 200
+
+    source = vl.save_trace(trace, tmp_path / "trace.parquet")
+    other = vl.export_trace(trace, tmp_path / "b", "csv" if format != "csv" else "oracle-general")
+    foreign = tmp_path / "thesis.txt"
+    foreign.write_text("page, open your heart\n" * 9)
+    for file in (source, other, foreign):
+        before = file.read_bytes()
+        with pytest.raises(vl.InputError, match=f"{file.name} is there, and not from an earlier export to {format}"):
+            vl.export_trace(vl.load_trace(source), file, format)
+        assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["-", "pipe", "."])
+def test_export__to_what_is_no_file_is_refused(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+
+    with pytest.raises(vl.InputError, match=r"not to standard output: name one|it is not a plain file; choose another"):
+        vl.export_trace(vl.scan(n_pages=3, n_accesses=9), place)
+    assert Path("pipe").is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+@pytest.mark.parametrize("columns", [{"mapper": [0, 1]}, {"repeat_reads": [1, 0], "mapper": [0, 1]}])
+def test_export__knows_its_csv_whatever_columns_it_has(columns: dict[str, list[int]], tmp_path: Path) -> None:
+    trace = vl.Trace([0, 1], [0, 1], **columns)
+
+    path = vl.export_trace(trace, tmp_path / "a.csv")
+    assert vl.export_trace(trace, path) == path
 
 
 @pytest.mark.parametrize("format", ["oracle-general", "csv"])

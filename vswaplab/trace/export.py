@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +21,8 @@ from vswaplab.trace.importers.oracle import RECORD
 from vswaplab.trace.trace import Piece, Trace
 
 FORMATS = ("oracle-general", "csv")
+_HEADING = re.compile(rb"page,op(,(repeat_reads|repeat_writes|mapper))*\n")
+_HEAD = 1 << 16  # bytes by which an earlier export is known
 _BLOCK = 1 << 20  # bytes of zeros written at once
 
 
@@ -38,7 +41,7 @@ def export_trace(trace: Trace | TraceFile, path: str | Path, format: str | None 
     ----------
     trace
     path
-        Replaced when all is written.
+        A new file, or an earlier export of the format, which is replaced when all is written.
     format
         ``"oracle-general"`` or ``"csv"``; default: csv if the name ends so.
 
@@ -49,7 +52,7 @@ def export_trace(trace: Trace | TraceFile, path: str | Path, format: str | None 
     Raises
     ------
     InputError
-        An unknown format, a trace of frees only, a file that cannot be written.
+        An unknown format, a trace of frees only, a file that cannot be written or is something else.
 
     Examples
     --------
@@ -62,13 +65,35 @@ def export_trace(trace: Trace | TraceFile, path: str | Path, format: str | None 
     3,free
     """
     target = Path(path)
-    name = format or ("csv" if target.suffix == ".csv" else "oracle-general")
+    name = ("csv" if target.suffix == ".csv" else "oracle-general") if format is None else format
     if name not in FORMATS:
         raise InputError(f"no format {name!r} to export to: choose from {', '.join(FORMATS)}")
+    if str(path) == "-":
+        raise InputError("a trace is exported to a file, not to standard output: name one, such as trace.csv")
+    with refused_in_one_line(target, "choose another place"):
+        _check_old(target, name)
     write = _write_csv if name == "csv" else _write_oracle
     with refused_in_one_line(target, "choose another place"), whole_file(target) as file:
         write(trace, file)
     return target
+
+
+def _check_old(target: Path, name: str) -> None:
+    if not target.exists():
+        return
+    if not target.is_file():
+        raise InputError(f"cannot write {target}: it is not a plain file; choose another place")
+    with target.open("rb") as file:
+        head = file.read(_HEAD)
+    is_export = _HEADING.match(head) is not None if name == "csv" else _is_our_oracle(head)
+    if head and not is_export:
+        raise InputError(f"{target} is there, and not from an earlier export to {name}: choose another place")
+
+
+def _is_our_oracle(head: bytes) -> bool:
+    records = np.frombuffer(head[: len(head) // RECORD.itemsize * RECORD.itemsize], RECORD)
+    is_counted = records["time"] == np.arange(records.size)
+    return bool(records.size and is_counted.all() and (records["size"] == PAGE_SIZE).all())
 
 
 def _write_csv(trace: Trace | TraceFile, file: BinaryIO) -> None:
