@@ -102,11 +102,15 @@ def columns_of(text: str | None) -> dict[str, str]:
     >>> columns_of("page=obj_id,op=3")
     {'page': 'obj_id', 'op': '3'}
     """
-    pairs = [pair.partition("=") for pair in (text or "").split(",") if pair]
-    bad = [role for role, equals, name in pairs if not (role and equals and name)]
-    if bad:
-        raise InputError(f"--columns: {bad[0]!r}: expected ROLE=COLUMN, such as page=obj_id")
-    return {role.strip(): name.strip() for role, _, name in pairs}
+    columns: dict[str, str] = {}
+    for pair in filter(None, (text or "").split(",")):
+        role, _, name = (part.strip() for part in pair.partition("="))
+        if not (role and name):
+            raise InputError(f"--columns: {pair!r}: expected ROLE=COLUMN, such as page=obj_id")
+        if role in columns:
+            raise InputError(f"--columns: two columns for {role}, {columns[role]} and {name}: name one")
+        columns[role] = name
+    return columns
 
 
 def separator_of(text: str) -> str:

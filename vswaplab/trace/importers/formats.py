@@ -28,6 +28,8 @@ class Format:
         What a trace made of it does not have.
     read
         From plain bytes to touches; of Parquet, which is no stream, None.
+    uses
+        What of ``Asked`` it heeds; the rest says nothing about such a file.
     pattern
         Of a text: what a line that tells of an access looks like.
     """
@@ -35,18 +37,31 @@ class Format:
     title: str
     lost: str
     read: Reader | None
+    uses: tuple[str, ...]
     pattern: str = ""
 
 
 FORMATS: Mapping[str, Format] = {
-    "oracle-general": Format("libCacheSim's oracleGeneral, binary", oracle.LOST, oracle.read),
-    "lackey": Format("valgrind --tool=lackey --trace-mem=yes", lackey.LOST, lackey.read, lackey.PATTERN),
-    "damo": Format("damo report access --raw_number", damo.LOST, damo.read, damo.KNOWN),
-    "blkparse": Format("blkparse of a swap device", blkparse.LOST, blkparse.read, blkparse.PATTERN),
-    "ftrace": Format("tracepoints: ftrace, trace-cmd, perf script, bpftrace", ftrace.LOST, ftrace.read, ftrace.PATTERN),
-    "perf": Format("perf script of memory samples or page faults", perf.LOST, perf.read, perf.KNOWN),
-    "csv": Format("any CSV, libCacheSim's too", table.LOST_CSV, table.read_csv),
-    "parquet": Format("any Parquet table", table.LOST, None),
+    "oracle-general": Format("libCacheSim's oracleGeneral, binary", oracle.LOST, oracle.read, ("default_op",)),
+    "lackey": Format(
+        "valgrind --tool=lackey --trace-mem=yes", lackey.LOST, lackey.read, ("skip_unknown",), lackey.PATTERN
+    ),
+    "damo": Format("damo report access --raw_number", damo.LOST, damo.read, ("default_op", "skip_unknown"), damo.KNOWN),
+    "blkparse": Format(
+        "blkparse of a swap device", blkparse.LOST, blkparse.read, ("events", "skip_unknown"), blkparse.PATTERN
+    ),
+    "ftrace": Format(
+        "tracepoints: ftrace, trace-cmd, perf script, bpftrace",
+        ftrace.LOST,
+        ftrace.read,
+        ("events", "skip_unknown"),
+        ftrace.PATTERN,
+    ),
+    "perf": Format(
+        "perf script of memory samples or page faults", perf.LOST, perf.read, ("default_op", "skip_unknown"), perf.KNOWN
+    ),
+    "csv": Format("any CSV, libCacheSim's too", table.LOST_CSV, table.read_csv, ("columns", "separator", "default_op")),
+    "parquet": Format("any Parquet table", table.LOST, None, ("columns", "default_op")),
 }
 """Name to format. What is both the one and the other is the first."""
 

@@ -109,7 +109,7 @@ def import_trace(
     Raises
     ------
     InputError
-        Names the file and the line, record or row, and what was expected.
+        Names the file and the line, record or row, and what was expected; or an argument that the format does not heed.
 
     Examples
     --------
@@ -200,6 +200,7 @@ def _import(
         if not head:
             raise InputError("the file is empty")
         made = Imported(out, format or detect(head))
+        _check_asked(made.format, asked)
         tally, asked = Tally(), replace(asked, max_pages=limits.max_pages)
         reader = FORMATS[made.format].read
         touches = _parquet(source, asked, tally) if reader is None else reader(stream, asked, tally)
@@ -207,6 +208,17 @@ def _import(
         told = _told(touches, progress, position, size)
         _write(told, made, tally, limits, out.stem if name is None else name, title)
     return made
+
+
+def _check_asked(name: str, asked: Asked) -> None:
+    usual = Asked()
+    for option in ("columns", "separator", "default_op", "events", "skip_unknown"):
+        if option not in FORMATS[name].uses and getattr(asked, option) != getattr(usual, option):
+            heeding = ", ".join(other for other, form in FORMATS.items() if option in form.uses)
+            raise InputError(
+                f"--{option.replace('_', '-')} says nothing about {name} (it is for {heeding}): "
+                f"leave it out, or say --format"
+            )
 
 
 def _parquet(source: str, asked: Asked, tally: Tally) -> Iterator[Touches]:
