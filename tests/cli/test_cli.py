@@ -636,6 +636,24 @@ def test_main__standard_output_on_a_full_disk_is_one_line() -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_main__a_stream_closed_from_the_start_is_no_error(closed: tuple[int, ...]) -> None:
+    shell = " ".join(f"{stream}>&-" for stream in closed)
+    words = "run small.parquet --no-report --out there"
+
+    done = subprocess.run(f'"{sys.executable}" -m vswaplab.cli {words} {shell}', shell=True, capture_output=True)
+    assert done.returncode == 0
+    assert done.stderr == b""
+    assert sorted(path.name for path in Path("there").iterdir()) == FILES
+
+
+def test_main__closed_standard_input_is_an_empty_one(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+
+    assert "standard input: the file is empty" in refusal(capsys, "import", "-", "--out", "x.parquet")
+    sys.stdin.close()
+
+
 def test_main__reader_that_leaves_early_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)

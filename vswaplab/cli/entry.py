@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import NoReturn
 
 from vswaplab.base.errors import InputError
@@ -29,6 +30,7 @@ from vswaplab.cli.validate import add_arguments as add_validate_arguments
 
 def run_command(argv: Sequence[str] | None) -> int:
     """Run one command; see ``vswaplab.cli.main``."""
+    _open_closed_streams()
     try:
         with _notes_in_one_line():
             status = _dispatch(argv)
@@ -51,6 +53,13 @@ def run_command(argv: Sequence[str] | None) -> int:
         return _refuse(
             f"{error.filename or 'standard output'}: {error.strerror or error}; make room, or write elsewhere"
         )
+
+
+def _open_closed_streams() -> None:
+    # Python has None for a stream that was closed before it began; its number must not become another file's.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - to the end of the process
 
 
 def _dispatch(argv: Sequence[str] | None) -> int:
