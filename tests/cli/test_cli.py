@@ -452,6 +452,7 @@ def test_run__follows_a_link_to_an_earlier_result() -> None:
         (["run", "--bogus"], "unrecognized arguments: --bogus"),
         (["run", "a", "b"], "unrecognized arguments: b"),
         (["profiles", "x"], "unrecognized arguments: x"),
+        (["run", "--swapoff", "-5:0"], "expected one argument, and one that begins with - is written --swapoff=VALUE"),
     ],
 )
 def test_main__usage_errors_are_one_clear_line(words: list[str], message: str, capsys: Captured) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -106,6 +107,8 @@ def _notes_in_one_line() -> Iterator[None]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        if found := re.search(r"argument (--[\w-]+): expected one argument", message):
+            message += f", and one that begins with - is written {found[1]}=VALUE"
         self.exit(BAD_INPUT, f"vswaplab: {message}; see `{self.prog} --help`\n")
 
 
