@@ -53,6 +53,25 @@ def test_read_parquet__gives_what_polars_gives(whole: Path) -> None:
     assert read_parquet(whole, n_rows=0).schema == pl.read_parquet(whole).schema
 
 
+def test_read_parquet__what_the_system_refuses_is_no_damage(whole: Path, tmp_path: Path) -> None:
+    for path, kind in ((tmp_path / "none", FileNotFoundError), (tmp_path, IsADirectoryError)):
+        with pytest.raises(kind) as caught:
+            read_parquet(path)
+        assert (caught.value.strerror, caught.value.filename) == (os.strerror(caught.value.errno), str(path))
+    assert read_parquet(whole).height == 3
+
+
+@pytest.mark.parametrize("n_files", [7, 9])
+def test_load_trace__too_few_descriptors_are_not_blamed_on_the_file(n_files: int, whole: Path) -> None:
+    limit = f"import resource, vswaplab as vl; resource.setrlimit(resource.RLIMIT_NOFILE, ({n_files}, {n_files}))"
+    command = [sys.executable, "-c", f"{limit}; vl.load_trace({str(whole)!r})"]
+
+    done = subprocess.run(command, capture_output=True, text=True)
+    line = done.stderr.splitlines()[-1]
+    assert f"cannot read the trace {whole}: Too many open files" in line
+    assert line.endswith("; give a file that can be read")
+
+
 def test_parquet_facts__are_those_of_the_file(whole: Path) -> None:
     facts = parquet_facts(whole)
     assert (facts.metadata["key"], facts.schema, facts.n_rows) == ("text", pl.read_parquet_schema(whole), 3)

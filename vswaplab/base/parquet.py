@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import json
 import os
 import signal
@@ -106,8 +107,10 @@ def parquet_facts(path: str | Path) -> Facts:
 
     Raises
     ------
+    OSError
+        The system refuses: no such file, no permission, too many open files.
     polars.exceptions.ComputeError
-        It cannot be read, whatever that did to polars: one line.
+        It is damaged, whatever that did to polars: one line.
     """
     said, empty = _ask(path, None)
     return Facts(said["metadata"], empty.schema, said["n_rows"])
@@ -133,8 +136,10 @@ def read_parquet(
 
     Raises
     ------
+    OSError
+        The system refuses: no such file, no permission, too many open files.
     polars.exceptions.ComputeError
-        It cannot be read, whatever that did to polars: one line.
+        It is damaged, whatever that did to polars: one line.
     """
     return _ask(path, (None if columns is None else list(columns), start, n_rows))[1]
 
@@ -151,6 +156,8 @@ def _ask(path: str | Path, rows: _Rows | None) -> _Answer:
         if reader is None:
             reader = _readers[os.getpid()] = _Reader()  # a fork inherits that of its parent
         said, frame = reader.ask(question, patience)
+    if said.get("errno") is not None:
+        raise OSError(said["errno"], os.strerror(said["errno"]), str(path))
     if "error" in said:
         raise pl.exceptions.ComputeError(said["error"])
     return said, frame
@@ -187,6 +194,10 @@ class _Reader:
             raise pl.exceptions.ComputeError(f"polars gave up on it: {_how_it_ended(self._process.wait())}")
         if packet == LAST:
             self.end()
+        if len(handles) < 2:
+            for handle in handles:
+                os.close(handle)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         with os.fdopen(handles[0]) as said, os.fdopen(handles[1], "rb") as table:
             return json.load(said), pl.read_ipc(f"/proc/self/fd/{table.fileno()}")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import socket
 from io import BufferedWriter
@@ -35,7 +36,7 @@ def main() -> None:
                 _send(asker, ANSWER, facts, frame)
                 del frame
             except (OSError, ValueError, MemoryError, pl.exceptions.PolarsError) as error:
-                _send(asker, ANSWER, {"error": _line(error)}, pl.DataFrame())
+                _send(asker, ANSWER, {"error": _line(error), "errno": _errno(error)}, pl.DataFrame())
             except pl.exceptions.PanicException as panic:
                 _send(asker, LAST, {"error": f"polars gave up on it: {_line(panic)}"}, pl.DataFrame())
                 break
@@ -65,6 +66,14 @@ def _send(asker: socket.socket, packet: bytes, facts: dict[str, Any], frame: pl.
 
 def _in_memory() -> BufferedWriter:
     return os.fdopen(os.memfd_create("parquet"), "wb")
+
+
+def _errno(error: BaseException) -> int | None:
+    # The system's number, if it is the system that refused: polars has it in its words only.
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    told = re.search(r"\(os error (\d+)\)", _line(error))
+    return int(told[1]) if told else None
 
 
 def _line(error: BaseException) -> str:

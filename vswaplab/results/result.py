@@ -348,9 +348,12 @@ def load_result(folder: str | Path) -> Result:
         totals = read_json(source / "totals.json")
     except InputError:
         raise
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except (FileNotFoundError, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"the result in {source} is damaged ({reason}): run the simulation again") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot read the result in {source}: {reason}; give a folder that can be read") from None
     if not isinstance(totals, dict) or not all(isinstance(totals.get(name), int) for name in (*COUNTERS, *TIMES)):
         raise InputError(f"the result in {source} is damaged (totals.json lacks counters): run the simulation again")
     for name, columns in _TABLES.items():

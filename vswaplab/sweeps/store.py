@@ -107,7 +107,7 @@ class Store:
                 damaged += 1
                 path.unlink(missing_ok=True)
                 continue
-            with contextlib.suppress(pl.exceptions.ComputeError):  # whoever wrote it: not a sweep
+            with contextlib.suppress(pl.exceptions.ComputeError, FileNotFoundError):  # whoever wrote it: not a sweep
                 frame = read_parquet(path)
                 if frame.schema == self.columns:  # else it is of another version, or of other tiers
                     yield frame

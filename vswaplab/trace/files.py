@@ -433,7 +433,10 @@ def _polars(path: Path, kind: str, read: Callable[[], _T]) -> _T:
         return read()
     except InputError:  # says what to do already
         raise
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except OSError as error:  # the system's, which says nothing about the file
+        reason = error.strerror or error
+        raise InputError(f"cannot read the {kind} {path}: {reason}; give a file that can be read") from None
+    except (ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot read the {kind} {path}: not a whole Parquet file ({reason}); copy it again") from None
 

@@ -169,7 +169,7 @@ def read_parquet(path: Path, asked: Asked, tally: Tally) -> Iterator[Touches]:
             rows = parquet.read_parquet(path, sorted(set(roles.values())), start=start, n_rows=PIECE)
             numbered = rows.with_columns(pl.Series(_LINE, np.arange(start, start + rows.height)))
             yield from _touches(numbered, roles, asked)
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"not a whole Parquet file ({reason}): copy it again") from None
 
