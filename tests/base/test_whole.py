@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vswaplab.base.errors import InputError
-from vswaplab.base.whole import refused_in_one_line, whole_file, write_whole
+from vswaplab.base.whole import check_place, refused_in_one_line, whole_file, write_whole
 
 
 def test_whole_file__two_writers_do_not_meet_and_the_last_stays(tmp_path: Path) -> None:
@@ -56,3 +56,14 @@ def test_refused_in_one_line__names_the_place_the_reason_and_the_remedy(tmp_path
         write_whole(b"1", tmp_path / "folder")
 
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_check_place__tries_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    for place in (tmp_path, tmp_path / "new" / "newer"):
+        check_place(place)
+    for place in (Path("/proc"), Path("/proc/new"), tmp_path / "file"):
+        with pytest.raises(OSError, match=r"No such file|Not a directory"):
+            check_place(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -168,7 +168,10 @@ def test_page__every_slider_has_a_label_and_every_question_a_folded_answer() -> 
 # The command ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("place", "complaint"), [(".", "it is a folder"), ("file/page.html", "cannot make")])
+@pytest.mark.parametrize(
+    ("place", "complaint"),
+    [(".", "it is a folder"), ("file/page.html", "cannot make"), ("/proc/page.html", "cannot write the page to /proc")],
+)
 def test_command__refuses_a_bad_place_before_the_work(
     place: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,16 @@ def test_cli__run_takes_what_measure_wrote(write, tmp_path, capsys):
     assert f"--contents {path}" in result.provenance["command"]
 
 
+@pytest.mark.parametrize("words", [[], ["--out", "here"]])
+def test_cli__a_place_that_cannot_be_written_is_refused_before_the_work(words, write, monkeypatch, capsys):
+    image = write(TEXT)
+    monkeypatch.chdir("/proc")
+    monkeypatch.setattr("vswaplab.cli.measure.measure", lambda *_, **__: pytest.fail("worked first"))
+
+    assert main(["measure", str(image), *words]) == 2
+    assert "cannot write results to " in capsys.readouterr().err
+
+
 def test_measure__no_process_is_not_the_default(write):
     with pytest.raises(vl.InputError, match="processes must be a whole number of at least 1, got 0"):
         vl.measure(write(TEXT), processes=0)

@@ -74,6 +74,22 @@ def write_whole(data: bytes, target: Path) -> None:
         file.write(data)
 
 
+def check_place(folder: Path) -> None:
+    """Make sure, before long work, that a file can be made in a folder; one that is not there yet, in that above it.
+
+    What may be written is not always what the permissions say, root's least
+    of all: so it tries, and leaves nothing.
+
+    Raises
+    ------
+    OSError
+        The system refuses.
+    """
+    attempt = unused_name(next(place for place in (folder, *folder.parents) if place.exists()))
+    attempt.touch(exist_ok=False)
+    attempt.unlink()
+
+
 @contextmanager
 def refused_in_one_line(what: str | Path, remedy: str) -> Iterator[None]:
     """Turn what goes wrong while something is written into an InputError of one line.

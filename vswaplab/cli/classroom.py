@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from vswaplab.base.errors import InputError
 from vswaplab.base.progress import Progress
-from vswaplab.base.whole import refused_in_one_line, write_whole
+from vswaplab.base.whole import check_place, refused_in_one_line, write_whole
 from vswaplab.cli.run import RESULTS
 from vswaplab.cli.text import OK
 
@@ -51,5 +50,5 @@ def check_page(target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make {target.parent}: {error.strerror or error}; choose another place") from None
-    if not os.access(target.parent, os.W_OK):
-        raise InputError(f"cannot write the page to {target.parent}: permission denied; choose another place")
+    with refused_in_one_line(f"the page to {target.parent}", "choose another place"):
+        check_place(target.parent)

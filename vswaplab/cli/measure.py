@@ -12,6 +12,7 @@ import polars as pl
 
 from vswaplab.base.progress import Progress
 from vswaplab.base.units import PAGE_SIZE, format_bytes
+from vswaplab.base.whole import check_place, refused_in_one_line
 from vswaplab.cli.run import RESULTS, whole
 from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
 from vswaplab.images.measure import MOST_PAGES, Contents, measure
@@ -59,6 +60,9 @@ def measure_contents(arguments: argparse.Namespace) -> int:
     profiles(arguments.profiles)  # a bad file is refused before the work
     if arguments.out is not None:
         check_folder(arguments.out, _KIND)
+    else:  # the folder's name comes with what is measured
+        with refused_in_one_line(f"results to {RESULTS}", "choose another folder, --out DIR"):
+            check_place(RESULTS)
     with Progress(sys.stderr, "pages") as progress:
         contents = measure(
             arguments.file,

@@ -19,7 +19,7 @@ from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts
 from vswaplab.base.parquet import read_parquet, write_frames
 from vswaplab.base.paths import path_of
-from vswaplab.base.whole import refused_in_one_line, unused_name
+from vswaplab.base.whole import check_place, refused_in_one_line, unused_name
 from vswaplab.results.counters import COUNTERS, TIMES
 
 _TABLES: dict[str, tuple[str, ...]] = {
@@ -206,10 +206,7 @@ def check_folder(folder: str | Path, kind: Kind = RESULT) -> None:
     with refused_in_one_line(f"results to {target}", "choose another folder"):
         if place.exists():
             _check_old(target, place, kind)
-        # What may be written is not always what the permissions say, root's least of all: so try.
-        attempt = unused_name(next(parent for parent in place.parents if parent.exists()))
-        attempt.mkdir()
-        attempt.rmdir()
+        check_place(place.parent)  # the new folder is made there, and renamed
 
 
 def _place(folder: str | Path) -> Path:

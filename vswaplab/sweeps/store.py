@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ import polars as pl
 from vswaplab.base.errors import InputError
 from vswaplab.base.parquet import read_parquet
 from vswaplab.base.paths import path_of
-from vswaplab.base.whole import TEMPORARY, write_whole
+from vswaplab.base.whole import TEMPORARY, check_place, write_whole
 from vswaplab.sweeps.worker import SCHEMA
 
 _STALE = 3600  # seconds after which a file that was never renamed is of a writer that died
@@ -79,8 +78,7 @@ class Store:
                         path.unlink()
             elif path.suffix != ".parquet" or len(path.stem) != 64:
                 raise InputError(f"{self.folder} holds {path.name}, which is not of a sweep: choose another folder")
-        if not os.access(self.folder, os.W_OK):
-            raise InputError(f"cannot keep results in {self.folder}: permission denied; choose another folder")
+        check_place(self.folder)
 
     def find(self, keys: pl.Series) -> pl.DataFrame:
         """Read the runs of some keys.
