@@ -49,6 +49,18 @@ def test_write_whole__gives_the_permissions_of_any_new_file(tmp_path: Path, mask
     assert (tmp_path / "a").stat().st_mode & 0o777 == mode
 
 
+def test_write_whole__follows_a_link_and_replaces_no_pipe(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_whole(b"1", tmp_path / "link")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no plain file"):
+        write_whole(b"1", tmp_path / "pipe")
+
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"1"
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_refused_in_one_line__names_the_place_the_reason_and_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     words = r"^cannot write it: Is a directory; try another$"

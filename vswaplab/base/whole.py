@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
     Parameters
     ----------
     target
-        In a folder that is there; replaced at the end.
+        In a folder that is there; replaced at the end. A link stays, and what
+        it leads to is replaced.
 
     Yields
     ------
@@ -43,8 +45,11 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        The disk is full, the folder is gone.
+        The disk is full, the folder is gone, the target is no plain file.
     """
+    target = Path(os.path.realpath(target))
+    if target.exists() and not target.is_file() and not target.is_dir():  # /dev/null, say, which root may replace
+        raise OSError(errno.EINVAL, "it is there, and no plain file")
     staged = unused_name(target.parent)
     try:
         with staged.open("x+b") as file:
