@@ -86,12 +86,12 @@ def optimise(
     names = [minimise] if isinstance(minimise, str) else names_of("minimise", minimise)
     limits = limits_of(below)
     _check(names, limits, trials)
-    study = _Study(knobs, names, limits, seed)
     wanted = {"prices": prices, "seeds": checked_seeds(seeds), "store": store}
     points: list[Point] = []
     tables: list[pl.DataFrame] = []
     # Workers start once, for all batches.
     with reporting(progress, "machines") as report, open_door(executor, trace) as door:
+        study = _Study(knobs, names, limits, whole("seed", seed, 0, _MOST_SEED))
         for start in range(0, trials, _BATCH):
             report(start, trials)
             design = study.ask(min(_BATCH, trials - start))
@@ -126,7 +126,7 @@ class _Study:
     ) -> None:
         self.axes, self.names, self.limits = axes(knobs), list(names), limits
         self.optuna = _optuna()
-        sampler = self.optuna.samplers.TPESampler(seed=whole("seed", seed, 0, _MOST_SEED))
+        sampler = self.optuna.samplers.TPESampler(seed=seed)
         self.study = self.optuna.create_study(directions=["minimize"] * len(names), sampler=sampler)
         self.open: list[Any] = []
 
