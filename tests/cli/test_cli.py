@@ -550,7 +550,7 @@ def test_run__ctrl_c_during_setup_is_quiet(monkeypatch: pytest.MonkeyPatch, caps
     assert capsys.readouterr().err == "vswaplab: interrupted\n"
 
 
-@pytest.mark.parametrize("engine", ["vectorised", "reference"])
+@pytest.mark.parametrize("engine", ["vectorised", pytest.param("reference", marks=pytest.mark.slow)])
 def test_main__a_real_ctrl_c_ends_the_run_long_before_its_end_and_keeps_what_is_finished(engine: str) -> None:
     trace = vl.zipf(n_pages=20_000, n_accesses=2_000_000, redraw_probability=0.5, corpus=vl.synthetic_corpus())
     vl.save_trace(trace, "long.parquet")  # on either engine far more windows than the test waits for
@@ -637,7 +637,7 @@ def test_main__standard_output_on_a_full_disk_is_one_line() -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+@pytest.mark.parametrize("closed", [(1,), *(pytest.param(c, marks=pytest.mark.slow) for c in [(0,), (2,), (0, 1, 2)])])
 def test_main__a_stream_closed_from_the_start_is_no_error(closed: tuple[int, ...]) -> None:
     shell = " ".join(f"{stream}>&-" for stream in closed)
     words = "run small.parquet --no-report --out there"

@@ -545,6 +545,7 @@ def test_engines_agree(agree: Callable[[st.DataObject], None], data: st.DataObje
     agree(data)
 
 
+@pytest.mark.slow
 @each_kind_and_writeback
 @settings(quick, max_examples=40)
 @given(data=st.data())

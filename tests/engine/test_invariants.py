@@ -196,7 +196,7 @@ def never_poisons(engine: str, owner: str | None, cases: Iterable[int]) -> None:
 
 
 @pytest.mark.parametrize("owner", [None, "device"], ids=["no budget", "budget of the device"])
-@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+@pytest.mark.parametrize("engine", ["reference", pytest.param("vectorised", marks=pytest.mark.slow)])
 def test_poison__never_comes_without_a_budget_or_with_the_devices_own(engine, owner):
     never_poisons(engine, owner, range(60))
 
@@ -210,7 +210,7 @@ def test_poison__never_comes_in_10000_runs(engine, owner):
     never_poisons(engine, owner, sorted(tenth) if engine == "vectorised" else sorted(set(range(10_000)) - tenth))
 
 
-@pytest.mark.parametrize("engine", ["reference", "vectorised"])
+@pytest.mark.parametrize("engine", ["reference", pytest.param("vectorised", marks=pytest.mark.slow)])
 def test_poison__a_lost_page_is_never_reported_healthy_until_its_sigbus_or_free(engine):
     n_poison = 0  # runs end anywhere, and their state is looked at there
     for case in range(100):

@@ -14,7 +14,7 @@ N_ACCESSES = 40_000
 TRACES = vl.shipped_traces()["name"].to_list()
 
 
-@pytest.mark.parametrize("preset", ["four-tiers", "cram-writable"])
+@pytest.mark.parametrize("preset", ["four-tiers", pytest.param("cram-writable", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", TRACES)
 def test_engines_agree__on_shipped_trace(name: str, preset: str) -> None:
     trace = vl.load_trace(name).head(N_ACCESSES)

@@ -163,6 +163,7 @@ def test_transitions__the_reference_makes_every_move_of_the_table() -> None:
     assert of_events(drains=False) - seen_in_runs() == set()
 
 
+@pytest.mark.slow  # seconds
 @pytest.mark.parametrize("layer", ["none", "vswap"])
 @pytest.mark.parametrize("event", DRAINS)
 def test_transitions__emptying_a_device_makes_the_moves_of_the_table(event: str, layer: str) -> None:
@@ -226,6 +227,7 @@ def test_work__page_table_entries_change_as_the_reference_counts_them(layer: str
         assert runner.count["pte_changed"] == sum(entries(seen, "writeback", layer) for seen in between)
 
 
+@pytest.mark.slow  # seconds
 @pytest.mark.parametrize("layer", ["none", "vswap"])
 @pytest.mark.parametrize("event", DRAINS)
 def test_work__emptying_a_device_changes_the_entries_of_the_table(event: Event, layer: str) -> None:

@@ -323,6 +323,7 @@ print(written - before, peak() - written)
 """
 
 
+@pytest.mark.slow  # seconds
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 def test_peak_memory__does_not_grow_with_the_trace(tmp_path):
     # 48 Mi accesses are 240 MiB as arrays, 500 with their file's; a few pieces of 1 Mi are in memory at once.
@@ -392,7 +393,7 @@ def test_checksums__may_be_missing_but_not_wrong(told, tmp_path):
                 read(path)
 
 
-@KEEP
+@settings(KEEP, max_examples=4)
 @given(trace=traces(), piece=st.integers(1, 500))
 def test_checksums__do_not_depend_on_pieces_or_dtypes(trace, piece, tmp_path):
     path = vl.save_trace(trace, tmp_path / "whole.parquet")

@@ -6,7 +6,7 @@ import pytest
 
 VARIANTS = (".r1", ".r2", "_smp2", "_w32", "_phases", "no_zipf", "_shr", "_kept", "mp5")
 VARIANTS += ("cram128", "cram_uniform", "nocram", "_p1000", "pressure_1000", "same_things", "swapped_pages_come_back")
-VARIANTS += ("mp40", "swapmax16", "vs_zipf_mp10")
+VARIANTS += ("mp40", "swapmax16", "vs_zipf_mp10", "_nowb", "swapoff_zipf", "cram_zipf")
 
 
 @pytest.hookimpl(tryfirst=True)

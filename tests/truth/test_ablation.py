@@ -47,6 +47,7 @@ def outcome(run: TruthRun, switch: Switch | None) -> tuple[object, ...]:
     return found.counters, found.code.tolist(), found.epochs.rows()
 
 
+@pytest.mark.slow  # seconds
 @pytest.mark.parametrize("name", SWITCHES)
 def test_switch__changes_a_small_run(name: str) -> None:
     device_mib = 8 if name == "half_full" else 64  # twice what the program has, or more than that

@@ -120,6 +120,7 @@ def test_pool_never_full__single_accesses_agree(folder: str, name: str) -> None:
     assert agreement(run.code, found.code) >= (0.95 if name == "uniform_off" else 0.97)
 
 
+@pytest.mark.slow
 def test_shrinker__counts_are_near() -> None:
     for counter, bound in {"hits": 2, "disk": 2, "zswpwb": 2, "zswap": 8, "stored_mean": 12}.items():
         assert error("kernel", "zipf_mp10_shr", counter) == pytest.approx(0, abs=bound)
@@ -134,7 +135,7 @@ def test_full_pool__hits_and_reads_are_near(name: str) -> None:
 
 # Nothing else that a run measured is fed in than what was free, idle or on the lists in DRAM before the fill.
 WRITE_FAULTS = [
-    ("cram_zipf_noswap", 3),
+    pytest.param("cram_zipf_noswap", 3, marks=pytest.mark.slow),
     pytest.param("cram_zipf_swap", 3, marks=pytest.mark.slow),
     pytest.param("cram_uniform_noswap", 3, marks=pytest.mark.slow),
     ("cram_loop_noswap", 6),
