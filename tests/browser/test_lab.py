@@ -115,7 +115,7 @@ def test_dials__a_move_draws_the_figure_anew(
     title = page.locator(".vl-dials svg > title")
     title.wait_for(state="attached")
     page.wait_for_function(IDLE)
-    assert title.text_content() == "One more tier, CRAM: 0.8 points less cost"
+    assert title.text_content() == "One more tier, CRAM: 1.8 points less cost"
     page.get_by_label("Compression ratio", exact=True).focus()
 
     for _ in range(10):
@@ -124,7 +124,7 @@ def test_dials__a_move_draws_the_figure_anew(
     page.wait_for_function(
         "() => document.querySelector('.vl-dials svg > title').textContent.endsWith(': no less cost')"
     )
-    assert page.get_by_label("Compression ratio", exact=True).input_value() == "2"
+    assert page.get_by_label("Compression ratio", exact=True).input_value() == "1"
     assert violations(page, ".vl-dials") == []
     page.locator(".vl-dials").scroll_into_view_if_needed()
     keep_screenshot(page, "notebook-14-dials")
