@@ -23,7 +23,9 @@ import vswaplab as vl
 from vswaplab import cli
 from vswaplab.cli import lab as lab_module
 from vswaplab.cli import run as run_module
-from vswaplab.results import result as result_module
+from vswaplab.results import folder as folder_module
+from vswaplab.results.folder import check_folder
+from vswaplab.results.result import RESULT
 from vswaplab.trace import files
 
 FILES = ["epochs.parquet", "events.parquet", "pages.parquet", "provenance.json", "tiers.parquet", "totals.json"]
@@ -343,7 +345,7 @@ def test_run__full_disk_leaves_the_earlier_result_whole(
 def test_run__folder_without_permission_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     run("--out", "there")
     capsys.readouterr()
-    monkeypatch.setattr(result_module.os, "access", lambda *_: False)
+    monkeypatch.setattr(folder_module.os, "access", lambda *_: False)
 
     assert "cannot write results to there: permission denied" in refusal(
         capsys, "run", "small.parquet", "--out", "there"
@@ -366,7 +368,7 @@ def test_check_folder__refuses_what_a_result_could_not_be_saved_to(
     monkeypatch.chdir("empty")
 
     with pytest.raises(vl.InputError, match=words):
-        result_module.check_folder(folder)
+        check_folder(folder, RESULT)
     assert not list(Path().iterdir())
 
 
@@ -376,7 +378,7 @@ def test_check_folder__refuses_a_result_that_one_works_in(monkeypatch: pytest.Mo
     monkeypatch.chdir("there/in")
 
     with pytest.raises(vl.InputError, match="the working folder or holds it"):
-        result_module.check_folder("..")
+        check_folder("..", RESULT)
 
 
 def test_run__a_mount_point_is_refused_and_a_folder_in_it_is_not(tiny_disk: Path, capsys: Captured) -> None:
@@ -423,7 +425,7 @@ def test_check_folder__a_provenance_of_another_kind_is_no_earlier_result(provena
     Path("proj/provenance.json").write_text(provenance, encoding="utf-8")
 
     with pytest.raises(vl.InputError, match="proj holds files that are not a vswaplab result: choose another"):
-        result_module.check_folder("proj")
+        check_folder("proj", RESULT)
 
 
 def test_check_folder__names_a_folder_that_cannot_be_carried_over() -> None:
@@ -431,7 +433,7 @@ def test_check_folder__names_a_folder_that_cannot_be_carried_over() -> None:
     Path("there/report.html").mkdir()
 
     with pytest.raises(vl.InputError, match=r"has a folder report\.html, which cannot be carried over"):
-        result_module.check_folder("there")
+        check_folder("there", RESULT)
 
 
 def test_run__follows_a_link_to_an_earlier_result() -> None:

@@ -26,7 +26,7 @@ from vswaplab.images.summary import (
     size_table,
 )
 from vswaplab.machine.profiles import profiles
-from vswaplab.results.result import Kind, check_folder, write_folder
+from vswaplab.results.folder import Kind, check_folder, write_folder
 
 _KIND = Kind(
     "a vswaplab measurement",

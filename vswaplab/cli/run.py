@@ -31,7 +31,8 @@ from vswaplab.machine.presets import (
 )
 from vswaplab.machine.profiles import profiles
 from vswaplab.machine.swapoff import parse_swapoff
-from vswaplab.results.result import Result, check_folder
+from vswaplab.results.folder import check_folder
+from vswaplab.results.result import RESULT, Result
 from vswaplab.results.summary import effective_access_ns, readable, summarise, touches, verdict
 from vswaplab.trace.files import load_or_open, shipped_traces
 from vswaplab.trace.synthetic import with_contents
@@ -95,7 +96,7 @@ def run_trace(arguments: argparse.Namespace) -> int:
     machine = _machine(arguments, trace)
     events = [parse_swapoff(text) for text in arguments.swapoff]
     folder = Path(arguments.out) if arguments.out is not None else RESULTS / _folder_name(trace.name)
-    check_folder(folder)
+    check_folder(folder, RESULT)
     if not arguments.json:
         _introduce(trace, arguments.machine, machine)
     with Progress(sys.stderr) as progress:

@@ -14,7 +14,7 @@ from vswaplab.base.errors import InputError
 from vswaplab.base.progress import Progress
 from vswaplab.cli.run import RESULTS
 from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
-from vswaplab.results.result import Kind, check_folder, write_folder
+from vswaplab.results.folder import Kind, check_folder, write_folder
 from vswaplab.truth.targets import BOOT, MET, MISSED, NOISE
 from vswaplab.truth.validate import Validation, validate
 

@@ -11,7 +11,7 @@ import polars as pl
 from vswaplab.base.backing import Op, State
 from vswaplab.base.errors import InputError
 from vswaplab.engine.outcome import PageTable
-from vswaplab.engine.plan import check_run, make_plan
+from vswaplab.engine.plan import Plan, check_run, make_plan
 from vswaplab.engine.run import make_engine
 from vswaplab.machine.config import Machine
 from vswaplab.results.counters import OUTCOMES
@@ -79,7 +79,8 @@ def follow(trace: Trace, machine: Machine, *, seed: int = 0) -> pl.DataFrame:
     """
     check_run(trace, machine)
     _check_size(trace)
-    runner = make_engine(make_plan(trace, machine, seed), trace, "reference")
+    plan = make_plan(trace, machine, seed)
+    runner = make_engine(plan, trace, "reference")
     rows: list[tuple[int, str, int, int, str, str, str]] = []
     events = (*OUTCOMES, *(f"{store.name}_in" for store in machine.stores), "frees")
     for index in range(len(trace)):
@@ -89,18 +90,17 @@ def follow(trace: Trace, machine: Machine, *, seed: int = 0) -> pl.DataFrame:
         op = Op(int(trace.op[index])).name.lower()
         event = next((name for name in events if runner.count[name] > before[name]), "")
         access = (index, op, int(trace.page[index]))
-        places = _places(runner.page_table(is_ranked=False), machine)
+        places = _places(runner.page_table(is_ranked=False), plan)
         rows += [(*access, page, *place, event) for page, place in enumerate(places)]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
-def _places(table: PageTable, machine: Machine) -> list[tuple[str, str]]:
+def _places(table: PageTable, plan: Plan) -> list[tuple[str, str]]:
     places = [PLACES[State(state)] for state in table.state.tolist()]
-    zram = -1 if machine.zram is None else len(machine.swapfiles)
-    for page in ((table.state == State.SWAPFILE) & (table.slot == zram)).nonzero()[0].tolist():
+    for page in ((table.state == State.SWAPFILE) & (table.slot == plan.zram_device)).nonzero()[0].tolist():
         places[page] = "zram", "zram"
     for page in (table.state == State.STORE).nonzero()[0].tolist():
-        name = machine.stores[table.store[page]].name
+        name = plan.stores[table.store[page]].name
         places[page] = name, name
     return places
 
