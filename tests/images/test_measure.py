@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import zlib
 
@@ -23,6 +24,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:the column lzo_4k is left out") 
 def raw_deflate(page: bytes) -> int:
     stream = zlib.compressobj(1, zlib.DEFLATED, -13)
     return len(stream.compress(page) + stream.flush())
+
+
+def die(pages: object) -> None:
+    os._exit(9)  # as the kernel's out-of-memory killer would
 
 
 def test_measure__has_the_columns_of_a_shipped_corpus(write):
@@ -50,6 +55,14 @@ def test_measure__in_processes_gives_the_same_table(write, monkeypatch):
     path = write((TEXT + ZERO + NOISE) * 4)
 
     assert vl.measure(path, processes=2).table.equals(vl.measure(path, processes=1).table)
+
+
+def test_measure__a_process_that_is_killed_is_one_line(write, monkeypatch):
+    monkeypatch.setattr("vswaplab.images.measure._FEW_PAGES", 0)
+    monkeypatch.setattr("vswaplab.images.measure._measure_elsewhere", die)
+
+    with pytest.raises(vl.InputError, match=r"one of 2 processes that measure died .*: start again with fewer"):
+        vl.measure(write(TEXT * 4), processes=2)
 
 
 def test_measure__samples_and_says_so(write):

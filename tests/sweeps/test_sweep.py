@@ -9,6 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -172,6 +173,26 @@ def test_sweep__chunks_grow_with_the_workers_so_that_a_scheduler_keeps_up() -> N
     for workers, runs in ((2, 1), (100, 5), (1000, 50)):
         driver.door = Door(lambda _: Future(), lambda workers=workers: workers)  # type: ignore[misc]
         assert driver._chunk() == runs
+
+
+def test_sweep__a_run_that_a_breaking_pool_forgets_is_run_again(
+    serial: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "_GRACE", 0.1)
+    lost: Future[worker.Done] = Future()
+    lost.set_exception(BrokenProcessPool())
+    of_broken_pool = [Future[worker.Done](), lost]  # the first is never told what became of it
+
+    def submit(tasks: Sequence[worker.Task]) -> Future[worker.Done]:
+        if of_broken_pool:
+            return of_broken_pool.pop(0)
+        done: Future[worker.Done] = Future()
+        done.set_result(worker.run_tasks(TRACE, tasks))
+        return done
+
+    table = sweep(executor=Door(submit, lambda: 1, revive=lambda: None))
+
+    assert_frame_equal(table, serial, check_exact=True)
 
 
 def test_sweep__progress_counts_runs() -> None:

@@ -6,10 +6,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_end
+from typing import ParamSpec, TypeVar
+
+_Given = ParamSpec("_Given")
+_Made = TypeVar("_Made")
 
 
 def new_pool(n: int) -> ProcessPoolExecutor:
@@ -29,6 +34,28 @@ def deaf_children() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def submit_to(
+    pool: Executor, function: Callable[_Given, _Made], *args: _Given.args, **words: _Given.kwargs
+) -> Future[_Made]:
+    """Hand a task to a pool that may break while it takes it.
+
+    Raises
+    ------
+    BrokenExecutor
+        A process of the pool died before, or just now: CPython 3.11 closes
+        the pipes of a broken pool while it still starts a process for the
+        task, and then says ``OSError: handle is closed``.
+    """
+    try:
+        return pool.submit(function, *args, **words)
+    except BrokenExecutor:
+        raise
+    except Exception as error:
+        if not getattr(pool, "_broken", False):
+            raise
+        raise BrokenProcessPool("a process of the pool died while the pool took a task") from error
 
 
 def end_pool(pool: ProcessPoolExecutor) -> None:

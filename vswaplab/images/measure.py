@@ -8,7 +8,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -28,7 +28,7 @@ from vswaplab.base.paths import data_dir, is_file, path_of
 from vswaplab.base.plugins import is_by_hand
 from vswaplab.base.progress import check_report
 from vswaplab.base.whole import refused_in_one_line, whole_file
-from vswaplab.base.workers import deaf_children, end_pool, new_pool
+from vswaplab.base.workers import deaf_children, end_pool, new_pool, submit_to
 from vswaplab.contents.schemes import Pages
 from vswaplab.contents.sizes import LZO_MISSING, Measure, measure_pages, measures, versions
 from vswaplab.images.sources import Image, open_core, open_file, open_process
@@ -126,7 +126,8 @@ def measure(
     ------
     InputError
         None or several of the three; an image that cannot be read, is cut,
-        compressed or no core dump; no library to measure with.
+        compressed or no core dump; no library to measure with; a process that
+        measured was killed.
     """
     most_pages = whole("most_pages", most_pages, 1)
     processes = whole("processes", _cpus() if processes is None else processes, 1)
@@ -218,12 +219,17 @@ def _measured(pieces: Iterable[Chunk], columns: dict[str, Measure], processes: i
     try:
         for piece in pieces:
             with deaf_children():
-                waiting.append((_where(piece), pool.submit(_measure_elsewhere, piece.pages)))
+                waiting.append((_where(piece), submit_to(pool, _measure_elsewhere, piece.pages)))
             if len(waiting) > 2 * processes:
                 where, sizes = waiting.popleft()
                 yield where | sizes.result()
         for where, sizes in waiting:
             yield where | sizes.result()
+    except BrokenExecutor as error:
+        raise InputError(
+            f"one of {processes} processes that measure died (killed, or out of memory): start again with fewer, "
+            f"such as processes=1 (--jobs 1)"
+        ) from error
     finally:
         end_pool(pool)
 

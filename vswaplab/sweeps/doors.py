@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vswaplab.base.errors import InputError
-from vswaplab.base.workers import deaf_children, end_pool, new_pool
+from vswaplab.base.workers import deaf_children, end_pool, new_pool, submit_to
 from vswaplab.sweeps.worker import (
     AnyTrace,
     Done,
@@ -136,7 +136,7 @@ def _processes(executor: Executor, trace: AnyTrace) -> Iterator[Door]:
         )
     with _spooled(trace) as spool:
         yield Door(
-            lambda tasks: executor.submit(run_spooled, spool, tasks),
+            lambda tasks: submit_to(executor, run_spooled, spool, tasks),
             lambda: int(getattr(executor, "_max_workers", _UNKNOWN_WORKERS)),
         )
 
@@ -156,7 +156,7 @@ def _own_pool(n: int, trace: AnyTrace) -> Iterator[Door]:
 
     def submit(tasks: Sequence[Task]) -> Future[Done]:
         with deaf_children():
-            return pools[-1].submit(run_spooled, spool, tasks)
+            return submit_to(pools[-1], run_spooled, spool, tasks)
 
     with _spooled(trace) as spool:
         revive()

@@ -29,6 +29,7 @@ from vswaplab.sweeps.store import Store, run_key
 from vswaplab.sweeps.worker import NOTES, AnyTrace, Done, Task, columns_of, model_version
 
 _TICK = 0.2  # seconds until Ctrl-C is heard
+_GRACE = 5  # seconds in which a broken pool says of each run that it is lost; of one taken just then it may not
 _CHUNK_SECONDS = 0.25  # of work that goes to a worker at once, if one run takes less
 _TASK_SECONDS = 0.01  # a chunk takes this long for each worker at least, so that 100 a second come to the scheduler
 _MOST_RUNS = 1024  # of a chunk
@@ -270,7 +271,7 @@ class _Driver:
     def _mend(self, problem: BrokenExecutor) -> None:
         # A process of the pool died. All that the pool had is lost; what it had finished comes first.
         lost, self.pending = self.pending, {}
-        whole = [future for future in wait(lost).done if future.exception() is None]
+        whole = [future for future in wait(lost, timeout=_GRACE).done if future.exception() is None]
         for future, tasks in lost.items():
             if future not in whole:
                 self.queue.extend(tasks)
