@@ -18,6 +18,7 @@ from vswaplab.classroom.dials import RISKS, SIZES, Dial, combinations
 from vswaplab.classroom.grid import Lesson, sampled
 from vswaplab.classroom.page import page_html
 from vswaplab.classroom.questions import Risk, Sizes, questions
+from vswaplab.cli.classroom import check_page
 from vswaplab.machine.presets import with_settings
 from vswaplab.results.summary import effective_access_ns, touches
 
@@ -170,13 +171,19 @@ def test_page__every_slider_has_a_label_and_every_question_a_folded_answer() -> 
 
 @pytest.mark.parametrize(
     ("place", "complaint"),
-    [(".", "it is a folder"), ("file/page.html", "cannot make"), ("/proc/page.html", "cannot write the page to /proc")],
+    [
+        (".", "it is a folder"),
+        ("file/page.html", "cannot make"),
+        ("/proc/page.html", "cannot write the page to /proc"),
+        ("thesis.html", "thesis.html is there, and not from `vswaplab classroom`: choose another place"),
+    ],
 )
 def test_command__refuses_a_bad_place_before_the_work(
     place: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("", encoding="utf-8")
+    Path("thesis.html").write_text("<title>It was a dark and stormy night</title>", encoding="utf-8")
     monkeypatch.setattr(Lesson, "tables", lambda *_: pytest.fail("worked first"))
 
     assert cli.main(["classroom", "--out", place]) == 2
@@ -184,6 +191,14 @@ def test_command__refuses_a_bad_place_before_the_work(
     error = capsys.readouterr().err
     assert complaint in error
     assert error.count("\n") == 1
+    assert "dark and stormy" in Path("thesis.html").read_text(encoding="utf-8")
+
+
+def test_command__an_earlier_page_may_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(page(), encoding="utf-8")
+    check_page(tmp_path / "page.html")
+    (tmp_path / "empty.html").touch()
+    check_page(tmp_path / "empty.html")
 
 
 def test_command__ctrl_c_in_the_middle_of_a_run_leaves_no_page(

@@ -54,5 +54,5 @@ def test_poison_probability__without_runs_says_nothing():
 def test_risk__refuses_a_machine_without_cram_and_no_seeds():
     with pytest.raises(vl.InputError, match="needs a machine with CRAM"):
         vl.risk(trace(), vl.Machine(vl.Dram(10)))
-    with pytest.raises(vl.InputError, match="at least one seed"):
+    with pytest.raises(vl.InputError, match="1 to 1,000,000 seeds"):
         vl.risk(trace(), machine(), seeds=0)

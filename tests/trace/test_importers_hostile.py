@@ -13,6 +13,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
@@ -32,15 +33,23 @@ DAMO = "intervals: sample 5000 aggr 100000 (x)\n{} addr {} size {} access {} age
 GOOD = struct.pack("<IQIq", 1, 7, 100, 1) + struct.pack("<IQIq", 2, 7, 100, -1)
 
 
+def earlier_trace() -> bytes:
+    with TemporaryDirectory() as folder:
+        return vl.save_trace(vl.Trace([0, 1]), Path(folder) / "trace.parquet").read_bytes()
+
+
+EARLIER = earlier_trace()
+
+
 def refusal(content: bytes, tmp_path: Path, **asked: object) -> str:
     (tmp_path / "in").write_bytes(content)
     out = tmp_path / "out.parquet"
-    out.write_bytes(b"what was there")
+    out.write_bytes(EARLIER)
 
     with pytest.raises(InputError) as caught:
         vl.import_trace(tmp_path / "in", out, **asked)  # type: ignore[arg-type]
 
-    assert out.read_bytes() == b"what was there"
+    assert out.read_bytes() == EARLIER
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out.parquet"]
     text = str(caught.value)
     assert text.startswith(f"{tmp_path / 'in'}: ")
@@ -93,7 +102,7 @@ def refusal(content: bytes, tmp_path: Path, **asked: object) -> str:
         (b"page,op\n1,r\n", {"events": "foo"}, "--events says nothing about csv (it is for blkparse, ftrace)"),
         (b"page,op\n1,r\n", {"skip_unknown": True}, "--skip-unknown says nothing about csv"),
         (b"PAR1", {"separator": ","}, "--separator says nothing about parquet (it is for csv): leave it out"),
-        (LACKEY, {"format": "x"}, "no format 'x': choose from oracle-general"),
+        (LACKEY, {"format": "x"}, "the format must be one of oracle-general"),
         (LACKEY, {"max_accesses": 1}, "more than 1 accesses: raise the limit (--max-accesses)"),
         (LACKEY, {"max_bytes": 10}, "more than 10 B once decompressed"),
         (gzip.compress(LACKEY, mtime=0)[:-9], {}, "the gzip data ends before it is complete"),
@@ -105,7 +114,7 @@ def refusal(content: bytes, tmp_path: Path, **asked: object) -> str:
 def test_import__says_where_a_file_is_wrong(
     content: bytes, asked: dict[str, object], says: str, tmp_path: Path
 ) -> None:
-    if "no format" in says or "events 'x'" in says:  # wrong whatever the file
+    if "the format must" in says or "events 'x'" in says:  # wrong whatever the file
         (tmp_path / "in").write_bytes(content)
         with pytest.raises(InputError) as caught:
             vl.import_trace(tmp_path / "in", tmp_path / "out.parquet", **asked)  # type: ignore[arg-type]
@@ -150,6 +159,24 @@ def test_import__never_writes_over_its_source(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="is the file to import"):
         vl.import_trace(tmp_path / "a.parquet", tmp_path / "link.parquet")
+
+
+def test_import__replaces_an_earlier_trace_and_nothing_else(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out.parquet"
+    source.write_bytes(LACKEY)
+    out.touch()
+    vl.import_trace(source, out)
+    assert len(vl.import_trace(source, out)) == len(vl.load_trace(out))
+
+    table = tmp_path / "prices.parquet"
+    vl.prices().write_parquet(table)
+    text = tmp_path / "thesis.txt"
+    text.write_text("it was a dark and stormy night")
+    for file in (table, text):
+        before = file.read_bytes()
+        with pytest.raises(vl.InputError, match=f"{file.name} is there, and no trace: write the trace somewhere else"):
+            vl.import_trace(source, file)
+        assert file.read_bytes() == before
 
 
 def test_skip_unknown__passes_over_and_counts(tmp_path: Path) -> None:
@@ -218,7 +245,7 @@ def test_command__imports_tells_and_exports(
         (["a", "--events", "swap"], "a: --events says nothing about lackey (it is for blkparse, ftrace): leave it out"),
         (["a", "--separator", "ab"], "--separator must be one character"),
         (["a", "--max-pages", "many"], "--max-pages must be a whole number of at least 1, such as 1000000 or 4G"),
-        (["a", "--default-op", "x"], "the default op must be read or write, got 'x'"),
+        (["a", "--default-op", "x"], "the default op must be one of read, write, got 'x'"),
         (["a", "--out", "."], "cannot write the trace to .: it is a folder"),
         (["a", "--out", "no/where.parquet"], "a: cannot write no/where.parquet: No such file or directory"),
     ],
@@ -238,7 +265,7 @@ def test_command__refuses_in_one_line(
 
 @pytest.mark.slow
 def test_command__reads_a_pipe_and_ctrl_c_leaves_what_was_there(tmp_path: Path) -> None:
-    (tmp_path / "a.parquet").write_bytes(b"what was there")
+    (tmp_path / "a.parquet").write_bytes(EARLIER)
     command = [sys.executable, "-m", "vswaplab.cli", "import", "-", "--format", "lackey", "--out", "a.parquet"]
     with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -257,4 +284,4 @@ def test_command__reads_a_pipe_and_ctrl_c_leaves_what_was_there(tmp_path: Path) 
         assert b"Traceback" not in process.stderr.read()
 
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
-    assert (tmp_path / "a.parquet").read_bytes() == b"what was there"
+    assert (tmp_path / "a.parquet").read_bytes() == EARLIER

@@ -89,6 +89,34 @@ def number(
     return found
 
 
+def text_of(name: str, value: object) -> str:
+    """Check a text.
+
+    Examples
+    --------
+    >>> text_of("title", b"redis")
+    Traceback (most recent call last):
+    vswaplab.base.errors.InputError: title must be a text, got b'redis'
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be a text, got {value!r}")
+    return value
+
+
+def flag(name: str, value: object) -> bool:
+    """Check a truth value.
+
+    Examples
+    --------
+    >>> flag("children", 1)
+    Traceback (most recent call last):
+    vswaplab.base.errors.InputError: children must be true or false, got 1
+    """
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be true or false, got {value!r}")
+    return value
+
+
 def one_of(name: str, value: object, allowed: Sequence[str]) -> None:
     """Check that a value is one of the words allowed.
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from vswaplab.base.checks import text_of
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.boxes.box import Box, chosen, whole
@@ -167,7 +168,8 @@ def calibrate(folder: str | Path = "/", *, cgroup: str | None = None) -> Calibra
         No such folder or group, nothing in it that tells anything, a file that
         is no copy of what a kernel wrote.
     """
-    return _Reading(Box(folder), cgroup).calibration()
+    group = None if cgroup is None else text_of("cgroup", cgroup)
+    return _Reading(Box(folder), group).calibration()
 
 
 class _Reading:

@@ -13,6 +13,8 @@ from vswaplab.cli.run import RESULTS
 from vswaplab.cli.text import OK
 
 DEFAULT_PAGE = RESULTS / "classroom.html"
+_MARK = b" - vswaplab</title>"
+_HEAD = 1 << 14  # bytes in which a page of ours has the mark
 
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:
@@ -42,13 +44,20 @@ def check_page(target: Path) -> None:
     Raises
     ------
     InputError
-        It is a folder, or its folder cannot be made or written.
+        It is a folder or something else's file, or its folder cannot be made or written.
     """
     if target.is_dir():
         raise InputError(f"cannot write the page to {target}: it is a folder; name a file, such as {target}/page.html")
+    if target.is_file() and target.stat().st_size and not _is_page(target):
+        raise InputError(f"{target} is there, and not from `vswaplab classroom`: choose another place")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make {target.parent}: {error.strerror or error}; choose another place") from None
     with refused_in_one_line(f"the page to {target.parent}", "choose another place"):
         check_place(target.parent)
+
+
+def _is_page(target: Path) -> bool:
+    with refused_in_one_line(target, "choose another place"), target.open("rb") as file:
+        return _MARK in file.read(_HEAD)

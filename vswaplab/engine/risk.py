@@ -20,6 +20,8 @@ from vswaplab.results.statistics import wilson_interval
 from vswaplab.trace.files import TraceFile
 from vswaplab.trace.trace import Trace
 
+_MOST_SEEDS = 1_000_000
+
 
 def risk(
     trace: Trace | TraceFile,
@@ -74,7 +76,7 @@ def risk(
 
 def _chosen(seeds: object) -> Sequence[int]:
     if hasattr(seeds, "__index__") and not hasattr(seeds, "__len__"):
-        return range(whole("seeds", seeds, 1, expected="at least one seed: how many, or which"))
+        return range(whole("seeds", seeds, 1, _MOST_SEEDS, expected=f"1 to {_MOST_SEEDS:,} seeds: how many, or which"))
     return checked_seeds(seeds)
 
 

@@ -42,6 +42,7 @@ MOST_ROWS = 1 << 24
 """Rows of a corpus that is read: half a gigabyte of memory."""
 
 _CHUNK_PAGES = 1024  # of one task: 4 MiB, under a second of work
+_MOST_PROCESSES = 4096
 _FEW_PAGES = 4096  # not worth starting processes for
 
 Progress = Callable[[int, int], None]
@@ -130,7 +131,7 @@ def measure(
         measured was killed.
     """
     most_pages = whole("most_pages", most_pages, 1)
-    processes = whole("processes", _cpus() if processes is None else processes, 1)
+    processes = whole("processes", _cpus() if processes is None else processes, 1, _MOST_PROCESSES)
     check_report(progress)
     with _opened(file, core, pid) as image:
         kept = image.stretches.sample(most_pages)
@@ -197,7 +198,7 @@ def load_contents(path: str | Path) -> Contents:
 
 
 def _opened(file: str | Path | None, core: str | Path | None, pid: int | None) -> AbstractContextManager[Image]:
-    if [file, core, pid].count(None) != 2:
+    if sum(given is None for given in (file, core, pid)) != 2:
         raise InputError("measure one thing: a file, or core=CORE, or pid=PID")
     if file is not None:
         return open_file(path_of("file", file))

@@ -32,8 +32,7 @@ def choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> No
 
 def flag(owner: str, name: str, value: object) -> None:
     """Check a truth value."""
-    if not isinstance(value, bool):
-        raise InputError(f"{owner}.{name} must be true or false, got {value!r}")
+    checks.flag(f"{owner}.{name}", value)
 
 
 def set_fields(config: object, **values: object) -> None:

@@ -44,7 +44,7 @@ def scaled(machine: Machine, share: float, *, least_step: float = 0.0) -> Machin
     Raises
     ------
     InputError
-        A share out of range; a machine with ``kernel``.
+        A share or a step out of range; a machine with ``kernel``.
 
     Examples
     --------
@@ -54,6 +54,7 @@ def scaled(machine: Machine, share: float, *, least_step: float = 0.0) -> Machin
     (400, 3, 300, 2000)
     """
     share = number("share", share, above=0, at_most=1, expected="a number above 0 and up to 1")
+    least_step = number("least_step", least_step, 0, 1, expected="a share of DRAM from 0 to 1")
     check_machine(machine)
     if machine.kernel is not None:
         raise InputError("a machine with kernel cannot be scaled: its batches of 32 pages are what they are")

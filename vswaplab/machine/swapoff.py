@@ -165,14 +165,16 @@ def swapoff_work(
     Raises
     ------
     InputError
-        Arguments that are negative or differ in shape.
+        Arguments that are negative or differ in shape; costs that are none.
 
     Examples
     --------
     >>> swapoff_work(slots_in_use=1, virtual_slots=512, address_space_pages=1000).select("method", "visits").rows()
     [('page-table', 1000), ('virtual', 512), ('reverse-map', 1)]
     """
-    costs = costs or Costs()
+    costs = Costs() if costs is None else costs
+    if not isinstance(costs, Costs):
+        raise InputError(f"costs must be a vl.Costs, got {costs!r}")
     names = ("slots_in_use", "virtual_slots", "address_space_pages", "mappers")
     given = (slots_in_use, virtual_slots, address_space_pages, mappers)
     arrays = list(map(array_of, names, given))

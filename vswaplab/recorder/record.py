@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vswaplab.base.checks import whole
+from vswaplab.base.checks import flag, text_of, whole
 from vswaplab.base.errors import InputError
 from vswaplab.base.interrupts import Interrupts, result_of
 from vswaplab.base.paths import path_of
@@ -109,11 +109,13 @@ def record(
     InputError
         No emulator, compiler or program; nothing recorded; a folder that cannot be written.
     """
-    if not command:
-        raise InputError("no command to record: vswaplab record [OPTIONS] -- COMMAND ...")
+    words = _words(command)
+    flag("children", children)
+    flag("contents", contents)
+    text_of("title", title)
+    label = Path(words[0]).name if name is None else text_of("name", name)
     emulator.check_tools()
-    guest = emulator.guest_command(list(command))
-    label = name or Path(command[0]).name
+    guest = emulator.guest_command(words)
     trace, corpus = _places(path_of("out", out), label, contents=contents)
     codecs = measures() if contents else {}  # before the program runs: a missing library costs nothing then
     limits = limits or Limits(max_records=FAMILY_RECORDS if children else Limits.max_records)
@@ -128,12 +130,21 @@ def record(
         # The program is over: what it left is written down whole, in a thread, where Ctrl-C does not come. A second
         # one gives it up.
         with Interrupts(), ThreadPoolExecutor(1) as pool:
-            made = _Made(label, title or label, shlex.join(command), ran, codecs)
+            made = _Made(label, title or label, shlex.join(words), ran, codecs)
             try:
                 return result_of(pool.submit(made.write, trace, corpus, told or (lambda _: None)))
             except KeyboardInterrupt:
                 made.given_up.set()
                 raise
+
+
+def _words(command: object) -> list[str]:
+    words = list(command) if isinstance(command, Sequence) and not isinstance(command, str | bytes) else None
+    if words is None or not all(isinstance(word, str) for word in words):
+        raise InputError(f"the command must be a list of texts, such as ['ls', '-l'], got {command!r}")
+    if not words:
+        raise InputError("no command to record: vswaplab record [OPTIONS] -- COMMAND ...")
+    return words
 
 
 def _block(k: int | None) -> tuple[int, int]:

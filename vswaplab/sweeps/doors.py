@@ -31,6 +31,7 @@ from vswaplab.sweeps.worker import (
     write_spool,
 )
 
+_MOST_WORKERS = 4096  # of a pool of our own
 _UNKNOWN_WORKERS = 8  # of an executor that does not say how many it has
 
 
@@ -94,7 +95,7 @@ def _opened(executor: object, trace: AnyTrace) -> Any:  # noqa: ANN401 - a conte
         return nullcontext(executor)
     if executor is None:
         return _here(trace)
-    if isinstance(executor, int) and not isinstance(executor, bool) and executor >= 1:
+    if isinstance(executor, int) and not isinstance(executor, bool) and 1 <= executor <= _MOST_WORKERS:
         return _own_pool(executor, trace)
     if isinstance(executor, ThreadPoolExecutor):
         return _threads(executor, trace)
@@ -103,8 +104,8 @@ def _opened(executor: object, trace: AnyTrace) -> Any:  # noqa: ANN401 - a conte
     if hasattr(executor, "get_executor") and hasattr(executor, "register_plugin"):
         return _dask(executor, trace)
     raise InputError(
-        f"executor must be None, a number of processes, a concurrent.futures executor or a dask.distributed client, "
-        f"got {executor!r}"
+        f"executor must be None, a number of processes up to {_MOST_WORKERS:,}, a concurrent.futures executor or a "
+        f"dask.distributed client, got {executor!r}"
     )
 
 

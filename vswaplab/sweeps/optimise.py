@@ -29,6 +29,7 @@ from vswaplab.sweeps.frontier import SCHEMA, frontier
 from vswaplab.sweeps.worker import AnyTrace
 
 _MOST_SEED = (1 << 32) - 1  # of Optuna's draws
+_MOST_TRIALS = 1_000_000  # of one search
 _BATCH = 8  # trials asked for at once
 _OBJECTIVES = tuple(name for name, dtype in SCHEMA.items() if dtype in (pl.Float64, pl.Int64) and name != "point")
 
@@ -115,7 +116,7 @@ def _check(names: Sequence[str], limits: Mapping[str, float], trials: int) -> No
                 )
     if not names:
         raise InputError("minimise needs a column, such as 'cost_usd'")
-    whole("trials", trials, 1)
+    whole("trials", trials, 1, _MOST_TRIALS)
 
 
 class _Study:

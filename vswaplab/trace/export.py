@@ -13,12 +13,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op
+from vswaplab.base.checks import one_of
 from vswaplab.base.errors import InputError
+from vswaplab.base.paths import path_of
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.trace.files import TraceFile
 from vswaplab.trace.importers.oracle import RECORD
-from vswaplab.trace.trace import Piece, Trace
+from vswaplab.trace.trace import Piece, Trace, check_trace
 
 FORMATS = ("oracle-general", "csv")
 _HEADING = re.compile(rb"page,op(,(repeat_reads|repeat_writes|mapper))*\n")
@@ -64,10 +66,10 @@ def export_trace(trace: Trace | TraceFile, path: str | Path, format: str | None 
     0,write
     3,free
     """
-    target = Path(path)
+    check_trace(trace)
+    target = path_of("path", path)
     name = ("csv" if target.suffix == ".csv" else "oracle-general") if format is None else format
-    if name not in FORMATS:
-        raise InputError(f"no format {name!r} to export to: choose from {', '.join(FORMATS)}")
+    one_of("the format to export to", name, FORMATS)
     if str(path) == "-":
         raise InputError("a trace is exported to a file, not to standard output: name one, such as trace.csv")
     with refused_in_one_line(target, "choose another place"):

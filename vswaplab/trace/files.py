@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from vswaplab.base.backing import Op
-from vswaplab.base.checks import whole
+from vswaplab.base.checks import text_of, whole
 from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.parquet import parquet_facts, read_parquet, write_frames
@@ -252,6 +252,14 @@ def load_or_open(path: str | Path) -> Trace | TraceFile:
     return open_trace(source) if n_accesses > LARGE_ACCESSES and "mapper" not in schema else load_trace(source)
 
 
+def is_trace(path: Path) -> bool:
+    """Say whether a file is a trace that this package wrote."""
+    try:
+        return _metadata(path).get("kind") == "trace"
+    except InputError:
+        return False
+
+
 def save_trace(trace: Trace | TraceFile, path: str | Path) -> Path:
     """Write a trace's accesses as Parquet; contents stay with the corpus.
 
@@ -385,8 +393,8 @@ def _about(n_pages: int, name: str, title: str, redraw_probability: float, recor
     return {
         "format": _FORMAT,
         "kind": "trace",
-        "name": name,
-        "title": title or name,
+        "name": text_of("name", name),
+        "title": text_of("title", title) or name,
         "n_pages": n_pages,
         "k": whole("recorder_k", recorder_k),
         "redraw_probability": probability(redraw_probability),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op
-from vswaplab.base.checks import whole
+from vswaplab.base.checks import flag, one_of, text_of, whole
 from vswaplab.base.errors import InputError
+from vswaplab.base.paths import path_of
 from vswaplab.trace.checks import count
-from vswaplab.trace.files import TraceFile, load_or_open, write_numbered
+from vswaplab.trace.files import TraceFile, is_trace, load_or_open, write_numbered
 from vswaplab.trace.importers.formats import FORMATS, detect
 from vswaplab.trace.importers.numbers import Numbers
 from vswaplab.trace.importers.streams import STDIN, opened
@@ -76,7 +78,7 @@ def import_trace(
         The file; gzip and zstd (extra ``zstd``) are undone. ``"-"`` is
         standard input.
     out
-        The trace to write; what is there is replaced when all is well.
+        The trace to write; a trace that is there is replaced when all is well.
     format
         ``"oracle-general"``, ``"lackey"``, ``"damo"``, ``"blkparse"``,
         ``"ftrace"``, ``"perf"``, ``"csv"`` or ``"parquet"``; default: found out.
@@ -120,16 +122,20 @@ def import_trace(
     >>> trace.page.tolist(), trace.op.tolist()
     ([0, 1, 0, 2], [1, 0, 0, 0])
     """
+    if columns is not None and not isinstance(columns, Mapping):
+        raise InputError(f"columns must be a mapping of role to column, such as {{'page': 'obj_id'}}, got {columns!r}")
     asked = Asked(
         {role: str(column) for role, column in (columns or {}).items()},
-        separator,
+        text_of("separator", separator),
         op_of(default_op),
-        events,
-        skip_unknown,
+        text_of("events", events),
+        flag("skip_unknown", skip_unknown),
     )
     limits = Limits(max_pages, max_accesses, max_bytes)
-    import_file(str(source), Path(out), format, asked, limits, name=name, title=title)
-    return load_or_open(out)
+    place = path_of("out", out)
+    path_of("source", source)
+    import_file(os.fspath(source), place, format, asked, limits, name=name, title=title)
+    return load_or_open(place)
 
 
 @dataclass(frozen=True)
@@ -148,10 +154,8 @@ class Limits:
 
 def op_of(word: str) -> Op:
     """Read ``default_op``."""
-    words = {"read": Op.READ, "write": Op.WRITE}
-    if word not in words:
-        raise InputError(f"the default op must be read or write, got {word!r}")
-    return words[word]
+    one_of("the default op", word, ("read", "write"))
+    return Op[word.upper()]
 
 
 def import_file(
@@ -166,8 +170,11 @@ def import_file(
     progress: Report | None = None,
 ) -> Imported:
     """Do what ``import_trace`` says and tell of it; ``progress`` takes bytes read and bytes there are."""
-    if format is not None and format not in FORMATS:
-        raise InputError(f"no format {format!r}: choose from {', '.join(FORMATS)}")
+    if format is not None:
+        one_of("the format", format, tuple(FORMATS))
+    if name is not None:
+        text_of("name", name)
+    text_of("title", title)
     _check_place(source, out)
     shown = "standard input" if source == STDIN else source
     try:
@@ -183,6 +190,8 @@ def _check_place(source: str, out: Path) -> None:
         )
     if out.exists() and source != STDIN and Path(source).exists() and out.samefile(source):
         raise InputError(f"{out} is the file to import: write the trace somewhere else (--out)")
+    if out.is_file() and out.stat().st_size and not is_trace(out):
+        raise InputError(f"{out} is there, and no trace: write the trace somewhere else (--out)")
 
 
 def _import(
