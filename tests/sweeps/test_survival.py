@@ -20,7 +20,6 @@ import vswaplab as vl
 
 pytestmark = pytest.mark.slow
 
-HEAD = 8_000
 GRID = """
 trace = "redis"
 head = {head}
@@ -37,12 +36,13 @@ SETTINGS = {
     "zswap.max_pool_percent": {"from": 1, "to": 40},
     "layer": ["none", "vswap"],
 }
-N_MACHINES = 70
+N_MACHINES, MANY = 70, 500
+HEAD = {N_MACHINES: 120_000, MANY: 8_000}  # accesses: a sweep lasts long enough to be disturbed on a quick machine too
 N_RUNS = 2 * N_MACHINES
 
 
 def undisturbed(n_machines: int) -> pl.DataFrame:
-    trace = vl.load_trace("redis").head(HEAD)
+    trace = vl.load_trace("redis").head(HEAD[n_machines])
     design = vl.latin_hypercube(SETTINGS, n_machines)
     return vl.sweep(trace, vl.preset("four-tiers", trace.n_pages), design, seeds=[0, 1], progress=False)
 
@@ -56,7 +56,7 @@ class Sweep:
     """``vswaplab sweep`` as a process in a session of its own."""
 
     def __init__(self, folder: Path, *words: str, n_machines: int = N_MACHINES) -> None:
-        grid = GRID.replace("{head}", str(HEAD)).replace("{n}", str(n_machines))
+        grid = GRID.replace("{head}", str(HEAD[n_machines])).replace("{n}", str(n_machines))
         (folder / "grid.toml").write_text(grid)
         self.store, self.table = folder / "out/store", folder / "out/runs.parquet"
         command = [sys.executable, "-m", "vswaplab.cli", "sweep", "grid.toml", "--out", "out", *words]
@@ -115,6 +115,7 @@ def workers_of(parent: int) -> list[int]:
     for pid, fields in processes():
         if int(fields[1]) == parent and b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
             found.append(pid)
+    assert found, f"no worker of {parent} is alive"
     return found
 
 
@@ -130,7 +131,7 @@ def before(out: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("words", "n_machines"), [((), N_MACHINES), (("--workers", "2"), 500)], ids=["alone", "a thousand by two workers"]
+    ("words", "n_machines"), [((), N_MACHINES), (("--workers", "2"), MANY)], ids=["alone", "a thousand by two workers"]
 )
 def test_sweep__killed_twice_goes_on_and_loses_only_what_was_in_flight(
     tmp_path: Path, words: tuple[str, ...], n_machines: int
