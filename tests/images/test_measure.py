@@ -148,7 +148,7 @@ def test_cli__a_place_that_cannot_be_written_is_refused_before_the_work(words, w
 
 
 def test_measure__no_process_is_not_the_default(write):
-    with pytest.raises(vl.InputError, match="processes must be a whole number of at least 1, got 0"):
+    with pytest.raises(vl.InputError, match="processes must be a whole number from 1 to 4096, got 0"):
         vl.measure(write(TEXT), processes=0)
 
 
