@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import vswaplab as vl
+from vswaplab import charts
 
 TRACE = vl.zipf(n_pages=80, n_accesses=400, seed=1)
 MACHINE = vl.preset("four-tiers", 80)
 SLOTS = {"slots_in_use": 1, "virtual_slots": 1, "address_space_pages": 9}
+TABLE = pl.DataFrame({"page": [0]})
+EPOCHS = vl.simulate(TRACE, MACHINE).epochs
 HALVES = {"dram.capacity_pages": [10, 20]}
 
 
@@ -24,7 +28,7 @@ HALVES = {"dram.capacity_pages": [10, 20]}
         (vl.import_trace, (None, "out.parquet"), {}, "source must be a path"),
         (vl.import_trace, ("a\0b", "out.parquet"), {}, "source must be a path"),
         (vl.import_trace, ("a", 5), {}, "out must be a path"),
-        (vl.import_trace, ("a", "b"), {"columns": 5}, "columns must be a mapping of role to column, such as"),
+        (vl.import_trace, ("a", "b"), {"columns": 5}, "columns must be a mapping such as {'page': 'obj_id'}, got 5"),
         (vl.import_trace, ("a", "b"), {"default_op": []}, "the default op must be one of read, write, got []"),
         (vl.import_trace, ("a", "b"), {"format": [1]}, "the format must be one of oracle-general"),
         (vl.import_trace, ("a", "b"), {"separator": 5}, "separator must be a text, got 5"),
@@ -48,6 +52,18 @@ HALVES = {"dram.capacity_pages": [10, 20]}
         (vl.swapoff_work, (), SLOTS | {"costs": {}}, "costs must be a vl.Costs, got {}"),
         (vl.measure, (), {"file": [1], "processes": 1}, "file must be a path"),
         (vl.measure, (), {"file": "a", "processes": 10**12}, "processes must be a whole number from 1 to 4096"),
+        (charts.faults_chart, (None,), {}, "the table must be a polars.DataFrame with the columns epoch, start, stop"),
+        (charts.stall_chart, (TABLE,), {}, "the table has no column 'epoch': it needs epoch, start, stop, reads"),
+        (charts.residency_chart, (TABLE,), {}, "it needs epoch, access, tier, pages, media_bytes; it has page"),
+        (charts.media_chart, (5,), {"media_bytes": 5}, "the table must be a polars.DataFrame"),
+        (
+            charts.curves_chart,
+            (TABLE, "page", "page"),
+            {"title": ""},
+            "is given with its title, such as ('page', 'Page')",
+        ),
+        (charts.faults_chart, (EPOCHS,), {"title": 5}, "title must be a text, got 5"),
+        (charts.faults_chart, (EPOCHS,), {"cram_mode": []}, "cram_mode must be one of swap, tier, got []"),
         (vl.risk, (TRACE, MACHINE), {"seeds": 10**12}, "seeds must be 1 to 1,000,000 seeds"),
         (vl.optimise, (TRACE, MACHINE, HALVES), {"trials": 10**12}, "trials must be a whole number from 1 to 1000000"),
         (vl.sweep, (TRACE, MACHINE, HALVES), {"executor": 10**12}, "executor must be None, a number of processes up"),

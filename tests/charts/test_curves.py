@@ -46,7 +46,7 @@ def test_curves_chart__takes_the_colours_of_tiers_and_refuses_what_it_cannot_dra
     assert spec["layer"][0]["encoding"]["color"]["scale"]["range"][1] == "#E69F00"
     with pytest.raises(vl.InputError, match="9 curves or bars are too many to tell apart: show at most 7"):
         curves_chart(many, X, Y, LINE, title="Too many")
-    with pytest.raises(vl.InputError, match="no column 'size': it has pool, ms, program"):
+    with pytest.raises(vl.InputError, match="no column 'size': it needs size, ms; it has pool, ms, program"):
         curves_chart(TABLE, ("size", "Size"), Y, title="Nothing")
 
 

@@ -72,7 +72,7 @@ def test_pareto__of_nothing_is_nothing() -> None:
         (["cost_usd"], {"stall_percent": "2"}, "the limit of stall_percent must be a number, got '2'"),
         (["cost_usd"], {"stall_percent": math.nan}, "the limit of stall_percent must be a number, got nan"),
         (["cost_usd"], {"stal_percent": 2}, "no column 'stal_percent'"),
-        (["cost_usd"], 5, "below must be a mapping of column to limit"),
+        (["cost_usd"], 5, "below must be a mapping such as"),
         (5, {}, "minimise must be a list of columns"),
     ],
 )

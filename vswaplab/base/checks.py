@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base.errors import InputError
@@ -146,6 +147,34 @@ def names_of(name: str, value: object) -> list[Any]:
     return list(value)
 
 
+def mapping_of(name: str, value: object, example: str) -> Mapping[str, Any]:
+    """Check a mapping.
+
+    Examples
+    --------
+    >>> mapping_of("below", 2, "{'stall_percent': 2}")
+    Traceback (most recent call last):
+    vswaplab.base.errors.InputError: below must be a mapping such as {'stall_percent': 2}, got 2
+    """
+    if not isinstance(value, Mapping):
+        raise InputError(f"{name} must be a mapping such as {example}, got {value!r}")
+    return value
+
+
+def numbers_of(name: str, value: object) -> list[float]:
+    """Check a list of numbers.
+
+    Examples
+    --------
+    >>> numbers_of("at", 5)
+    Traceback (most recent call last):
+    vswaplab.base.errors.InputError: at must be a list of numbers, got 5
+    """
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InputError(f"{name} must be a list of numbers, got {value!r}")
+    return [number(name, each) for each in value]
+
+
 def array_of(name: str, values: object) -> NDArray[Any]:
     """Make an array of values, none of which is masked: numpy would take what lies under a mask for data.
 
@@ -161,6 +190,24 @@ def array_of(name: str, values: object) -> NDArray[Any]:
         return np.asarray(values)
     except ValueError:
         raise InputError(f"{name} has rows of different length: make them alike") from None
+
+
+def need_columns(table: object, columns: Iterable[str], name: str = "the table") -> None:
+    """Check that a table has columns.
+
+    Examples
+    --------
+    >>> need_columns(pl.DataFrame({"page": [0]}), ["page", "op"])
+    Traceback (most recent call last):
+    vswaplab.base.errors.InputError: the table has no column 'op': it needs page, op; it has page
+    """
+    needed = list(columns)
+    if not isinstance(table, pl.DataFrame):
+        raise InputError(f"{name} must be a polars.DataFrame with the columns {', '.join(needed)}, got {table!r}")
+    missing = [column for column in needed if column not in table.columns]
+    if missing:
+        has = ", ".join(table.columns[:20]) or "none"
+        raise InputError(f"{name} has no column {missing[0]!r}: it needs {', '.join(needed)}; it has {has}")
 
 
 def whole_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.checks import need_columns
 from vswaplab.charts.theme import (
     TIER_COLOURS,
     TIME_TITLE,
@@ -53,7 +53,7 @@ def comparison_chart(
     chart
     """
     time = "access_ns" if x is None else x[0]
-    _need(table, ("machine", "tier", time))
+    need_columns(table, ("machine", "tier", time))
     shown = table.select("machine", "tier", time).with_columns(
         rank=pl.col("tier").map_elements(tier_rank, return_dtype=pl.Int64)
     )
@@ -91,7 +91,7 @@ def folio_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode: str
     -------
     chart
     """
-    _need(table, ("access", "page", "place", "op"))
+    need_columns(table, ("access", "page", "place", "op"))
     known = pl.col("place").is_in(list(TIERS))
     cells = table.select(
         "access",
@@ -126,12 +126,6 @@ def folio_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode: str
     alt_text += f"{', '.join(places)}."
     width, height = min(900, _CELL_PX * n_accesses), _CELL_PX * n_pages
     return layered(squares, letters, title=heading, description=alt_text, width=width, height=height)
-
-
-def _need(table: pl.DataFrame, columns: tuple[str, ...]) -> None:
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise InputError(f"the table has no column {missing[0]!r}: it needs {', '.join(columns)}")
 
 
 def _bars(shown: pl.DataFrame, time: str, axes: tuple[str, str], order: list[str], longest: float) -> alt.Chart:

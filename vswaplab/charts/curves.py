@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from vswaplab.base.checks import mapping_of, need_columns, numbers_of
 from vswaplab.base.errors import InputError
 from vswaplab.charts.theme import HEIGHT, layered, titled
 
@@ -69,9 +70,9 @@ def curves_chart(
     InputError
         A column is missing, or there are more curves than colours.
     """
-    shown = _columns(table, x, y, line)
+    shown = _columns(table, x, y, *([] if line is None else [line]))
     scale = alt.Scale(type="log", nice=False) if log_x else alt.Scale(zero=False, nice=False, padding=12)
-    axis = alt.Axis(grid=False) if at is None else alt.Axis(grid=False, values=list(at))
+    axis = alt.Axis(grid=False) if at is None else alt.Axis(grid=False, values=numbers_of("at", at))
     level: dict[str, Any] = {} if from_zero else {"scale": alt.Scale(zero=False)}
     base = alt.Chart(shown).encode(
         alt.X(f"{x[0]}:Q", title=x[1], axis=axis, scale=scale), alt.Y(f"{y[0]}:Q", title=y[1], **level)
@@ -190,18 +191,20 @@ def intervals_chart(
     return layered(bars, *ends, points, words, width=_WIDTH, height=36 * shown.height, **properties)
 
 
-def _columns(table: pl.DataFrame, *parts: tuple[str, str] | None) -> pl.DataFrame:
-    needed = [part[0] for part in parts if part is not None]
-    missing = [name for name in needed if name not in table.columns]
-    if missing:
-        raise InputError(f"the table has no column {missing[0]!r}: it has {', '.join(table.columns)}")
+def _columns(table: pl.DataFrame, *parts: tuple[str, str]) -> pl.DataFrame:
+    for part in parts:
+        if not isinstance(part, tuple) or len(part) != 2 or not all(isinstance(word, str) for word in part):
+            raise InputError(f"a column of the table is given with its title, such as ('page', 'Page'), got {part!r}")
+    needed = list(dict.fromkeys(name for name, _ in parts))
+    need_columns(table, needed)
     return table.select(needed)
 
 
 def _colours(names: Sequence[str], chosen: Mapping[str, str] | None) -> list[str]:
     if len(names) > len(PALETTE):
         raise InputError(f"{len(names)} curves or bars are too many to tell apart: show at most {len(PALETTE)}")
-    return [(chosen or {}).get(name, PALETTE[i]) for i, name in enumerate(names)]
+    own = {} if chosen is None else mapping_of("colours", chosen, "{'CRAM': '#E69F00'}")
+    return [own.get(name, PALETTE[i]) for i, name in enumerate(names)]
 
 
 def _bars_text(shown: pl.DataFrame, x: tuple[str, str], group: tuple[str, str], bar: tuple[str, str]) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from vswaplab.base.checks import need_columns
 from vswaplab.base.errors import InputError
 from vswaplab.charts.theme import FONT_PX, TIER_COLOURS, cram_note, layered, titled
-from vswaplab.results.pareto import pareto
+from vswaplab.results.pareto import limits_of, pareto
 
 _COLUMNS = ("usd_per_gib", "risk", "runs", "poisoned", "poison_high")
 _STEPS = ("machine", "tier", "points_per_usd_per_gib")
@@ -70,17 +71,17 @@ def frontier_chart(
     InputError
         A column is missing, or no machine has numbers.
     """
-    _check(table, (*_COLUMNS, stall))
+    need_columns(table, (*_COLUMNS, stall))
     shown = table.with_columns(stall=pl.col(stall)).filter(pl.col("stall").is_not_null())
     shown = shown.with_columns(said=_said(), is_on_front=_is_on_front(shown))
     if not shown.height:
         raise InputError("no machine of the table has numbers: see its column reason")
     notes = [note, cram_note(cram_mode)]
     heading = titled(title or _finding(shown), *notes)
-    panel = _panel(shown, all_dram, (below or {}).get(stall), stall)
+    panel = _panel(shown, all_dram, limits_of(below).get(stall), stall)
     if steps is None:
         return panel.properties(title=heading, description=_alt_text(shown))
-    _check(steps, _STEPS)
+    need_columns(steps, _STEPS, "the table of steps")
     side = _next_panel(steps)
     joined: alt.HConcatChart = alt.hconcat(panel, side, spacing=30).resolve_scale(
         color="independent", shape="independent"
@@ -101,12 +102,6 @@ def _finding(shown: pl.DataFrame) -> str:
         f"From ${first['usd_per_gib']:.2f} to ${last['usd_per_gib']:.2f} a GiB, "
         f"time below DRAM falls from {first['stall']:.2g} to {last['stall']:.2g} %"
     )
-
-
-def _check(table: pl.DataFrame, columns: tuple[str, ...]) -> None:
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise InputError(f"the table has no column {missing[0]!r}: it needs {', '.join(columns)}")
 
 
 def _said() -> pl.Expr:

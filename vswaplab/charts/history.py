@@ -11,11 +11,16 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
+from vswaplab.base.checks import mapping_of, need_columns, number, whole
 from vswaplab.base.units import format_bytes, time_unit
 from vswaplab.charts.tables import (
+    COUNTERS,
     MIB,
+    PLACES,
+    STALLS,
     STORED,
     WHOLE,
+    WINDOWS,
     add_up,
     end_of,
     faults_of,
@@ -59,6 +64,7 @@ def residency_chart(tiers: pl.DataFrame, *, title: str | None = None, cram_mode:
     -------
     chart
     """
+    need_columns(tiers, PLACES)
     table = places_table(tiers)
     found = last_places(table)
     heading = titled(title or "Where the workload's pages lie", f"At the end: {found}", cram_note(cram_mode))
@@ -94,6 +100,7 @@ def faults_chart(epochs: pl.DataFrame, *, title: str | None = None, cram_mode: s
         in MiB per 1,000 accesses: upwards what came back to DRAM, downwards
         what went into the tier.
     """
+    need_columns(epochs, (*WINDOWS, *COUNTERS))
     windows = add_up(epochs)
     found = fault_counts(epochs)
     heading = titled(title or "Faults, and the traffic they cause", found, cram_note(cram_mode))
@@ -120,6 +127,7 @@ def stall_chart(epochs: pl.DataFrame, *, title: str | None = None, cram_mode: st
     -------
     chart
     """
+    need_columns(epochs, (*WINDOWS, *STALLS))
     totals = stall_totals(epochs)
     found = ", ".join(f"{row['tier']} {row['label']}" for row in totals.iter_rows(named=True)) or "no stall"
     heading = titled(title or _stall_title(totals), cram_note(cram_mode))
@@ -157,6 +165,11 @@ def media_chart(
     -------
     chart
     """
+    need_columns(tiers, PLACES)
+    whole("media_bytes", media_bytes, 1)
+    if advertised_bytes is not None:
+        whole("advertised_bytes", advertised_bytes, 1)
+    shares = {} if thresholds is None else mapping_of("thresholds", thresholds, "{'close_at': 0.95}")
     table = media_table(tiers)
     stored = table.filter(pl.col("series") == STORED)["mib"].to_list()
     top = 1.08 * max([media_bytes / MIB, *table["mib"].to_list()])
@@ -166,7 +179,7 @@ def media_chart(
         found += f", which the node shows as {format_bytes(advertised_bytes)}"
     heading = titled(title or "How full the CRAM device is", found, cram_note(cram_mode))
     alt_text = f"Uncompressed and stored bytes of CRAM pages over the run, with the media's size. {found}."
-    marks = mark_table(media_bytes, thresholds or {}, top)
+    marks = mark_table(media_bytes, {name: number(name, value, 0) for name, value in shares.items()}, top)
     parts = (_media_lines(table, top), *_media_marks(marks))
     return layered(*parts, title=heading, description=alt_text, width=WIDTH, height=HEIGHT)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
+from vswaplab.base.checks import need_columns
 from vswaplab.base.errors import InputError
 from vswaplab.charts.theme import HEIGHT, WIDTH, layered, titled
 
@@ -49,9 +50,7 @@ def backend_chart(table: pl.DataFrame, *, title: str | None = None) -> alt.Layer
 
 
 def _lines(table: pl.DataFrame) -> pl.DataFrame:
-    missing = [column for column in _COLUMNS if column not in table.columns]
-    if missing:
-        raise InputError(f"the table has no column {missing[0]!r}: it needs {', '.join(_COLUMNS)}")
+    need_columns(table, _COLUMNS)
     line = pl.when(pl.col("layer") == "none").then(pl.lit(_WITHOUT)).otherwise(pl.lit(_WITH)).alias("line")
     shown = table.select(*(column for column in _COLUMNS if column != "layer"), line).unique(maintain_order=True)
     twice = shown.filter(pl.struct("n_tiers", "line").is_duplicated())

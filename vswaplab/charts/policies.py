@@ -7,6 +7,7 @@ from typing import NamedTuple
 import altair as alt
 import polars as pl
 
+from vswaplab.base.checks import need_columns
 from vswaplab.base.errors import InputError
 from vswaplab.charts.theme import FONT_PX, cram_note, layered, titled
 
@@ -55,9 +56,7 @@ def policies_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode: 
     InputError
         A column is missing, or a bound, or every policy but the bounds.
     """
-    missing = [column for column in _COLUMNS if column not in table.columns]
-    if missing:
-        raise InputError(f"the table has no column {missing[0]!r}: it needs {', '.join(_COLUMNS)}")
+    need_columns(table, _COLUMNS)
     for bound in _BOUNDS:
         if bound not in table["bound"]:
             raise InputError(f"the table has no {bound}: take all rows that vl.compare_policies gives")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from itertools import chain
 
 import polars as pl
 
@@ -48,6 +49,12 @@ TRAFFIC: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "swapfile": (("pswpout_swapfile",), ("pswpin_swapfile",)),
 }
 """Tier: counters of pages that went into it (down in the figure), of pages that came back (up)."""
+
+PLACES = ("epoch", "access", "tier", "pages", "media_bytes")
+WINDOWS = ("epoch", "start", "stop")
+COUNTERS = tuple(dict.fromkeys([*chain(*(names for names, _ in FAULTS.values())), *chain(*chain(*TRAFFIC.values()))]))
+STALLS = ("reads", "writes", *REPEATS, *(f"stall_{tier.lower()}_ns" for tier in TIERS))
+"""Columns that the figures need: of ``Result.tiers``; of ``Result.epochs``, and what is counted there."""
 
 
 def plugged_tiers(epochs: pl.DataFrame) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import altair as alt
 
+from vswaplab.base.checks import one_of, text_of
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import path_of
 from vswaplab.base.whole import refused_in_one_line, whole_file
@@ -116,7 +117,8 @@ def tier_scale(tiers: Iterable[str]) -> alt.Scale:
 
 def titled(title: str, *subtitles: str | None) -> alt.TitleParams:
     """Put a title together with the lines under it that are not empty."""
-    lines = [line for line in subtitles if line]
+    text_of("title", title)
+    lines = [line for line in subtitles if line is not None and text_of("what stands under the title", line)]
     return alt.TitleParams(text=title, subtitle=lines) if lines else alt.TitleParams(text=title)
 
 
@@ -126,7 +128,10 @@ def cram_note(cram_mode: str | None) -> str | None:
         "swap": "CRAM behind swap entries (mode swap)",
         "tier": "CRAM as a read-only memory tier (mode tier)",
     }
-    return None if cram_mode is None else words.get(cram_mode, f"CRAM mode {cram_mode}")
+    if cram_mode is None:
+        return None
+    one_of("cram_mode", cram_mode, tuple(words))
+    return words[cram_mode]
 
 
 def time_axis(n_accesses: int) -> alt.X:

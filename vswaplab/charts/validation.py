@@ -7,7 +7,7 @@ from statistics import median
 import altair as alt
 import polars as pl
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.checks import need_columns
 from vswaplab.charts.theme import WIDTH, layered, titled
 
 NEAR_PERCENT = 2.0
@@ -56,8 +56,8 @@ def validation_chart(counters: pl.DataFrame, runs: pl.DataFrame, *, title: str |
     InputError
         A column is missing.
     """
-    _need(counters, ("run", "counter", "kernel", "low", "high", "model", "error_percent"))
-    _need(runs, ("run", "agreement", "lru_agreement", "ceiling"))
+    need_columns(counters, ("run", "counter", "kernel", "low", "high", "model", "error_percent"))
+    need_columns(runs, ("run", "agreement", "lru_agreement", "ceiling"))
     is_inside = pl.col("model").is_between(pl.col("low"), pl.col("high"))
     where = pl.when(pl.col("error_percent").abs() <= NEAR_PERCENT).then(pl.lit(_NEAR))
     shown = counters.with_columns(where=where.when(is_inside).then(pl.lit(_IN_RANGE)).otherwise(pl.lit(_OUTSIDE)))
@@ -77,12 +77,6 @@ def finding(counters: pl.DataFrame, runs: pl.DataFrame) -> str:
     text = f"{near:,} of {counters.height:,} counters within 2 % or the kernel's own range"
     shares = sorted(runs["agreement"].drop_nulls().to_list())
     return f"{text}; {100 * median(shares):.1f} % of single accesses alike (median)" if shares else text
-
-
-def _need(table: pl.DataFrame, columns: tuple[str, ...]) -> None:
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise InputError(f"the table has no column {missing[0]!r}: it needs {', '.join(columns)}")
 
 
 def _errors(shown: pl.DataFrame) -> alt.LayerChart:

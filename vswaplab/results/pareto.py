@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vswaplab.base.checks import number
+from vswaplab.base.checks import mapping_of, number
 from vswaplab.base.errors import InputError
 
 COST_AND_STALL = ("cost_usd", "stall_percent")
@@ -83,9 +83,8 @@ def limits_of(below: object) -> dict[str, float]:
     """
     if below is None:
         return {}
-    if not isinstance(below, Mapping):
-        raise InputError(f"below must be a mapping of column to limit, such as {{'stall_percent': 2}}, got {below!r}")
-    return {name: number(f"below: the limit of {name}", limit) for name, limit in below.items()}
+    limits = mapping_of("below", below, "{'stall_percent': 2}")
+    return {name: number(f"below: the limit of {name}", limit) for name, limit in limits.items()}
 
 
 def _is_number(table: pl.DataFrame, name: str) -> pl.Expr:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op
-from vswaplab.base.checks import flag, one_of, text_of, whole
+from vswaplab.base.checks import flag, mapping_of, one_of, text_of, whole
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import path_of
 from vswaplab.trace.checks import count
@@ -122,10 +122,9 @@ def import_trace(
     >>> trace.page.tolist(), trace.op.tolist()
     ([0, 1, 0, 2], [1, 0, 0, 0])
     """
-    if columns is not None and not isinstance(columns, Mapping):
-        raise InputError(f"columns must be a mapping of role to column, such as {{'page': 'obj_id'}}, got {columns!r}")
+    roles = {} if columns is None else mapping_of("columns", columns, "{'page': 'obj_id'}")
     asked = Asked(
-        {role: str(column) for role, column in (columns or {}).items()},
+        {role: str(column) for role, column in roles.items()},
         text_of("separator", separator),
         op_of(default_op),
         text_of("events", events),
