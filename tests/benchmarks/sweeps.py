@@ -209,7 +209,7 @@ def store_words(c: dict[str, float], n: int) -> str:
 
 
 def on_paper(c: dict[str, float]) -> str:
-    """Work out a million machines of a 10 ms and of a 0.5 s run on a thousand workers, one figure a bottleneck."""
+    """Work out a million machines of a short run and of a run of the whole trace on a thousand workers, one figure a bottleneck."""
     short, whole = c["run"], c["full1"] / 24
     target = max(_CHUNK_SECONDS, _TASK_SECONDS * WORKERS)
     few, many = max(1, int(target / whole)), max(1, int(target / short))
@@ -220,7 +220,7 @@ def on_paper(c: dict[str, float]) -> str:
         ("scheduler: a task a chunk", c["dask_task"] * MILLION / many, c["dask_task"] * MILLION / few),
         ("trace to the workers through one link of 1 GB/s", *[c["trace_bytes"] * WORKERS / 1e9] * 2),
         ("store written, a file of 1,000 runs", *[c["write1000"] * MILLION / 1000] * 2),
-        ("store read at a restart, a file a chunk", c["read1"] * MILLION / many, c["read1"] * MILLION / few),
+        ("store read at a restart, a file a chunk", c["read1000"] * MILLION / many, c["read1"] * MILLION / few),
     ]
     lines = [f"| {what} | {clock(a)} | {clock(b)} |" for what, a, b in rows]
     head = f"| What bounds it | {short * 1e3:.0f} ms a run, {many} a chunk | {whole:.2f} s a run, {few} a chunk |"

@@ -1,4 +1,4 @@
-"""zsmalloc's published figures come out to the printed digit (docs.kernel.org/mm/zsmalloc.html)."""
+"""zsmalloc's rule worked out by hand, and the published watermarks (docs.kernel.org/mm/zsmalloc.html)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine import zsmalloc
 from vswaplab.engine.zsmalloc import SHARE_BITS, SizeClass, class_of, footprint_table, size_classes
 
-# Compressed bytes, merged class, pages and objects of a zspage, bytes an object costs, the same with chains of 4.
-PUBLISHED = [
+# Derived by hand from mm/zsmalloc.c's rule: compressed bytes, merged class, pages and objects of a zspage, bytes an object costs, the same with chains of 4.
+DERIVED = [
     (100, 112, 7, 256, "112.0", "112.2"),
     (512, 528, 4, 31, "528.5", "528.5"),
     (1024, 1056, 8, 31, "1057.0", "1092.3"),
@@ -39,14 +39,14 @@ def chain(monkeypatch: pytest.MonkeyPatch):
     footprint_table.cache_clear()
 
 
-@pytest.mark.parametrize(("length", "size", "pages", "objects", "cost", "_"), PUBLISHED)
-def test_the_published_table__chain_of_8(length, size, pages, objects, cost, _):
+@pytest.mark.parametrize(("length", "size", "pages", "objects", "cost", "_"), DERIVED)
+def test_the_derived_table__chain_of_8(length, size, pages, objects, cost, _):
     assert class_of(length) == SizeClass(size, pages, objects)
     assert f"{footprint_table()[length] / (1 << SHARE_BITS):.1f}" == cost
 
 
-@pytest.mark.parametrize(("length", "cost"), [(row[0], row[-1]) for row in PUBLISHED])
-def test_the_published_table__chain_of_4(chain, length, cost):
+@pytest.mark.parametrize(("length", "cost"), [(row[0], row[-1]) for row in DERIVED])
+def test_the_derived_table__chain_of_4(chain, length, cost):
     chain(4)
     assert f"{footprint_table()[length] / (1 << SHARE_BITS):.1f}" == cost
 

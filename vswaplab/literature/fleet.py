@@ -19,7 +19,7 @@ from vswaplab.base.errors import InputError
 from vswaplab.literature.far_memory import MINUTE_S, Control, Histograms, by_job, replay
 
 SCAN_S = 120
-"""Seconds of one scan, and the age from which a page is cold (A: public summaries of the paper)."""
+"""Seconds of one scan, and the age from which a page is cold (S: public summaries of the paper)."""
 
 THRESHOLD_S = SCAN_S * np.array([1, 2, 3, 5, 7, 10, 15, 22, 30, 45, 60, 80, 110, 150, 200, 255])
 """Cold ages that are counted; how many and which is a guess. 255 scans are what an 8-bit age can tell (recalled)."""

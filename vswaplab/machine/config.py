@@ -183,7 +183,7 @@ class Cram:
     flush_period: int = 0
     reaper_period: int = 0
     trim_batch_pages: int = 512  # mm/cram.c of autumn 2026 [P]; retries are not modelled
-    balloon: bool = False  # [choice]: off; RFC v4 describes it [P]
+    balloon: bool = False  # [choice]: off; mm/cram.c of autumn 2026 has one [P], RFC v4 had pressure instead
     balloon_reserve: float = 0.0  # mm/cram.c of autumn 2026 has none [P]
 
     def __post_init__(self) -> None:

@@ -200,9 +200,10 @@ def _regions(table: pl.DataFrame) -> NDArray[np.int64]:
     return column.to_numpy().astype(np.int64)
 
 
-# Size under each codec relative to lz4 on the same page: whole pages from published comparisons on one corpus (Silesia
-# through zswap and zram: github.com/intel/memory-usage-analyzer [P]), 1 KiB blocks as measured on the pages
-# of a Python process [M]; bdi from the 1.85 suite mean against lz4's 2.6 [guess].
+# Size under each codec relative to lz4 on the same page. lzo, zstd 3 and deflate 1: the middles of what several corpora
+# give (1.02 to 1.05, 1.28 to 1.53, 1.13 to 1.34) [D]; fixed codes: Silesia through zswap
+# (github.com/intel/memory-usage-analyzer) [P]; lz4 in 1 KiB blocks as measured on the pages of a Python process [M];
+# zstd 1 and deflate in 1 KiB blocks [guess]; bdi from the 1.85 suite mean against lz4's 2.6 [guess].
 _RELATIVE_SIZE = {
     "lz4_4k": 1.0,
     "lzo_4k": 1 / 1.03,
@@ -237,7 +238,8 @@ def synthetic_corpus(
     n_regions : int
         Regions of 64 pages each.
     ratio : float
-        Median of original over compressed size under lz4 [A: 2.6, real zram content].
+        Median of original over compressed size under lz4, of pages that compress [guess: real zram content has 2.6 as
+        its total ratio (A), the default's total is 2.3].
     sigma : float
         Standard deviation of the log of the ratio [guess].
     correlation : float

@@ -11,7 +11,7 @@ Events of four kinds can become accesses; of one file, one kind does:
 ``block``
     ``block_rq_issue``, ``block_bio_queue``: a page-sized slot of the device.
 ``reclaim``
-    ``mm_vmscan_write_folio`` (``mm_vmscan_writepage`` before Linux 6.5): the frame ``pfn`` is written out.
+    ``mm_vmscan_write_folio`` (``mm_vmscan_writepage`` before Linux 5.18): the frame ``pfn`` is written out.
 """
 
 from __future__ import annotations
