@@ -209,7 +209,7 @@ def store_words(c: dict[str, float], n: int) -> str:
 
 
 def on_paper(c: dict[str, float]) -> str:
-    """Work out a million machines of a short run and of a run of the whole trace on a thousand workers, one figure a bottleneck."""
+    """Work out a million machines, of short runs and of whole ones, on a thousand workers: a figure a bottleneck."""
     short, whole = c["run"], c["full1"] / 24
     target = max(_CHUNK_SECONDS, _TASK_SECONDS * WORKERS)
     few, many = max(1, int(target / whole)), max(1, int(target / short))

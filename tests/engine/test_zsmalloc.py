@@ -8,7 +8,8 @@ from vswaplab.base.units import PAGE_SIZE
 from vswaplab.engine import zsmalloc
 from vswaplab.engine.zsmalloc import SHARE_BITS, SizeClass, class_of, footprint_table, size_classes
 
-# Derived by hand from mm/zsmalloc.c's rule: compressed bytes, merged class, pages and objects of a zspage, bytes an object costs, the same with chains of 4.
+# By hand from mm/zsmalloc.c's rule.
+# Compressed bytes, merged class, pages and objects of a zspage, bytes an object costs, the same with chains of 4.
 DERIVED = [
     (100, 112, 7, 256, "112.0", "112.2"),
     (512, 528, 4, 31, "528.5", "528.5"),

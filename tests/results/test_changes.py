@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
 import vswaplab as vl
@@ -21,7 +22,11 @@ def run(trace: vl.Trace) -> vl.Result:
 
 
 def with_totals(run: vl.Result, **totals: int) -> vl.Result:
-    return replace(run, totals=run.totals | totals)
+    # All of a counter falls into the first window.
+    in_windows = {name: n for name, n in totals.items() if name in run.epochs.columns}
+    first = pl.col("epoch") == 0
+    epochs = run.epochs.with_columns(pl.when(first).then(n).otherwise(0).alias(name) for name, n in in_windows.items())
+    return replace(run, totals=run.totals | totals, epochs=epochs)
 
 
 def test_change_words__nothing_changes(run: vl.Result) -> None:
@@ -29,15 +34,25 @@ def test_change_words__nothing_changes(run: vl.Result) -> None:
 
 
 def test_change_words__largest_factor_first_and_time_last(run: vl.Result) -> None:
-    before = with_totals(run, zswpout=100, pswpin=1000, zswpin=500, stall_ns=run.totals["stall_ns"] // 2)
-    after = with_totals(run, zswpout=210, pswpin=0, zswpin=505)
+    before = with_totals(run, zswpout=100, pswpin_swapfile=1000, zswpin=500, stall_ns=run.totals["stall_ns"] // 2)
+    after = with_totals(run, zswpout=210, pswpin_swapfile=0, zswpin=505)
 
     words = change_words(before, after).split(", ")
 
-    assert words[:2] == ["0 instead of 1,000 swapfile reads", "2.1x more zswap stores"]
+    assert words[:2] == ["0 instead of 1,000 swapfile reads", "2.1 times as many zswap stores"]
     assert "zswap loads" not in str(words)  # 1 %
     assert words[-2].startswith("the program waits ")
     assert words[-1].endswith("(+100 %)")
+
+
+def test_change_words__zram_reads_are_no_swapfile_reads(trace: vl.Trace) -> None:
+    first, only = (vl.simulate(trace, vl.preset(name, 2000)) for name in ("zram-only", "swap-only"))
+    reads, stores = only.totals["pswpin"], first.totals["pswpout"]
+
+    words = change_words(first, only)
+
+    assert f"{reads:,} instead of 0 swapfile reads" in words
+    assert f"0 instead of {stores:,} zram stores" in words
 
 
 def test_change_words__a_handful_of_events_is_no_news(run: vl.Result) -> None:
@@ -63,8 +78,9 @@ def test_gate_share__counts_windows_in_which_the_gate_turned_pages_away(trace: v
     closed = sum(n > 0 for n in small.epochs["cram_refused_gate"])
 
     assert gate_share(small) == closed / 20 > 0
-    assert f"turned pages away in {closed / 20:.0%} of the run instead of {gate_share(run):.0%}" in change_words(
-        run, small
+    assert (
+        f"turned pages away in {100 * closed / 20:.0f} % of the run instead of {100 * gate_share(run):.0f} %"
+        in change_words(run, small)
     )
 
 

@@ -23,6 +23,17 @@ def format_bytes(n_bytes: float) -> str:
     return f"{n_bytes:.0f} B"
 
 
+def format_share(share: float) -> str:
+    """Say a share in percent.
+
+    Examples
+    --------
+    >>> format_share(0.384), format_share(-0.05)
+    ('38 %', '-5 %')
+    """
+    return f"{100 * share:.0f} %"
+
+
 def time_unit(longest_ns: float) -> tuple[str, int]:
     """Give the unit in which to say several times, by the longest: the largest that makes it at least ten.
 

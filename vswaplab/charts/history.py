@@ -12,7 +12,7 @@ import altair as alt
 import polars as pl
 
 from vswaplab.base.checks import mapping_of, need_columns, number, whole
-from vswaplab.base.units import format_bytes, time_unit
+from vswaplab.base.units import format_bytes, format_share, time_unit
 from vswaplab.charts.tables import (
     COUNTERS,
     MIB,
@@ -174,7 +174,7 @@ def media_chart(
     stored = table.filter(pl.col("series") == STORED)["mib"].to_list()
     top = 1.08 * max([media_bytes / MIB, *table["mib"].to_list()])
     share = max(stored, default=0.0) * MIB / media_bytes
-    found = f"Fullest: {share:.0%} of {format_bytes(media_bytes)} of media"
+    found = f"Fullest: {format_share(share)} of {format_bytes(media_bytes)} of media"
     if advertised_bytes is not None:
         found += f", which the node shows as {format_bytes(advertised_bytes)}"
     heading = titled(title or "How full the CRAM device is", found, cram_note(cram_mode))
@@ -193,7 +193,7 @@ def last_places(table: pl.DataFrame) -> str:
     whole = int(end["pages"].sum())
     if not whole:
         return "every page is freed"
-    return ", ".join(f"{row['tier']} {row['pages'] / whole:.0%}" for row in end.iter_rows(named=True))
+    return ", ".join(f"{row['tier']} {format_share(row['pages'] / whole)}" for row in end.iter_rows(named=True))
 
 
 def fault_counts(epochs: pl.DataFrame) -> str:
@@ -203,7 +203,7 @@ def fault_counts(epochs: pl.DataFrame) -> str:
     if not whole:
         return "No fault"
     most = max(counts, key=counts.__getitem__)
-    return f"{whole:,} faults, most often: {most} ({counts[most] / whole:.0%})"
+    return f"{whole:,} faults, most often: {most} ({format_share(counts[most] / whole)})"
 
 
 def _stall_title(totals: pl.DataFrame) -> str:
@@ -211,11 +211,11 @@ def _stall_title(totals: pl.DataFrame) -> str:
         return "Where the time goes"
     shares: dict[str, float] = dict(zip(totals["tier"], totals["share"], strict=True))
     dram = shares.pop("DRAM", 0.0)
-    words = f"Where the time goes: {dram:.0%} in DRAM"
+    words = f"Where the time goes: {format_share(dram)} in DRAM"
     if not shares:
         return words
     most = max(shares, key=shares.__getitem__)
-    return f"{words}, most of the rest in {most} ({shares[most]:.0%})"
+    return f"{words}, most of the rest in {most} ({format_share(shares[most])})"
 
 
 # Panels ---------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from vswaplab.base.errors import InputError
-from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
+from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns, format_share
 from vswaplab.charts.history import fault_counts, last_places
 from vswaplab.charts.tables import (
     FAULTS,
@@ -33,7 +33,7 @@ from vswaplab.charts.tables import (
     plugged_tiers,
     traffic_of,
 )
-from vswaplab.charts.theme import TIER_COLOURS, TIME_TITLE, tier_colour
+from vswaplab.charts.theme import TIER_COLOURS, TIME_TITLE, cram_note, tier_colour
 from vswaplab.machine.layers import DESIGNS, metadata_bytes
 from vswaplab.results.changes import below_dram_ns
 from vswaplab.results.result import Result
@@ -48,7 +48,7 @@ DIFFERENCE = "B \u2212 A"
 _HEIGHT = 170  # px: six panels and their titles on one screen and a half
 _DIGITS = 4  # significant: more than a screen shows
 _OWN, _OTHER = "designs of this machine's layer", "of another layer"
-_LINE = "#4D4D4D"
+_LINE, _LEVEL = "#4D4D4D", "#808080"  # the second stands out on a dark ground too
 _NOTHING: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
@@ -107,7 +107,7 @@ class _Kind(NamedTuple):
     keys: Callable[[Result], tuple[str, ...]]
     table: Callable[[Result, Sequence[str]], pl.DataFrame]
     found: Callable[[Result], tuple[str, str]]  # title and note
-    measure: Callable[[Result], float]
+    measure: Callable[[Result], float | None]  # None: the machine lacks the part
     say: Callable[[float], str]
     form: str  # "areas", "steps", "ways", "lines", "bars"
 
@@ -120,15 +120,30 @@ def _panel(kind: _Kind, results: Mapping[str, Result]) -> Panel:
     top, low = _reach(tables, kind.form)
     signals = {"end": float(end), "top": top, "low": low}
     spec = _spec(kind.form, keys, kind.unit)
-    views = [View(label, spec, _columns(table), signals) for label, table in zip(results, tables, strict=True)]
-    if len(shown) == 2:
+    drawn = [(label, table) for label, table in zip(results, tables, strict=True) if table.height]
+    views = [View(label, spec, _columns(table), signals) for label, table in drawn]
+    if len(drawn) == 2:
         views.append(_difference(kind, keys, tables, end))
     title, note = kind.found(shown[0]) if len(shown) == 1 else _versus(kind, results)
-    return Panel(kind.name, title, note, f"{kind.shows} {title}. {note}".strip(), _legend(kind, keys), tuple(views))
+    note = " ".join(filter(None, (note, "" if kind.form == "bars" else _which_cram(results))))
+    return Panel(
+        kind.name, title, note, f"{kind.shows} {title}. {note}".strip(), _legend(kind, keys, drawn), tuple(views)
+    )
 
 
-def _legend(kind: _Kind, keys: tuple[str, ...]) -> tuple[Entry, ...]:
+def _which_cram(results: Mapping[str, Result]) -> str:
+    # Every figure says which of the two kinds of CRAM it shows.
+    devices = {label: _cram(result) for label, result in results.items()}
+    notes = {label: str(cram_note(cram["mode"])) for label, cram in devices.items() if cram is not None}
+    if len(set(notes.values())) > 1:
+        return "; ".join(f"{label}: {words}" for label, words in notes.items()) + "."
+    return f"{next(iter(notes.values()))}." if notes else ""
+
+
+def _legend(kind: _Kind, keys: tuple[str, ...], drawn: Sequence[object]) -> tuple[Entry, ...]:
     # Beside the drawings, because two machines and their difference share it.
+    if not drawn:
+        return ()
     names = (_OWN, _OTHER) if kind.form == "bars" else keys
     return tuple(
         Entry(name, colour, _LINES.get(name, "area")) for name, colour in zip(names, _colours(names), strict=True)
@@ -156,10 +171,11 @@ def _whole(kind: _Kind, table: pl.DataFrame, names: Sequence[str]) -> pl.DataFra
 def _versus(kind: _Kind, results: Mapping[str, Result]) -> tuple[str, str]:
     (name_a, a), (name_b, b) = results.items()
     old, new = kind.measure(a), kind.measure(b)
+    notes = " ".join(f"{label}: {kind.found(result)[0]}." for label, result in results.items())
+    said_a, said_b = ("has none" if value is None else kind.say(value) for value in (old, new))
     change = f" ({100 * (new / old - 1):+.0f} %)" if old and new and abs(new / old - 1) >= 0.005 else ""
-    change = " (the same)" if old == new else change
-    notes = [f"{label}: {kind.found(result)[0]}." for label, result in results.items()]
-    return f"{kind.what}: {name_a} {kind.say(old)}, {name_b} {kind.say(new)}{change}", " ".join(notes)
+    change = " (the same)" if old == new and old is not None else change
+    return f"{kind.what}: {name_a} {said_a}, {name_b} {said_b}{change}", notes
 
 
 def _columns(table: pl.DataFrame) -> Columns:
@@ -391,7 +407,7 @@ def _found_stall(result: Result) -> tuple[str, str]:
     if not whole:
         return "The program never waits below DRAM", ""
     ranked = sorted(stalls.items(), key=lambda item: -item[1])
-    shares = ", ".join(f"{tier} {ns / whole:.0%}" for tier, ns in ranked)
+    shares = ", ".join(f"{tier} {format_share(ns / whole)}" for tier, ns in ranked)
     return f"The program waits {format_ns(whole)} below DRAM: {shares}", "A model's time, from a table of costs."
 
 
@@ -409,7 +425,7 @@ def _found_risk(result: Result) -> tuple[str, str]:
     if free is None or cram is None:
         return "No CRAM: nothing can be overrun", ""
     share = free / cram["media_bytes"]
-    room = f"headroom to the media never below {format_bytes(free)} ({share:.0%})"
+    room = f"least headroom to the media at a window's end {format_bytes(free)} ({format_share(share)})"
     shown = (
         f"The device shows {format_bytes(cram['advertised_bytes'])} over {format_bytes(cram['media_bytes'])} of media."
     )
@@ -470,9 +486,10 @@ _KINDS = (
     _Kind("stall", "Waits below DRAM", "Areas of the time an access waits, by the tier it waits for, over the run.",
           "Stall below DRAM (ns per touch)", _below_keys, _stall, _found_stall,
           lambda r: float(below_dram_ns(r)), format_ns, "steps"),
-    _Kind("risk", "Least headroom to the CRAM media", "Lines of the bytes stored on the CRAM media over the run, the "
-          "media's size, and the marks at which writeback begins and the gate closes.", "CRAM media (MiB)",
-          _risk_keys, _risk, _found_risk, lambda r: float(headroom_bytes(r) or 0), format_bytes, "lines"),
+    _Kind("risk", "Least headroom to the CRAM media at a window's end", "Lines of the bytes stored on the CRAM "
+          "media over the run, the media's size, and the marks at which writeback begins and the gate closes.",
+          "CRAM media (MiB)",
+          _risk_keys, _risk, _found_risk, headroom_bytes, format_bytes, "lines"),
     _Kind("metadata", "Smallest metadata of the layer", "Bars of what each layer design's metadata takes at the end.",
           "Metadata (MiB)", _metadata_keys, _metadata, _found_metadata, _newest_metadata, format_bytes,
           "bars"),
@@ -483,8 +500,8 @@ _KINDS = (
 
 _COLOURS = dict(TIER_COLOURS) | {kind: colour for kind, (_, colour) in FAULTS.items()}
 _COLOURS |= {f"{way} {tier}": TIER_COLOURS[tier] for way in ("into", "from") for tier in TRAFFIC}
-_COLOURS |= {_STORED: TIER_COLOURS["CRAM"], _MEDIA: TIER_COLOURS["swapfile"], _WRITEBACK: TIER_COLOURS["zswap"]}
-_COLOURS |= {_CLOSES: TIER_COLOURS["zram"], _OWN: TIER_COLOURS["DRAM"], _OTHER: TIER_COLOURS["ZERO"]}
+_COLOURS |= {_STORED: TIER_COLOURS["CRAM"], _MEDIA: _LEVEL, _WRITEBACK: _LEVEL, _CLOSES: _LEVEL}  # told apart by dash
+_COLOURS |= {_OWN: TIER_COLOURS["DRAM"], _OTHER: TIER_COLOURS["ZERO"]}
 _LINES = {_STORED: "solid", _MEDIA: "solid", _WRITEBACK: "dashed", _CLOSES: "dotted"}
 _DASHES = {"solid": [1, 0], "dashed": [6, 4], "dotted": [2, 3]}
 
@@ -534,11 +551,11 @@ def _rank(keys: Sequence[str]) -> str:
     return f"indexof({list(keys)!r}, datum.series)"
 
 
-def _tips() -> list[alt.Tooltip]:
+def _tips(unit: str, value: str = "value:Q") -> list[alt.Tooltip]:
     return [
         alt.Tooltip("series:N", title="What"),
         alt.Tooltip("access:Q", title="Access", format=","),
-        alt.Tooltip("value:Q", title="Value", format=",.3~f"),
+        alt.Tooltip(value, title=unit, format=",.3~f"),
     ]
 
 
@@ -552,7 +569,7 @@ def _areas(keys: tuple[str, ...], unit: str, form: str) -> alt.Chart:
             y=alt.Y("value:Q", title=unit, stack="zero", scale=_scale(), axis=alt.Axis(tickCount=5)),
             color=_colour(keys),
             order=alt.Order("rank:Q"),
-            tooltip=_tips(),
+            tooltip=_tips(unit),
         )
     )
     return chart
@@ -565,10 +582,17 @@ def _ways(keys: tuple[str, ...], unit: str, form: str) -> alt.LayerChart:
     y = alt.Y("value:Q", title=title, stack="zero", scale=_scale(), axis=sizes)
     parts = [
         _base([f"{way} {tier}" for tier in keys])
-        .transform_calculate(tier="slice(datum.series, 5)", rank=_rank([f"{way} {tier}" for tier in keys]))
+        .transform_calculate(
+            tier="slice(datum.series, 5)", size="abs(datum.value)", rank=_rank([f"{way} {tier}" for tier in keys])
+        )
         .mark_area(interpolate="step-after")
         .encode(
-            x=_time(), y=y, color=_colour(keys, "tier:N"), order=alt.Order("rank:Q"), detail="series:N", tooltip=_tips()
+            x=_time(),
+            y=y,
+            color=_colour(keys, "tier:N"),
+            order=alt.Order("rank:Q"),
+            detail="series:N",
+            tooltip=_tips(unit, "size:Q"),
         )
         for way in ("into", "from")
     ]
@@ -596,7 +620,7 @@ def _lines(keys: tuple[str, ...], unit: str, form: str) -> alt.Chart:
             y=alt.Y("value:Q", title=unit, scale=_scale(), axis=alt.Axis(tickCount=5)),
             color=_colour(keys),
             strokeDash=alt.StrokeDash("series:N", scale=dashes, legend=None),
-            tooltip=_tips(),
+            tooltip=_tips(unit),
         )
     )
     return chart
@@ -604,7 +628,7 @@ def _lines(keys: tuple[str, ...], unit: str, form: str) -> alt.Chart:
 
 def _changes(keys: tuple[str, ...], unit: str) -> alt.LayerChart:
     y = alt.Y("value:Q", title=unit, scale=_scale(), axis=alt.Axis(tickCount=5))
-    lines = _base(keys).mark_line(strokeWidth=2).encode(x=_time(), y=y, color=_colour(keys), tooltip=_tips())
+    lines = _base(keys).mark_line(strokeWidth=2).encode(x=_time(), y=y, color=_colour(keys), tooltip=_tips(unit))
     return _joined(lines, _zero())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vswaplab.base.units import format_ns
+from vswaplab.base.units import format_ns, format_share
 from vswaplab.machine.config import machine_from_dict
 from vswaplab.results.prices import repeat_wait_ns
 from vswaplab.results.result import Result
@@ -14,8 +14,10 @@ _MOST = 3  # effects that a sentence tells besides the time
 _SMALLEST = 0.02  # of a counter, to be told
 _FEW = 20  # events: below that a factor says nothing
 
-_COUNTS = {
-    "pswpin": "swapfile reads",
+_COUNTS = {  # counters of a window
+    "pswpin_swapfile": "swapfile reads",
+    "pswpout_zram": "zram stores",
+    "pswpin_zram": "zram loads",
     "zswpout": "zswap stores",
     "zswpin": "zswap loads",
     "zswpwb": "zswap writebacks",
@@ -86,12 +88,12 @@ def _progress(before: Result, after: Result) -> Iterator[str]:
 def _gate(before: Result, after: Result) -> Iterator[str]:
     old, new = gate_share(before), gate_share(after)
     if abs(new - old) >= 0.01:
-        yield f"CRAM's gate turned pages away in {new:.0%} of the run instead of {old:.0%}"
+        yield f"CRAM's gate turned pages away in {format_share(new)} of the run instead of {format_share(old)}"
 
 
 def _counters(before: Result, after: Result) -> Iterator[tuple[float, str]]:
     for name, many in _COUNTS.items():
-        old, new = before.totals[name], after.totals[name]
+        old, new = (int(result.epochs[name].sum()) for result in (before, after))
         larger, smaller = max(old, new), min(old, new)
         if larger < _FEW or (larger - smaller) < _SMALLEST * larger:
             continue
@@ -103,8 +105,8 @@ def _ratio(old: int, new: int) -> str:
         return f"{new:,} instead of {old:,}"
     times = new / old
     if times >= 1.995:
-        return f"{times:.1f}x more"
-    return f"{abs(times - 1):.0%} {'more' if times > 1 else 'fewer'}"
+        return f"{times:.1f} times as many"
+    return f"{format_share(abs(times - 1))} {'more' if times > 1 else 'fewer'}"
 
 
 def _times(before: Result, after: Result) -> Iterator[str]:

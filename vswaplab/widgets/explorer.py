@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from vswaplab.base.errors import InputError
-from vswaplab.base.units import PAGE_SIZE, format_ns
+from vswaplab.base.units import PAGE_SIZE, format_ns, format_share
 from vswaplab.charts.panels import Panel, panels
 from vswaplab.engine.run import Progress, simulate
 from vswaplab.engine.sampled import Sampled
@@ -170,7 +170,7 @@ class Explorer:
         if not self.is_preview:
             return ""
         one_in, error = round(1 / self._answer.share), self._answer.error
-        spread = f"\u00b1 {error:.0%}" if error < 1 else "more than \u00b1 100 %"
+        spread = f"\u00b1 {format_share(error)}" if error < 1 else "more than \u00b1 100 %"
         return f"Preview from one page in {one_in}: time below DRAM {spread} (95 %); refining"
 
     @property
