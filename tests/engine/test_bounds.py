@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import vswaplab as vl
 from vswaplab.engine.plan import make_plan, next_uses
 from vswaplab.engine.reference import Reference
 from vswaplab.machine.policies import POLICIES
+from vswaplab.machine.stores import PageContents
 
 quick = settings(deadline=None, max_examples=40)
 
@@ -127,3 +133,30 @@ def test_compare_policies__refuses_what_cannot_be() -> None:
         vl.compare_policies(trace, machine(2), of="cram")
     with pytest.raises(vl.InputError, match=r"compare_policies.of must be .* got 'zswap'"):
         vl.compare_policies(trace, machine(2), of="zswap")  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Far(vl.Store):
+    """A tier that takes what LZ4 makes of a page."""
+
+    store_ns: int = 1
+    load_ns: int = 1
+    name: ClassVar[str] = "far"
+
+    def stored_bytes(self, contents: PageContents) -> NDArray[np.int64]:
+        return contents.sizes("lz4_4k").astype(np.int64)
+
+
+def test_compare_policies__loads_from_a_tier_of_ones_own_are_faults() -> None:
+    corpus = vl.Corpus(pl.DataFrame({"lz4_4k": [1000], "is_zero": [False]}))
+    own = vl.Machine(vl.Dram(10, high=1), stores=[Far(1 << 20)])
+    table = vl.compare_policies(vl.loop(n_pages=30, n_accesses=300, corpus=corpus), own, policies=["lru"])
+
+    assert table.filter(policy="lru").select("misses", "faults").row(0) == (300, 300)
+
+
+def test_unlimited__refuses_a_kernel_which_keeps_pages_for_itself() -> None:
+    limits = {"memory_max": 4096 * 50, "total_ram_pages": 100_000, "workload_pages": 100, "swap_bytes": 4096 * 200}
+
+    with pytest.raises(vl.InputError, match="unlimited needs a machine without kernel"):
+        vl.unlimited(vl.linux("7.3", **limits), vl.loop(n_pages=100, n_accesses=400))  # type: ignore[arg-type]

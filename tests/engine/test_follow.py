@@ -106,3 +106,17 @@ def test_follow__refuses_a_trace_nobody_can_look_at() -> None:
 def test_places__have_words_for_every_state() -> None:
     assert set(PLACES) == set(State)
     assert len({words for words, _ in PLACES.values()}) == len(State)
+
+
+def test_follow__of_what_was_read_ahead_tells_the_page_that_was_asked_for() -> None:
+    # Even pages are all zero, odd ones lie on the disk: a fault on an odd one reads its even neighbours too.
+    n = 120
+    table = {"region": [0, 1], "lzo_4k": [64, 2000], "lz4_4k": [64, 2000], "is_zero": [True, False]}
+    page = [*range(n), *range(1, 16, 2)]
+    trace = vl.Trace(page, n_pages=n, content=[i % 2 for i in range(n)], corpus=vl.Corpus(pl.DataFrame(table)))
+    limits = {"memory_max": 4096 * 70, "total_ram_pages": 100_000, "workload_pages": n, "swap_bytes": 4096 * 1000}
+    steps = vl.follow(trace, vl.linux("7.3", page_cluster=3, **limits))  # type: ignore[arg-type]
+
+    events = steps.filter(pl.col("access") >= n, page=0)["event"]
+
+    assert set(events) == {"pswpin", "dram_hit"}

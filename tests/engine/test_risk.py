@@ -56,3 +56,17 @@ def test_risk__refuses_a_machine_without_cram_and_no_seeds():
         vl.risk(trace(), vl.Machine(vl.Dram(10)))
     with pytest.raises(vl.InputError, match="1 to 1,000,000 seeds"):
         vl.risk(trace(), machine(), seeds=0)
+
+
+def test_risk__counts_as_over_the_mark_what_the_engine_takes_for_it():
+    # 0.29 of 3,200 bytes are 928, which the product of two floats falls short of: four pages of 224 are not above.
+    corpus = vl.Corpus(pl.DataFrame({"lz4_4k": [448], "is_zero": [False]}))
+    marks = {"writeback_high": 0.29, "writeback_low": 0.145, "close_at": 1.0, "open_at": 1.0}
+    cram = vl.Cram(media_bytes=3200, advertised_bytes=4096 * 40, **marks)
+    trace = vl.Trace([0, 1, 2, 3] + [3] * 5, n_pages=4, corpus=corpus)
+    result = vl.simulate(trace, vl.Machine(vl.Dram(2, high=1), cram=cram, swapfiles=[vl.Swapfile(10)]))
+
+    runs = vl.risk(trace, vl.Machine(vl.Dram(2, high=1), cram=cram, swapfiles=[vl.Swapfile(10)]), seeds=1)
+
+    assert cram.bytes_of(0.29) == 928 == max(result.tiers.filter(tier="CRAM")["media_bytes"])
+    assert runs["share_over_high"].to_list() == [0.0]

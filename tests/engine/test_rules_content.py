@@ -82,3 +82,15 @@ def test_collapse__makes_a_writable_budget_dangerous_and_without_one_no_poison_c
 def test_shifts__that_cannot_be_are_refused(make, words):
     with pytest.raises(vl.InputError, match=words):
         make(vl.Trace([0], corpus=CORPUS))
+
+
+@pytest.mark.parametrize("change", [lambda t: vl.collapse(t, at=399), lambda t: vl.drift(t, start=398, stop=399)])
+def test_shifts__same_filled_pages_stay_so(change):
+    is_same = [True] * 4 + [False] * 4
+    table = {"lz4_4k": [2000] * 8, "lzo_4k": [2000] * 8, "is_zero": [False] * 8, "same_filled": is_same}
+    trace = vl.loop(n_pages=40, n_accesses=400, corpus=vl.Corpus(pl.DataFrame(table)))
+    machine = vl.Machine(vl.Dram(10, high=1), zram=vl.Zram(disksize_bytes=409_600))
+
+    before, after = (vl.simulate(each, machine).totals["zram_bytes"] for each in (trace, change(trace)))
+
+    assert before == after > 0

@@ -8,6 +8,7 @@ line. ``kit.moved`` is what the device gave up. How to read a table:
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
 import vswaplab as vl
@@ -146,6 +147,7 @@ def test_without_a_layer_all_that_holds_a_slot_comes_back_mapped(kit):
     assert kit.moved(result) == {
         "pages_read": 1,
         "pages_loaded": 1,
+        "zswap_loaded": 1,
         "zero_loaded": 1,
         "copies_dropped": 2,
         "pte_changed": 3,
@@ -323,6 +325,18 @@ def test_zram_is_emptied_without_io_but_for_what_it_wrote_back(kit):
     assert result.totals["pswpin"] == result.totals["zram_read"] == 0
 
 
+def test_pages_that_zram_recompressed_cost_what_its_second_compressor_takes(kit):
+    corpus = vl.Corpus(pl.DataFrame({"lzo_4k": [2500], "zstd1_4k": [1000], "zstd3_4k": [1000], "is_zero": [False]}))
+    trace = vl.Trace([*range(60)] + [59] * 400, corpus=corpus)
+    zram = vl.Zram(409_600, idle_period=50, recompressor="zstd")
+    machine_ = vl.Machine(vl.Dram(60, high=30, low=10), zram=zram)
+
+    events = vl.simulate(trace, machine_, events=[vl.swapoff(at=450, device="zram")]).events.row(0, named=True)
+
+    assert events["pages_loaded"] == events["recompressed_loaded"] == 20
+    assert events["data_ns"] == 20 * zram.second_profile.load_ns != 20 * zram.profile.load_ns
+
+
 def test_without_a_layer_zram_gives_back_zswaps_pages_too(kit):
     result = kit.play(
         """
@@ -336,7 +350,7 @@ def test_without_a_layer_zram_gives_back_zswaps_pages_too(kit):
         sizes=[1000, ZERO, 1000],
         ends="DRAM DRAM NONE",
     )
-    assert kit.moved(result) == {"pages_loaded": 1, "zero_loaded": 1, "pte_changed": 2}
+    assert kit.moved(result) == {"pages_loaded": 1, "zswap_loaded": 1, "zero_loaded": 1, "pte_changed": 2}
 
 
 # CRAM -------------------------------------------------------------------------------------------

@@ -244,3 +244,24 @@ def test_sampled__of_accesses_has_about_so_many(trace: vl.Trace) -> None:
 
     assert sampled is not None
     assert sum(map(len, sampled.samples)) == pytest.approx(20_000, rel=0.2)
+
+
+def test_scaled__a_node_of_one_page_has_no_marks() -> None:
+    machine = vl.Machine(vl.Dram(1000), cram=vl.Cram(media_bytes=81_920, node_low=1, node_high=2))
+
+    small = vl.scaled(machine, 0.01).cram
+
+    assert small is not None
+    assert (small.device_pages, small.node_low, small.node_high) == (1, 0, 0)
+
+
+def test_sample__of_two_shifts_before_one_sampled_access_the_last_holds() -> None:
+    table = {"region": [0] * 64 + [1] * 64, "lz4_4k": [1000] * 64 + [2000] * 64, "is_zero": [False] * 128}
+    corpus = vl.Corpus(pl.DataFrame(table))
+    content = np.arange(500) % 64
+    shifts = [(1000, 64), (1001, 0)]
+    trace = vl.Trace(np.arange(2000) % 500, n_pages=500, content=content, corpus=corpus, content_shifts=shifts)
+
+    small = vl.sample(trace, 0.125)
+
+    assert [rows for _, rows in small.content_shifts] == [0]

@@ -141,3 +141,16 @@ def test_prices__refuses_a_day_before_all_and_a_file_that_is_not_there(tmp_path:
         vl.prices(at="2020-01-01")
     with pytest.raises(vl.InputError, match=r"cannot read the price table .*none\.toml"):
         vl.prices(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("taken", ["ssd", "total"])
+def test_stores__names_of_what_is_paid_for_are_taken(taken: str) -> None:
+    @dataclass(frozen=True)
+    class Own(vl.Store):
+        name = taken
+
+        def stored_bytes(self, contents: object) -> NDArray[np.int64]:
+            return np.ones(1, np.int64)
+
+    with pytest.raises(vl.InputError, match="is no tier's or counter's own"):
+        vl.Machine(vl.Dram(10), stores=[Own(4096, 1, 1)])

@@ -161,3 +161,17 @@ def test_sweep__two_writers_at_once_leave_one_whole_store(tmp_path: Path) -> Non
     assert kept == 24
     assert not list(tmp_path.glob(".writing-*"))
     assert_frame_equal(runs, sweep(None)[0], check_exact=True)
+
+
+def test_store__a_note_is_that_of_the_trace_that_was_asked_for(tmp_path: Path) -> None:
+    trace, machine = vl.zipf(n_pages=80, n_accesses=400, seed=1), vl.preset("four-tiers", 80)
+    reduced = trace.like(recorder_k=64)
+    assert trace.digest == reduced.digest
+    grid = {"dram.capacity_pages": [10]}
+
+    plain = vl.sweep(trace, machine, grid, store=tmp_path / "store", progress=False)
+    with pytest.warns(UserWarning, match="carry a note"):
+        told = vl.sweep(reduced, machine, grid, store=tmp_path / "store", progress=False)
+
+    assert plain["note"].to_list() == [None]
+    assert "in blocks of 64" in told["note"].item()

@@ -50,8 +50,15 @@ def unlimited(machine: Machine, trace: Workload) -> Machine:
     machine
         The same, with room for every page and its copies above ``low``; the
         host's RAM, of which zswap's limit is a share, stays what it was.
+
+    Raises
+    ------
+    InputError
+        A machine with ``kernel``.
     """
     check_run(trace, machine)
+    if machine.kernel is not None:
+        raise InputError("unlimited needs a machine without kernel, which keeps pages for itself: leave it out")
     n_pages = int(trace.first_content.size)
     dram, capacity = machine.dram, max(machine.dram.capacity_pages, n_pages + machine.dram.low + 1)
     return replace(machine, dram=replace(dram, capacity_pages=capacity, total_pages=dram.host_pages))
@@ -161,7 +168,7 @@ def _row(of: Of, name: str, machine: Machine, result: Result) -> dict[str, objec
         "capacity_pages": machine.dram.capacity_pages,
         "misses": misses,
         "miss_share": misses / max(1, served),
-        "faults": sum(totals[outcome] for outcome in FAULTS),
+        "faults": sum(totals[outcome] for outcome in (*FAULTS, *(f"{store.name}_in" for store in machine.stores))),
         "stall_ns": totals["stall_ns"],
         "access_ns": effective_access_ns(result),
         **{counter: totals[counter] for counter in _COPIED},

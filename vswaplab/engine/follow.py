@@ -82,17 +82,25 @@ def follow(trace: Trace, machine: Machine, *, seed: int = 0) -> pl.DataFrame:
     plan = make_plan(trace, machine, seed)
     runner = make_engine(plan, trace, "reference")
     rows: list[tuple[int, str, int, int, str, str, str]] = []
+    places = _places(runner.page_table(is_ranked=False), plan)
     events = (*OUTCOMES, *(f"{store.name}_in" for store in machine.stores), "frees")
     for index in range(len(trace)):
         before = dict(runner.count)
         if runner.run(index, index + 1) == index:
             break
         op = Op(int(trace.op[index])).name.lower()
-        event = next((name for name in events if runner.count[name] > before[name]), "")
+        found = [name for name in events if runner.count[name] > before[name]]
         access = (index, op, int(trace.page[index]))
+        event = _event(found, places[access[2]][1])
         places = _places(runner.page_table(is_ranked=False), plan)
         rows += [(*access, page, *place, event) for page, place in enumerate(places)]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+
+
+def _event(found: list[str], tier: str) -> str:
+    # A kernel that reads ahead counts its neighbours' loads too: of several the one from where the page was.
+    loads = {"ZERO": "swpin_zero", "zswap": "zswpin", "zram": "pswpin", "swapfile": "pswpin"}
+    return loads[tier] if len(found) > 1 and loads.get(tier) in found else next(iter(found), "")
 
 
 def _places(table: PageTable, plan: Plan) -> list[tuple[str, str]]:

@@ -115,6 +115,10 @@ class Drain:
     """Read from the swapfile, or from zram's backing device."""
     pages_loaded: int = 0
     """Decompressed, out of zswap or zram."""
+    zswap_loaded: int = 0
+    """Those of them out of zswap."""
+    recompressed_loaded: int = 0
+    """Those of them out of zram that its second compressor had made smaller."""
     zero_loaded: int = 0
     cram_loaded: int = 0
     """Copied from CRAM to DRAM."""

@@ -386,18 +386,15 @@ def _watermarks(low: int, high: int) -> Watermarks:
 
 
 def _cram_plan(cram: Cram, trace: Workload, charge: str, page_charge: int) -> CramPlan:
-    def share(value: float | Fraction) -> int:
-        return int(Fraction(str(value)) * cram.media_bytes)  # the decimal the user wrote, not its float
-
     is_tier = cram.mode == "tier"
     return CramPlan(
         is_tier=is_tier,
         device_pages=cram.device_pages,
         media_bytes=cram.media_bytes,
-        close_bytes=share(cram.close_at),
-        open_bytes=share(cram.open_at),
-        high_bytes=share(cram.writeback_high),
-        low_bytes=share(cram.writeback_low),
+        close_bytes=cram.bytes_of(cram.close_at),
+        open_bytes=cram.bytes_of(cram.open_at),
+        high_bytes=cram.bytes_of(cram.writeback_high),
+        low_bytes=cram.bytes_of(cram.writeback_low),
         node_low=cram.node_low,
         node_high=cram.node_high,
         budget=cram.writable_budget_pages,
@@ -405,7 +402,7 @@ def _cram_plan(cram: Cram, trace: Workload, charge: str, page_charge: int) -> Cr
         worst_bytes=int(cram.device.stored_bytes(np.array([PAGE_SIZE]))[0]),
         is_proportional=cram.pressure_law == "proportional",
         balloon_ratio=(cram.advertised_bytes or 0) * 1000 // cram.media_bytes if cram.balloon else 0,
-        balloon_bytes=share(1 - Fraction(str(cram.balloon_reserve))),
+        balloon_bytes=cram.bytes_of(1 - Fraction(str(cram.balloon_reserve))),
         trim_batch=cram.trim_batch_pages,
         to_zswap=cram.writeback_to == "zswap",
         policy=cram.writeback_policy,

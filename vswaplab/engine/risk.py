@@ -88,7 +88,7 @@ def _row(result: Result, cram: Cram, seed: int) -> dict[str, object]:
         "min_headroom_bytes": cram.media_bytes - max(stored, default=0),
         "max_zombie_pages": max(tier["zombie_pages"], default=0),
         "max_balloon_pages": max(tier["balloon_pages"], default=0),
-        "share_over_high": (stored > int(cram.writeback_high * cram.media_bytes)).mean(),
+        "share_over_high": (stored > cram.bytes_of(cram.writeback_high)).mean(),
     }  # fmt: skip
 
 

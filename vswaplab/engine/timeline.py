@@ -128,12 +128,15 @@ class Timeline:
         total += sum(n * store.load_ns for n, store in zip(drain.store_loaded, machine.stores, strict=False))
         if machine.cram is not None:
             total += (drain.cram_loaded + drain.written_back) * machine.cram.device.load_ns
+        total += drain.zswap_loaded * (machine.zswap.profile.load_ns if machine.zswap is not None else 0)
         loader = machine.swap_devices[device] if device is not None else None
         if isinstance(loader, Zram):
-            total += drain.pages_loaded * loader.profile.load_ns + drain.pages_read * loader.backing_read_ns
+            second = loader.second_profile or loader.profile
+            first_loaded = drain.pages_loaded - drain.zswap_loaded - drain.recompressed_loaded
+            total += first_loaded * loader.profile.load_ns + drain.recompressed_loaded * second.load_ns
+            total += drain.pages_read * loader.backing_read_ns
         elif loader is not None:
             total += drain.pages_read * (loader.read_ns + loader.transfer_ns)
-            total += drain.pages_loaded * (machine.zswap.profile.load_ns if machine.zswap is not None else 0)
         return total
 
     def _metadata_bytes(self, n_slots: int) -> int:

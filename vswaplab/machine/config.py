@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from fractions import Fraction
 from typing import Literal, get_args
 
 from vswaplab.base.errors import InputError
@@ -242,6 +243,10 @@ class Cram:
     def device(self) -> Profile:
         """The device profile."""
         return find_profile(self.profile, "cram") if isinstance(self.profile, str) else self.profile
+
+    def bytes_of(self, share: float | Fraction) -> int:
+        """Give a share of the media in whole bytes, by floor; of the decimal that was written, not of its float."""
+        return int(Fraction(str(share)) * self.media_bytes)
 
     @property
     def device_pages(self) -> int:

@@ -26,7 +26,8 @@ def scaled(machine: Machine, share: float, *, least_step: float = 0.0) -> Machin
 
     Sizes (pages, bytes, slots) and periods (accesses) are multiplied; prices,
     percentages, profiles and the layer stay; a share of 1 is the machine
-    itself. No size that is there becomes 0. Where a period becomes shorter
+    itself. No size that is there becomes 0, but a node's marks do where its
+    device becomes one page, which has no room for two. Where a period becomes shorter
     than 64 accesses, CRAM's is "at once"; zram's, whose 0 is "never", is 64,
     or what it was if that is less.
 
@@ -110,7 +111,7 @@ def _cram(cram: Cram, share: float) -> Cram:
         _part(replace(cram, node_low=0, node_high=0), share), media_bytes=media, advertised_bytes=advertised
     )
     small = replace(small, **{name: _period(getattr(cram, name), share) for name in _PERIODS})  # type: ignore[arg-type]
-    if not cram.node_low:
+    if not cram.node_low or small.device_pages < 2:
         return small
     low = min(_times(cram.node_low, share), small.device_pages - 1)
     return replace(small, node_low=low, node_high=max(low + 1, min(_times(cram.node_high, share), small.device_pages)))

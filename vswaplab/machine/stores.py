@@ -32,7 +32,7 @@ MOST_STORES = 8
 LARGEST_PAGE = 8192
 """Bytes that a store may take for one page, metadata included."""
 
-_TAKEN = ("dram", "zero", "cram", "zswap", "zram", "swapfile", "pswp", "repeat", "reject", "swap")
+_TAKEN = ("dram", "zero", "cram", "zswap", "zram", "swapfile", "pswp", "repeat", "reject", "swap", "ssd", "total")
 
 
 class PageContents(Protocol):
@@ -72,7 +72,10 @@ class Store(ABC):
     name: ClassVar[str]
     """What machine files, tables and counters call it: a lower-case word."""
     before: ClassVar[Before] = "swapfile"
-    """``zswap``: it is offered a page first; ``swapfile``: what zswap did not take."""
+    """``zswap``: it is offered a page first; ``swapfile``: what zswap did not take.
+
+    Nothing goes past a ``Zswap(writeback=False)``.
+    """
     in_dram: ClassVar[bool] = False
     """Its bytes are DRAM that folios cannot have (rule 0)."""
 

@@ -4,7 +4,8 @@ Names are the kernel's where the kernel has one (``/proc/vmstat``,
 ``memory.stat``, debugfs ``zswap/``); the rest are ours. An access that is not
 a free has exactly one outcome, so the counters of ``OUTCOMES`` add up to
 ``accesses - frees``; where a kernel reads ahead (``Swapfile.page_cluster``)
-``swpin_zero``, ``zswpin`` and ``pswpin`` count those pages too.
+``swpin_zero``, ``zswpin`` and ``pswpin`` count those pages too, each time one is
+read.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ COUNTERS: dict[str, str] = {
     "pte_scanned": "page-table entries a machine without a reverse map would have had to look at",
     "swapin_readahead": "pages read ahead of a fault of their own (swap_ra in /proc/vmstat; `page_cluster`)",
     "swapin_readahead_disk": "those of them that came from a swapfile",
+    "swapin_readahead_zswap": "those of them that were decompressed out of zswap",
+    "swapin_readahead_zero": "those of them that were all zero",
     "swapin_readahead_hit": "faults on pages read ahead, or on their way out: the bit is the same (swap_ra_hit)",
     "pgscan": "inactive pages that reclaim looked at (`Machine.kernel` only, as the next four)",
     "pgsteal": "pages that reclaim freed",

@@ -1,10 +1,11 @@
 """What each event costs: counters to nanoseconds, by one linear table.
 
 ``stall_ns`` is what accesses waited for: their own service and the
-compression or copying that direct reclaim does for them. Writes to a swapfile
-and writeback between tiers run in the background: they cost CPU time only. A
+compression or copying that reclaim does for them, a reclaim's writeback of
+CRAM pages into zswap or zram included. Writes to a swapfile, and reading a page that is
+written back, run in the background: they cost CPU time only. A
 page that is read ahead costs no fault and no latency of the device, which the
-counter of such pages takes off again; if it is wanted before it is there, the
+counters of such pages take off again; if it is wanted before it is there, the
 rest of that wait is left out.
 """
 
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import polars as pl
 
 from vswaplab.base.errors import InputError
-from vswaplab.machine.config import Machine
+from vswaplab.machine.config import Costs, Machine, Swapfile
 
 
 class Price(NamedTuple):
@@ -90,10 +91,19 @@ def _swapfile_prices(machine: Machine) -> list[Price]:
         wait = costs.fault_ns + device.read_ns + device.transfer_ns
         rows.append(Price(f"pswpin_{i}", "swapfile", wait, costs.fault_ns + costs.io_cpu_ns))
         rows.append(Price(f"pswpout_{i}", "swapfile", 0, costs.victim_ns + costs.io_cpu_ns))
-        if device.page_cluster:  # no fault, and nobody waits but for the wire
-            saved = costs.fault_ns + device.read_ns
-            rows.append(Price("swapin_readahead_disk", "swapfile", -saved, -costs.fault_ns))
+        if device.page_cluster:
+            rows += _readahead_prices(device, costs)
     return rows
+
+
+def _readahead_prices(device: Swapfile, costs: Costs) -> list[Price]:
+    # What a page that is read ahead does not cost: the fault, and of a device all but the wire.
+    fault = costs.fault_ns
+    return [
+        Price("swapin_readahead_disk", "swapfile", -fault - device.read_ns, -fault),
+        Price("swapin_readahead_zswap", "zswap", -fault, -fault),
+        Price("swapin_readahead_zero", "ZERO", -fault, -fault),
+    ]
 
 
 def _zram_prices(machine: Machine) -> list[Price]:

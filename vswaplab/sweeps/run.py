@@ -136,6 +136,7 @@ def _plan(trace: AnyTrace, machine: Machine, grid: Mapping[str, object] | Design
     check_run(trace, machine)
     design = grid if isinstance(grid, Design) else full_grid(grid)
     numbers = checked_seeds(seeds)
+    name = json.dumps([trace.digest, trace.recorder_k, trace.name])  # what a run's note says hangs on all three
     machines: list[Machine | None] = []
     rows: list[tuple[int, int, str | None, str | None]] = []
     for point in range(len(design)):
@@ -143,7 +144,7 @@ def _plan(trace: AnyTrace, machine: Machine, grid: Mapping[str, object] | Design
         machines.append(made)
         text = "" if made is None else json.dumps(made.to_dict(), sort_keys=True)
         for seed in numbers:
-            key = None if made is None else run_key(trace.digest, text + _plugged(made), seed, model_version())
+            key = None if made is None else run_key(name, text + _plugged(made), seed, model_version())
             rows.append((point, seed, key, reason))
     if all(made is None for made in machines):
         raise InputError(f"each of the {len(design):,} machines is refused; the first: {rows[0][3]}")

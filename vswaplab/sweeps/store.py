@@ -28,19 +28,20 @@ from vswaplab.sweeps.worker import SCHEMA
 _STALE = 3600  # seconds after which a file that was never renamed is of a writer that died
 
 
-def run_key(trace_digest: str, machine: str, seed: int, model: str) -> str:
+def run_key(trace: str, machine: str, seed: int, model: str) -> str:
     """Name a run by all that its numbers depend on: SHA-256, hexadecimal.
 
     Parameters
     ----------
-    trace_digest
+    trace
+        Its digest, and what a note says of it.
     machine
         Its canonical text.
     seed
     model
         ``model_version()``.
     """
-    return hashlib.sha256("\n".join((trace_digest, machine, str(seed), model)).encode()).hexdigest()
+    return hashlib.sha256("\n".join((trace, machine, str(seed), model)).encode()).hexdigest()
 
 
 class Store:

@@ -151,7 +151,7 @@ def stretched(corpus: Corpus, factors: Sequence[float]) -> Corpus:
     step = int(region.max()) - min(int(region.min()), 0) + 1
     kept = {"region", "is_zero", "same_filled", "page", "moment"}
     sizes = [c for c in corpus.table.columns if c not in kept and corpus.table[c].dtype.is_numeric()]
-    base = corpus.table.select([c for c in corpus.table.columns if c == "is_zero" or c in sizes])
+    base = corpus.table.select([c for c in corpus.table.columns if c in ("is_zero", "same_filled") or c in sizes])
     blocks = []
     for k, factor in enumerate([1.0, *factors]):
         size = [(pl.col(c) * factor).round().clip(1, PAGE_SIZE).cast(pl.UInt16) for c in sizes]

@@ -162,7 +162,7 @@ def _sample(trace: Workload, pages: NDArray[np.int64], parts: list[_Part], rate:
         content=trace.content[pages],
         corpus=trace.corpus,
         redraw_probability=trace.redraw_probability,
-        content_shifts=[(int(np.searchsorted(at, access)), rows) for access, rows in trace.content_shifts],
+        content_shifts=[*{int(np.searchsorted(at, access)): rows for access, rows in trace.content_shifts}.items()],
         recorder_k=round(trace.recorder_k * rate),
         name=trace.name,
         title=trace.title,

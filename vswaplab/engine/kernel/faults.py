@@ -207,7 +207,7 @@ class Faults(Kswapd):
         for other in around:
             if self.mapped[other] or self.cached[other] or self.backing[other] == NONE:
                 continue
-            found = self.swap_read_folio(other)
+            backing, found = self.backing[other], self.swap_read_folio(other)
             if found == DISK_READ:
                 self.reads.append((self.now + self.kernel.read_ns, other))
             if other == page:
@@ -216,6 +216,8 @@ class Faults(Kswapd):
             self.rotates[other] = 1  # PG_readahead, the same bit as PG_reclaim
             self.count["swapin_readahead"] += 1
             self.count["swapin_readahead_disk"] += found == DISK_READ
+            self.count["swapin_readahead_zswap"] += backing == ZSWAP
+            self.count["swapin_readahead_zero"] += backing == ZERO
         self.lru_add_drain()
         self.wait_for_read(page)
         return code if self.cached[page] else self.swap_in(page)  # a neighbour may have pushed it out again

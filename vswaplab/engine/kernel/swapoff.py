@@ -47,6 +47,7 @@ class Swapoff(Faults):
             self.device_in[self.slot[page]] -= 1
         drain.pages_read += backing == DISK
         drain.pages_loaded += backing == ZSWAP
+        drain.zswap_loaded += backing == ZSWAP
         drain.zero_loaded += backing == ZERO
         return True
 

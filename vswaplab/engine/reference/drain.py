@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vswaplab.base.backing import State
 from vswaplab.engine.outcome import Drain
-from vswaplab.engine.reference.memory import BACKING, CRAM_MAPPED
+from vswaplab.engine.reference.memory import BACKING, CRAM_MAPPED, SECOND
 from vswaplab.engine.reference.reclaim import Reclaim
 
 
@@ -82,6 +82,8 @@ class Drains(Reclaim):
             drain.pages_read += 1
         elif state in (State.SWAPFILE, State.ZSWAP):
             drain.pages_loaded += 1
+            drain.zswap_loaded += state == State.ZSWAP
+            drain.recompressed_loaded += state == State.SWAPFILE and self.zram[page][1] == SECOND
         elif state == State.ZERO:
             drain.zero_loaded += 1
         elif state == State.STORE:

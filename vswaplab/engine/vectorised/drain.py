@@ -9,7 +9,7 @@ import numpy as np
 from vswaplab.engine.outcome import Drain
 from vswaplab.engine.plan import CramPlan
 from vswaplab.engine.vectorised.logs import NO_PAGES
-from vswaplab.engine.vectorised.memory import BACKING, Mask, Memory, Pages, which
+from vswaplab.engine.vectorised.memory import BACKING, SECOND, Mask, Memory, Pages, which
 from vswaplab.engine.vectorised.reclaim import reclaim, write_back_all
 from vswaplab.engine.vectorised.states import CRAM_SOFTLEAF, CRAM_WRITABLE, RESIDENT, STORE, SWAPFILE, ZERO, ZSWAP
 
@@ -35,11 +35,14 @@ def _swap_in(mem: Memory, pages: Pages, drain: Drain, *, maps: bool) -> None:
     state = mem.states(pages)
     is_read = state == SWAPFILE
     if mem.plan.zram is not None:
-        is_read &= ~mem.is_on_zram(pages) | (mem.zram_level.take(pages) == BACKING)
+        level = mem.zram_level.take(pages)
+        is_read &= ~mem.is_on_zram(pages) | (level == BACKING)
+        drain.recompressed_loaded += int(np.count_nonzero((state == SWAPFILE) & ~is_read & (level == SECOND)))
     is_loaded = (state == ZSWAP) | ((state == SWAPFILE) & ~is_read)
     in_cram = state >= CRAM_SOFTLEAF
     drain.pages_read += int(np.count_nonzero(is_read))
     drain.pages_loaded += int(np.count_nonzero(is_loaded))
+    drain.zswap_loaded += int(np.count_nonzero(state == ZSWAP))
     n_zero = int(np.count_nonzero(state == ZERO))
     mem.zero_pages -= n_zero
     mem.swapped_pages -= int(np.count_nonzero(state == SWAPFILE))
