@@ -700,6 +700,13 @@ def test_main__version(capsys: Captured) -> None:
     assert capsys.readouterr().out == f"vswaplab {vl.__version__}\n"
 
 
+@pytest.mark.parametrize("module", ["vswaplab", "vswaplab.cli"])
+def test_main__is_what_python_m_runs(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, f"vswaplab {vl.__version__}\n")
+
+
 def test_main__lists_and_json_start_without_the_plotting_library() -> None:
     code = "import sys; from vswaplab.cli import main; main(['profiles']); print('altair' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
