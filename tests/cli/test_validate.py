@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,15 @@ def test_validate__prints_tables_and_saves_them_with_a_figure(capsys: Captured, 
     assert pl.read_parquet(saved / "counters.parquet").height == 12
     assert pl.read_csv(saved / "runs.csv")["run"].to_list() == ["only"]
     assert "<title>" in (saved / "validation.svg").read_text()
+
+
+def test_validate__no_folder_s_name_need_be_utf_8(workplace: Path, folder: Path) -> None:
+    odd = os.fsdecode(b"\xff")
+    folder.rename(odd)
+    (workplace / f"out{odd}").mkdir()
+
+    assert cli.main(["validate", odd, "--out", f"out{odd}/in"]) == 0
+    assert sorted(path.name for path in (workplace / f"out{odd}" / "in").iterdir()) == FILES
 
 
 def test_validate__again_replaces_its_own_files_only(capsys: Captured, workplace: Path, folder: Path) -> None:

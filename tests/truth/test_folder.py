@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -359,6 +360,15 @@ def test_read_truth__damage_anywhere_is_refused_or_harmless(
     (folder / file).write_bytes(content[:at] if byte is None else content[:at] + bytes([byte]) + content[at + 1 :])
 
     assert_read_or_refused(folder)
+
+
+def test_read_truth__a_folder_s_name_need_not_be_utf_8(tmp_path: Path) -> None:
+    folder = one_run(tmp_path / "own").rename(tmp_path / os.fsdecode(b"own\xff"))
+    shutil.copy(TRUTH / "kernel" / "calibration.csv", folder)
+    shutil.copy(TRUTH / "vswap" / "metadata.csv", folder)
+
+    assert [run.name for run in vl.read_truth(folder)] == ["loop_off"]
+    assert read_metadata(folder).height == read_metadata(TRUTH / "vswap").height
 
 
 def test_read_metadata__a_folder_without_it_has_no_rows() -> None:

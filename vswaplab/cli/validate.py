@@ -69,8 +69,9 @@ def _save(found: Validation, folder: Path, provenance: dict[str, object]) -> Non
     from vswaplab.charts.validation import validation_chart
 
     for name, table in (("counters", found.counters), ("runs", found.runs), ("targets", found.targets)):
-        table.write_parquet(folder / f"{name}.parquet")
-        table.write_csv(folder / f"{name}.csv")
+        for ending, write in (("parquet", table.write_parquet), ("csv", table.write_csv)):
+            with (folder / f"{name}.{ending}").open("wb") as file:  # polars takes no name that is not UTF-8
+                write(file)
     (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
     chart = validation_chart(found.counters, found.runs)
     (folder / "validation.svg").write_text(chart_svg(chart), encoding="utf-8")

@@ -33,7 +33,7 @@ def read_calibration(file: Path) -> Calibration:
         return {}
     names = ("kernel", "compressor", "k_random_bytes", "stored_bytes_per_page")
     try:
-        table = pl.read_csv(file, infer_schema_length=None).select(*names)
+        table = pl.read_csv(file.read_bytes(), infer_schema_length=None).select(*names)
         rows = table.drop_nulls().cast({"k_random_bytes": pl.Int64, "stored_bytes_per_page": pl.Float64}).rows()
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]

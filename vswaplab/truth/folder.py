@@ -111,7 +111,7 @@ def read_table(file: Path, words: Iterable[str], numbers: Iterable[str]) -> pl.D
         The file cannot be read or is no CSV, or a column is missing or of the wrong kind.
     """
     try:
-        table = pl.read_csv(file, infer_schema_length=None)
+        table = pl.read_csv(file.read_bytes(), infer_schema_length=None)  # polars takes no name that is not UTF-8
     except OSError as error:
         raise _unreadable(file, error) from None
     except pl.exceptions.PolarsError as error:
