@@ -10,13 +10,13 @@ import base64
 import json
 from collections.abc import Iterable, Mapping
 from html import escape
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import vl_convert
 
 from vswaplab.base.units import format_bytes, format_ns
 from vswaplab.charts.history import faults_chart, media_chart, residency_chart, stall_chart
-from vswaplab.charts.theme import Chart, chart_svg
+from vswaplab.charts.theme import Chart, chart_spec, chart_svg, spec_svg
 from vswaplab.machine.config import Machine, machine_from_dict
 from vswaplab.machine.describe import machine_words
 from vswaplab.machine.profiles import Profile
@@ -238,8 +238,8 @@ def _figures(result: Result, machine: Machine) -> list[_Figure]:
 
 
 def _figure_html(index: int, figure: _Figure) -> str:
-    spec: dict[str, Any] = figure.chart.to_dict()
-    still = base64.b64encode(chart_svg(figure.chart).encode()).decode()
+    spec = chart_spec(figure.chart)
+    still = base64.b64encode(spec_svg(spec).encode()).decode()
     image = f'<img alt="{escape(str(spec["description"]))}" src="data:image/svg+xml;base64,{still}">'
     text = json.dumps(spec).replace("<", "\\u003c")  # nothing inside can end the script element
     return (

@@ -278,6 +278,14 @@ def test_save_chart__writes_the_kind_that_the_name_ends_in(tmp_path: Path, endin
     assert path.read_bytes().startswith(magic)
 
 
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+def test_save_chart__a_title_may_name_a_file_that_is_not_utf_8(tmp_path: Path, ending: str) -> None:
+    chart = CHARTS["comparison"].copy().properties(title=os.fsdecode(b"\xff.bin"))
+    content = save_chart(chart, tmp_path / f"figure.{ending}").read_bytes()
+
+    assert ending != "svg" or rb"<title>\udcff.bin</title>" in content
+
+
 def test_save_chart__svg_carries_title_and_description(tmp_path: Path) -> None:
     text = save_chart(CHARTS["faults"], tmp_path / "f.svg").read_text(encoding="utf-8")
     root = ElementTree.fromstring(text)

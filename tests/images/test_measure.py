@@ -176,6 +176,17 @@ def test_cli__writes_corpus_and_figure_and_tells_both_kinds_of_ratio(write, tmp_
     assert "What the pages of the core dump core.17 hold" in (folder / "contents.svg").read_text()
 
 
+def test_cli__measures_a_file_whose_name_is_not_utf_8(write, tmp_path, capsys):
+    name = os.fsdecode(b"n\xff.bin")
+    image = write(TEXT + NOISE).rename(tmp_path / name)
+    assert main(["measure", str(image), "--json", "--out", str(tmp_path / "out")]) == 0
+
+    assert json.loads(capsys.readouterr().out)["about"]["name"] == name
+    assert json.loads((tmp_path / "out" / "provenance.json").read_text())["about"]["name"] == name
+    assert vl.load_contents(tmp_path / "out" / "corpus.parquet").about["name"] == name
+    assert r"the file n\udcff.bin hold" in (tmp_path / "out" / "contents.svg").read_text(encoding="utf-8")
+
+
 def test_cli__measuring_again_replaces_its_own_files_only(write, tmp_path, capsys):
     words = ["measure", str(write(TEXT + NOISE)), "--out", str(tmp_path / "mm")]
     assert main(words) == 0

@@ -19,7 +19,7 @@ import altair as alt
 import polars as pl
 
 from vswaplab.charts.describe import alt_text
-from vswaplab.charts.theme import spec_svg
+from vswaplab.charts.theme import spec_svg, writable_spec
 
 COLLECT = "VSWAPLAB_COLLECT"
 """Environment variable: not empty, notebooks hand over what they show."""
@@ -44,6 +44,7 @@ def setup_display() -> None:
 
 def svg_bundle(spec: dict[str, Any], **_: object) -> dict[str, Any]:
     """Give a chart's representations, as altair's renderers do: type to content."""
+    spec = writable_spec(spec)
     shown = {"image/svg+xml": spec_svg(spec), "text/plain": alt_text(spec)}
     return shown | {FIGURE: spec} if os.environ.get(COLLECT) else shown
 

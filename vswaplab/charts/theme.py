@@ -177,11 +177,37 @@ def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200) -> Path:
     with refused_in_one_line(target, "choose another place"), whole_file(target) as file:
         if kind == "svg":
             file.write(chart_svg(chart).encode())
-        elif kind == "png":
-            chart.save(file, format="png", ppi=ppi)
         else:
-            chart.save(file, format="pdf")
+            import vl_convert  # 84 MB: only when something is drawn
+
+            spec = chart_spec(chart)
+            png, pdf = vl_convert.vegalite_to_png, vl_convert.vegalite_to_pdf
+            file.write(png(spec, ppi=ppi) if kind == "png" else pdf(spec))
     return target
+
+
+def chart_spec(chart: Chart) -> dict[str, Any]:
+    """Give a chart's specification as it can be drawn and written."""
+    return writable_spec(chart.to_dict())
+
+
+def writable_spec(spec: dict[str, Any]) -> dict[str, Any]:
+    r"""Write out what no file can hold: half a character, as in a name that is not UTF-8.
+
+    Examples
+    --------
+    >>> writable_spec({"title": "of \udcff.bin", "width": 680})
+    {'title': 'of \\udcff.bin', 'width': 680}
+    """
+    return cast("dict[str, Any]", _writable(spec))
+
+
+def _writable(part: object) -> object:
+    if isinstance(part, str):
+        return part.encode(errors="backslashreplace").decode()
+    if isinstance(part, dict):
+        return {_writable(key): _writable(value) for key, value in part.items()}
+    return [_writable(item) for item in part] if isinstance(part, list) else part
 
 
 def chart_svg(chart: Chart) -> str:
@@ -193,6 +219,7 @@ def spec_svg(spec: dict[str, Any]) -> str:
     """Draw a chart's specification as ``chart_svg`` does."""
     import vl_convert  # 84 MB: only when something is drawn
 
+    spec = writable_spec(spec)
     drawn: str = vl_convert.vegalite_to_svg(spec)
     return _described(drawn, title_text(spec), alt_text(spec), data_digest(spec))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import vl_convert
 
+from vswaplab.charts.theme import writable_spec
 from vswaplab.reproduce.latex import latex_table
 from vswaplab.reproduce.parts import Figure, Part, Table
 
@@ -26,7 +26,7 @@ def write_part(part: Part, folder: Path) -> None:
 
 
 def _write_figure(figure: Figure, stem: Path) -> None:
-    spec = json.dumps(figure.spec)
+    spec = writable_spec(dict(figure.spec))
     stem.with_suffix(".svg").write_text(figure.svg, encoding="utf-8")
     stem.with_suffix(".pdf").write_bytes(vl_convert.vegalite_to_pdf(spec))
     stem.with_suffix(".png").write_bytes(vl_convert.vegalite_to_png(spec, ppi=PNG_PPI))
