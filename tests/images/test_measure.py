@@ -215,7 +215,11 @@ def test_cli__refuses_in_one_line(capsys):
     assert main(["measure", "--core", "/bin/true"]) == 2
     assert main(["measure", "--pid", "none"]) == 2
     assert main(["measure"]) == 2
+    assert main(["measure", "/proc/self/mem"]) == 2
+    assert main(["measure", "--core", "/proc/self/mem"]) == 2
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 3
+    assert len(said) == 5
     assert "no core dump" in said[0]
     assert "--pid must be a whole number" in said[1]
+    assert "/proc/self/mem does not say how long it is (Invalid argument): copy" in said[3]
+    assert said[4] == said[3]

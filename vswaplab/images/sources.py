@@ -82,7 +82,13 @@ def _size(path: Path, handle: int) -> int:
     mode = os.fstat(handle).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
         raise InputError(f"{path} is neither a file nor a block device: copy what it holds into a file")
-    size = os.lseek(handle, 0, os.SEEK_END)
+    try:
+        size = os.lseek(handle, 0, os.SEEK_END)
+    except OSError as error:  # /proc/PID/mem, say
+        raise InputError(
+            f"{path} does not say how long it is ({error.strerror}): copy what it holds into a file, or give a "
+            f"process by its number (--pid)"
+        ) from None
     if not size:
         raise InputError(f"{path} is empty: it has no pages to measure")
     return size
@@ -110,7 +116,10 @@ def open_core(path: Path) -> Iterator[Image]:
     all are taken.
     """
     with _opened(path) as (read, size):
-        segments = _segments(path, read, size)
+        try:
+            segments = _segments(path, read, size)
+        except OSError as error:  # a bad disk
+            raise InputError(f"cannot read {path}: {error.strerror}; copy it again, or dump it again") from None
         is_swappable = (segments["flags"] & _WRITABLE) > 0
         if not is_swappable.any():
             is_swappable[:] = True
@@ -202,17 +211,22 @@ def open_process(pid: int, proc: Path = Path("/proc")) -> Iterator[Image]:
     except OSError as error:
         raise _no_access(pid, error) from None
     try:
-        os.pread(memory, 1, int(stretches.offset[0]))
+        _try(pid, memory, int(stretches.offset[0]))
         yield Image(
             name or str(pid),
             f"process {pid} ({name})",
             stretches,
             lambda offset, n: os.pread(memory, n, offset),
         )
-    except PermissionError as error:
-        raise _no_access(pid, error) from None
     finally:
         os.close(memory)
+
+
+def _try(pid: int, memory: int, offset: int) -> None:
+    try:
+        os.pread(memory, 1, offset)
+    except OSError as error:
+        raise _no_access(pid, error) from None
 
 
 def _no_access(pid: int, error: OSError) -> InputError:
