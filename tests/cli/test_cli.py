@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import html
+import io
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ import vswaplab as vl
 from vswaplab import cli
 from vswaplab.cli import lab as lab_module
 from vswaplab.cli import run as run_module
+from vswaplab.cli.streams import Output
 from vswaplab.results import folder as folder_module
 from vswaplab.results.folder import check_folder
 from vswaplab.results.result import RESULT
@@ -630,13 +632,69 @@ def test_main__as_a_process_writes_nothing_but_json() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_main__standard_output_on_a_full_disk_is_one_line() -> None:
+@pytest.mark.parametrize("words", [("profiles",), ("profiles", "--json")])  # one buffer, and many
+def test_main__standard_output_on_a_full_disk_is_one_line(words: tuple[str, ...]) -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        done = in_a_process("profiles", stdout=full, stderr=subprocess.PIPE)
+        done = in_a_process(*words, stdout=full, stderr=subprocess.PIPE)
 
     assert done.returncode == 2
     assert done.stderr.startswith("vswaplab: standard output: No space left on device")
     assert done.stderr.count("\n") == 1
+
+
+def test_main__a_title_that_the_terminal_cannot_show_is_written_out() -> None:
+    vl.save_trace(vl.Trace([0, 1], name="short", title="日本 é → x"), "odd.parquet")
+    latin = os.environ | {"PYTHONIOENCODING": "latin1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "vswaplab", "run", "odd.parquet", "--no-report"],
+        capture_output=True, env=latin, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"Trace short: \\u65e5\\u672c \xe9 \\u2192 x\n")
+
+
+def test_main__a_name_that_the_terminal_cannot_show_is_written_out_in_a_refusal() -> None:
+    latin = os.environ | {"PYTHONIOENCODING": "latin1"}
+    done = in_a_process("run", "日本", env=latin, capture_output=True)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(r"vswaplab: no trace '\u65e5\u672c'")
+
+
+def test_output__keeps_the_bytes_of_a_name_that_is_not_utf_8() -> None:
+    under = io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape")
+    Output(under).write(os.fsdecode(b"\xff.parquet"))
+    under.flush()
+
+    assert under.buffer.getvalue() == b"\xff.parquet"  # type: ignore[attr-defined]
+
+
+def test_main__a_working_folder_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    Path("gone").mkdir()
+    monkeypatch.chdir("gone")
+    Path("../gone").rmdir()
+
+    assert "the working folder is gone: change to one that is there" in refusal(capsys, "run", "sort", "--head", "9")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EIO, "Input/output error", "there"), "there: Input/output error; see that it is there"),
+        (OSError(errno.EIO, "Input/output error"), "a file or pipe that has no name here: Input/output error; see"),
+        (OSError(errno.ENOSPC, "No space left"), "No space left; make room, or write elsewhere"),
+    ],
+)
+def test_main__an_error_of_the_system_is_not_blamed_on_standard_output(
+    error: OSError, words: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(run_module, "load_or_open", fail)
+
+    assert words in refusal(capsys, "run", "small.parquet")
 
 
 @pytest.mark.parametrize("closed", [(1,), *(pytest.param(c, marks=pytest.mark.slow) for c in [(0,), (2,), (0, 1, 2)])])

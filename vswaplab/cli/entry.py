@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -11,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO, cast
 
 from vswaplab.base.errors import InputError
 from vswaplab.cli.calibrate import add_arguments as add_calibrate_arguments
@@ -24,6 +25,7 @@ from vswaplab.cli.measure import add_arguments as add_measure_arguments
 from vswaplab.cli.record import add_arguments as add_record_arguments
 from vswaplab.cli.reproduce import add_arguments as add_reproduce_arguments
 from vswaplab.cli.run import add_arguments
+from vswaplab.cli.streams import STANDARD_OUTPUT, Output
 from vswaplab.cli.sweep import add_arguments as add_sweep_arguments
 from vswaplab.cli.text import BAD_INPUT, INTERRUPTED, OK
 from vswaplab.cli.validate import add_arguments as add_validate_arguments
@@ -33,7 +35,7 @@ def run_command(argv: Sequence[str] | None) -> int:
     """Run one command; see ``vswaplab.cli.main``."""
     _open_closed_streams()
     try:
-        with _notes_in_one_line():
+        with _notes_in_one_line(), _any_encoding():
             status = _dispatch(argv)
             sys.stdout.flush()
             return status
@@ -50,10 +52,9 @@ def run_command(argv: Sequence[str] | None) -> int:
         _drop_stdout()
         return OK
     except OSError as error:  # standard output on a full disk, a working folder that is gone
-        _drop_stdout()
-        return _refuse(
-            f"{error.filename or 'standard output'}: {error.strerror or error}; make room, or write elsewhere"
-        )
+        if error.filename == STANDARD_OUTPUT:
+            _drop_stdout()
+        return _refuse(_system_words(error))
 
 
 def _open_closed_streams() -> None:
@@ -87,10 +88,35 @@ def _refuse(message: str) -> int:
     return BAD_INPUT
 
 
+def _system_words(error: OSError) -> str:
+    # What no command expected of the system.
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename != STANDARD_OUTPUT and not _has_working_folder():
+        return "the working folder is gone: change to one that is there"
+    name = "a file or pipe that has no name here" if error.filename is None else str(error.filename)
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or name == STANDARD_OUTPUT
+    return f"{name}: {reason}; {'make room, or write elsewhere' if is_full else 'see that it is there and may be used'}"
+
+
+def _has_working_folder() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
+
+
 def _drop_stdout() -> None:
     # What is still buffered cannot be written: point it elsewhere, or Python complains at exit.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _any_encoding() -> Iterator[None]:
+    # Standard error has backslashes from Python.
+    with contextlib.redirect_stdout(cast("TextIO", Output(sys.stdout))):
+        yield
 
 
 @contextlib.contextmanager
