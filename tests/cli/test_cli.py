@@ -147,6 +147,14 @@ def test_run__profile_swaps_the_device_and_keeps_the_media(capsys: Captured) -> 
     assert cram["advertised_bytes"] == 90 * 4096
 
 
+def test_run__profile_is_for_a_part_that_a_setting_adds(capsys: Captured) -> None:
+    words = ("--machine", "swap-only", "--set", "cram.media_bytes=100KiB", "--profile", "rst")
+
+    assert run("--json", *words) == 0
+    cram = json.loads(capsys.readouterr().out)["provenance"]["machine"]["cram"]
+    assert (cram["profile"]["name"], cram["media_bytes"]) == ("rst", 100 << 10)
+
+
 def test_run__machine_file_and_settings(capsys: Captured) -> None:
     Path("m.toml").write_text(
         '[dram]\ncapacity_pages = "1MiB"\n[[swapfiles]]\ncapacity_slots = 900\n', encoding="utf-8"
@@ -281,6 +289,8 @@ def test_run__bad_trace_is_refused(name: str, words: str, capsys: Captured) -> N
         (["--machine", "broken.toml"], "broken.toml is not TOML"),
         (["--profile", "ocp-spce"], "no cram profile 'ocp-spce'; nearest: ocp-spec"),
         (["--profile", "zstd", "--machine", "swap-only"], "'zstd' is for zswap, which this machine lacks"),
+        (["--profile", "rst", "--set", "cram=none"], "profile 'rst' is for cram, which this machine lacks"),
+        (["--set", "zswap=none", "--profile", "zstd"], "profile 'zstd' is for zswap, which this machine lacks"),
         (["--profiles", "nan.toml"], "nan.toml: profile 'mine': ratio is nan"),
         (["--profiles", "gone.toml"], "gone.toml"),
         (["--set", "cram.close_at=0.1"], "cram.open_at 0.9 is above cram.close_at 0.1"),

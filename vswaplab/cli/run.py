@@ -22,10 +22,12 @@ from vswaplab.machine.config import Machine
 from vswaplab.machine.describe import machine_words
 from vswaplab.machine.presets import (
     DEFAULT_PRESET,
+    check_tier,
     load_costs,
     load_machine,
     preset,
     preset_names,
+    profile_tier,
     swap_profile,
     with_settings,
 )
@@ -139,9 +141,18 @@ def _machine(arguments: argparse.Namespace, trace: Workload) -> Machine:
         machine = preset(asked, trace.n_pages)
     if arguments.costs is not None:
         machine = replace(machine, costs=load_costs(arguments.costs))
-    if arguments.profile is not None:
-        machine = swap_profile(machine, arguments.profile, arguments.profiles)
-    return with_settings(machine, arguments.set, arguments.profiles) if arguments.set else machine
+    return _with_options(machine, arguments.profile, arguments.set, arguments.profiles)
+
+
+def _with_options(machine: Machine, profile: str | None, settings: list[str], profiles_file: str | None) -> Machine:
+    if profile is None:
+        return with_settings(machine, settings, profiles_file) if settings else machine
+    tier = profile_tier(profile, profiles_file)
+    if getattr(machine, tier) is None:  # a setting may add it
+        return swap_profile(with_settings(machine, settings, profiles_file), profile, profiles_file)
+    made = with_settings(swap_profile(machine, profile, profiles_file), settings, profiles_file)
+    check_tier(made, tier, profile)  # a setting may take it away
+    return made
 
 
 def _folder_name(trace_name: str) -> str:

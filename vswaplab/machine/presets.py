@@ -266,13 +266,36 @@ def swap_profile(machine: Machine, name: str, profiles_file: str | Path | None =
     InputError
         No such profile, or the machine has no tier that could use it.
     """
-    kind = _known_profiles(profiles_file).get(name, "cram")
-    tier, setting = ("cram", "profile") if kind == "cram" else ("zswap", "compressor")
-    if kind == "cram":
-        find_profile(name, "cram", profiles_file)  # a wrong name is refused with the nearest ones
+    tier = profile_tier(name, profiles_file)
+    check_tier(machine, tier, name)
+    setting = "profile" if tier == "cram" else "compressor"
+    return with_settings(machine, [f"{tier}.{setting}={name}"], profiles_file)
+
+
+def profile_tier(name: str, profiles_file: str | Path | None = None) -> str:
+    """Say which tier of a machine ``swap_profile`` gives a profile to: ``cram``, or ``zswap`` if it is a compressor.
+
+    Raises
+    ------
+    InputError
+        No such profile.
+    """
+    if _known_profiles(profiles_file).get(name, "cram") != "cram":
+        return "zswap"
+    find_profile(name, "cram", profiles_file)  # a wrong name is refused with the nearest ones
+    return "cram"
+
+
+def check_tier(machine: Machine, tier: str, name: str) -> None:
+    """Refuse a profile for a tier that a machine lacks.
+
+    Raises
+    ------
+    InputError
+        It lacks it.
+    """
     if getattr(machine, tier) is None:
         raise InputError(f"profile {name!r} is for {tier}, which this machine lacks: choose another machine or profile")
-    return with_settings(machine, [f"{tier}.{setting}={name}"], profiles_file)
 
 
 def _known_profiles(profiles_file: str | Path | None) -> dict[str, str]:
