@@ -879,6 +879,42 @@ def test_lab__from_a_wheel_copies_first_and_keeps_edits(
     assert contents(Path("vswaplab-notebooks")) == {"01.ipynb": b"mine", "02.ipynb": b"shipped 02"}
 
 
+def test_lab__from_a_wheel_brings_the_guide_that_notebooks_link_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, become: list[list[str]]
+) -> None:
+    notebooks = shipped(tmp_path, "_notebooks")
+    (notebooks / "guide" / "figures").mkdir(parents=True)
+    for name in ("tables.md", "figures/one.svg"):
+        (notebooks / "guide" / name).write_text("shipped", encoding="utf-8")
+    monkeypatch.setattr(lab_module, "notebooks_dir", lambda: notebooks)
+
+    assert cli.main(["lab"]) == 0
+    assert contents(Path("vswaplab-notebooks/guide/figures")) == {"one.svg": b"shipped"}
+    assert Path("vswaplab-notebooks/guide/tables.md").is_file()
+
+
+def notebook(source: str, *outputs: str) -> str:
+    return json.dumps({"cells": [{"cell_type": "code", "source": [source], "outputs": outputs}]})
+
+
+def test_lab__says_what_it_keeps_that_is_not_of_this_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, become: list[list[str]], capsys: Captured
+) -> None:
+    notebooks = shipped(tmp_path, "_notebooks")
+    (notebooks / "03.ipynb").write_text(notebook("a = 1"), encoding="utf-8")
+    monkeypatch.setattr(lab_module, "notebooks_dir", lambda: notebooks)
+    assert cli.main(["lab"]) == 0
+    Path("vswaplab-notebooks/03.ipynb").write_text(notebook("a = 1", "a run's"), encoding="utf-8")
+    assert cli.main(["lab"]) == 0
+    assert "Kept" not in capsys.readouterr().out
+    (notebooks / "02.ipynb").write_text("newer 02", encoding="utf-8")
+    (notebooks / "03.ipynb").write_text(notebook("a = 2"), encoding="utf-8")
+
+    assert cli.main(["lab"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("Kept as they are, not as they came with this version: 02.ipynb, 03.ipynb; delete them, or")
+
+
 def test_lab__folder_that_cannot_be_written_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import app_dir, notebooks_dir
 from vswaplab.base.whole import refused_in_one_line, write_whole
@@ -32,6 +33,9 @@ def open_lab(arguments: argparse.Namespace) -> int:
         raise InputError(str(error)) from None
     folder = own_notebooks(shipped, NOTEBOOKS) if shipped.name.startswith("_") else shipped
     print(f"Notebooks: {folder}", flush=True)
+    if kept := kept_files(shipped, folder):
+        words = "delete them, or start in another folder, to have those of this version"
+        print(f"Kept as they are, not as they came with this version: {', '.join(kept)}; {words}", flush=True)
     return _become("jupyterlab", *_unless("ip", arguments.rest, f"--ip={_LOOPBACK}"), *arguments.rest, str(folder))
 
 
@@ -58,7 +62,7 @@ def _become(module: str, *options: str) -> int:
 
 
 def own_notebooks(shipped: Path, folder: Path) -> Path:
-    """Copy shipped notebooks to a folder of the user's; files that are there already stay as they are.
+    """Copy shipped notebooks and the guide to a folder of the user's; files that are there already stay as they are.
 
     Raises
     ------
@@ -66,8 +70,35 @@ def own_notebooks(shipped: Path, folder: Path) -> Path:
         The folder cannot be written.
     """
     with refused_in_one_line(folder, "change to another folder"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for source in sorted(shipped.glob("*.ipynb")):
-            if not (folder / source.name).exists():
-                write_whole(source.read_bytes(), folder / source.name)
+        for name in _shipped_files(shipped):
+            if not (folder / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                write_whole((shipped / name).read_bytes(), folder / name)
     return folder
+
+
+def kept_files(shipped: Path, folder: Path) -> list[str]:
+    """List the files of a user's folder that say something else than the shipped ones, edited or of another version.
+
+    What a run of a notebook left in it does not count.
+    """
+    return [str(name) for name in _shipped_files(shipped) if _said(shipped / name) != _said(folder / name)]
+
+
+def _shipped_files(shipped: Path) -> list[Path]:
+    found = [*sorted(shipped.glob("*.ipynb")), *sorted((shipped / "guide").rglob("*"))]
+    return [path.relative_to(shipped) for path in found if path.is_file()]
+
+
+def _said(path: Path) -> object:
+    # Of a notebook its cells, without what a run changes.
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if path.suffix != ".ipynb":
+        return content
+    try:
+        return [(cell["cell_type"], "".join(cell["source"])) for cell in parse_json(content.decode())["cells"]]
+    except (ValueError, LookupError, TypeError):  # no notebook
+        return content
