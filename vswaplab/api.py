@@ -4,7 +4,6 @@ from importlib.metadata import version as _version
 
 from vswaplab.base.backing import Backing, Op
 from vswaplab.base.errors import InputError
-from vswaplab.base.plugins import register
 from vswaplab.boxes.calibrate import Calibration, calibrate
 from vswaplab.engine import simulate
 from vswaplab.engine.bounds import compare_policies, unlimited
@@ -19,6 +18,7 @@ from vswaplab.machine.dollars import cost_usd, prices
 from vswaplab.machine.kernel import Kernel
 from vswaplab.machine.layers import break_even_share, cluster_metadata_bytes, layer_designs, metadata_bytes
 from vswaplab.machine.linux import linux
+from vswaplab.machine.plugins import register
 from vswaplab.machine.presets import load_costs, preset
 from vswaplab.machine.profiles import Profile, profiles
 from vswaplab.machine.scale import scaled

@@ -17,7 +17,7 @@ from tests.engine.test_engines_agree import (
     agree_under_stress,
     quick,
 )
-from vswaplab.base.plugins import unregister
+from vswaplab.base.plugins import remember, unregister
 from vswaplab.engine.reference.policies import Lru
 
 
@@ -138,7 +138,10 @@ def test_policy__with_an_order_for_windows_uses_it():
 def test_policy__that_is_none_is_refused_in_one_line():
     with pytest.raises(vl.InputError, match=r"dram\.policy must be one of lru, .*lfu, lowest, got 'mru'"):
         vl.Dram(5, policy="mru")
-    vl.register("policy", "half", type("Half", (), {"arrive": print, "touch": print}))
+    half = type("Half", (), {"arrive": print, "touch": print})
+    with pytest.raises(vl.InputError, match="'half' lacks discard, begin, next_victim"):
+        vl.register("policy", "half", half)
+    remember("policy", "half", half)  # as an installed one is
     with pytest.raises(vl.InputError, match="'half' lacks discard, begin, next_victim"):
         vl.Dram(5, policy="half")
     machine = vl.Machine(vl.Dram(2, policy="lfu"), swapfiles=[vl.Swapfile(9)])

@@ -8,7 +8,7 @@ import pytest
 
 import vswaplab as vl
 from tests.plugins.test_installed import PROFILE
-from vswaplab.base.plugins import source_of, unregister
+from vswaplab.base.plugins import plugin_names, remember, source_of, unregister
 from vswaplab.cli import main
 from vswaplab.contents.sizes import measures
 from vswaplab.engine.reference.policies import Lru
@@ -39,6 +39,65 @@ def test_codec__is_a_column_that_measure_makes_and_a_profile_stores_by(tmp_path)
         unregister("profiles", "mine")
     with pytest.raises(vl.InputError, match="no cram profile 'rle-device'"):
         vl.Cram(1 << 20, "rle-device")
+
+
+class Far(vl.Store):
+    """Does not say what a page takes."""
+
+    name = "far"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "plugin", "words"),
+    [
+        ("profiles", "mine", "/tmp/nosuch.toml", "cannot read the profile file /tmp/nosuch.toml"),
+        ("profiles", "mine", "bad.toml", "bad.toml: a profile without a name"),
+        ("profiles", "mine", "taken.toml", "taken.toml: profile 'zstd' is there already; rename it"),
+        ("profiles", "mine", 1, "the plug-in 'mine' of profiles is 1: it must be a TOML file's path"),
+        ("profiles", "mine", lambda: 1 / 0, "'mine' of profiles gave no file .ZeroDivisionError"),
+        ("policy", "lru", Lru, "'lru' is a policy that is built in"),
+        ("policy", "mine", object(), "the policy 'mine' lacks arrive"),
+        ("policy", "mine", Lru(), "the policy 'mine' is no class"),
+        ("store", "dram", object(), "the store 'dram' is no subclass of vl.Store"),
+        ("store", "dram", type("Own", (Far,), {"name": "dram", "stored_bytes": print}), "no tier's or counter's own"),
+        ("store", "far", Far, "the store 'far' does not say what a page takes: give it stored_bytes"),
+        ("codec", "x", 1, "the codec 'x' is 1: it must be a function"),
+        ("codec", "lz4_4k", halves, "'lz4_4k' is a column of a corpus that is built in"),
+        ("codec", "is_zero", halves, "'is_zero' is a column of a corpus that is built in"),
+    ],
+)
+def test_register__looks_at_what_it_is_given(kind, name, plugin, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.toml").write_text("[[profile]]\nx = 1\n")
+    (tmp_path / "taken.toml").write_text(OWN.replace("runs_4k", "lz4_4k").replace('"rle-device"', '"zstd"'))
+    before = plugin_names(kind)
+
+    with pytest.raises(vl.InputError, match=words):
+        vl.register(kind, name, plugin)
+    assert plugin_names(kind) == before
+
+
+def test_register__again_reads_the_file_again(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / "mine.toml").write_text(OWN.replace("runs_4k", "lz4_4k").replace("rle-device", name))
+        vl.register("profiles", "mine", tmp_path / "mine.toml")
+        try:
+            assert name in vl.profiles()["name"]
+        finally:
+            unregister("profiles", "mine")
+
+
+def test_profiles__of_a_file_that_cannot_be_read_are_missed_when_they_are_asked_for(tmp_path):
+    remember("profiles", "mine", tmp_path / "gone.toml")  # as an installed one is
+    try:
+        with pytest.warns(UserWarning, match="profiles of a plug-in are left out: cannot read the profile file"):
+            assert vl.Zswap(compressor="zstd").compressor == "zstd"
+        with pytest.raises(
+            vl.InputError, match=r"no cram profile 'rle-device'; .*a plug-in's are left out: .*gone.toml"
+        ):
+            vl.Cram(1 << 20, "rle-device")
+    finally:
+        unregister("profiles", "mine")
 
 
 @pytest.mark.parametrize(

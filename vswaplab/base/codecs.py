@@ -23,3 +23,6 @@ MORE_COLUMNS: dict[str, str] = {
 
 RAW = "raw"
 """The column every corpus has without storing it: 4096 bytes a page."""
+
+FACT_COLUMNS = ("page", "region", "is_zero", "same_filled", "moment")
+"""Columns of a corpus that are no sizes."""

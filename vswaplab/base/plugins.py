@@ -1,7 +1,7 @@
 """Plug-ins: what others add without touching this package, found by entry point or registered by hand.
 
 An installed package names its plug-ins in entry points of the groups below; a
-notebook registers them with ``register``. Nothing else is ever loaded, and
+notebook registers them (``vswaplab.machine.plugins``). Nothing else is ever loaded, and
 nothing before it is asked for.
 """
 
@@ -30,16 +30,20 @@ GROUPS: dict[Kind, str] = {
 _by_hand: dict[str, dict[str, object]] = {kind: {} for kind in GROUPS}
 
 
-def register(kind: Kind, name: str, plugin: object) -> None:
-    """Make a plug-in known in this process, as an entry point of an installed package would be in every one.
+def remember(kind: Kind, name: str, plugin: object) -> None:
+    """Make a plug-in known in this process; ``vswaplab.machine.plugins.register`` looks at it before.
 
-    Parameters
-    ----------
-    kind : {"profiles", "codec", "policy", "store"}
-    name
-        What machines, profiles and tables call it; registered again, the later one counts.
-    plugin
-        What the kind needs: ``GROUPS``, and the guide "extend".
+    Raises
+    ------
+    InputError
+        Another kind, or a name that is not a lower-case word.
+    """
+    check_name(kind, name)
+    _by_hand[kind][name] = plugin
+
+
+def check_name(kind: Kind, name: str) -> None:
+    """Check what a plug-in is called.
 
     Raises
     ------
@@ -49,11 +53,10 @@ def register(kind: Kind, name: str, plugin: object) -> None:
     one_of("kind", kind, get_args(Kind))
     if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum() or name != name.lower():
         raise InputError(f"a plug-in's name must be lower-case letters, digits, _ and -, got {name!r}")
-    _by_hand[kind][name] = plugin
 
 
 def unregister(kind: Kind, name: str) -> None:
-    """Forget a plug-in that ``register`` made known."""
+    """Forget a plug-in that was registered by hand."""
     _by_hand[kind].pop(name, None)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.checks import array_of
+from vswaplab.base.codecs import FACT_COLUMNS
 from vswaplab.base.errors import InputError
 from vswaplab.base.plugins import all_plugins
 from vswaplab.base.units import PAGE_SIZE
@@ -131,7 +132,7 @@ def measures() -> dict[str, Measure]:
         "fpc_64": fpc_sizes,
         "w842_4k": w842_sizes,
     }
-    own = {name: plugged(name, plugin) for name, plugin in all_plugins("codec").items()}
+    own = {name: plugged(name, plugin) for name, plugin in all_plugins("codec").items() if name not in FACT_COLUMNS}
     return own | ours
 
 

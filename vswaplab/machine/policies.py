@@ -134,6 +134,17 @@ def plugged_policy(name: str) -> type:
     found = find_plugin("policy", name)
     if found is None:
         raise InputError(f"there is no policy {name!r} in this process: install its package, or register it here too")
+    return policy_class(name, found)
+
+
+def policy_class(name: str, found: object) -> type:
+    """Check that a plug-in is a policy; give its class.
+
+    Raises
+    ------
+    InputError
+        It is no class, or lacks a method.
+    """
     missing = [method for method in _METHODS if not callable(getattr(found, method, None))]
     if not isinstance(found, type) or missing:
         lacks = f"lacks {', '.join(missing)}" if missing else "is no class"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import date
@@ -27,7 +28,7 @@ from vswaplab.base.codecs import SIZE_COLUMNS as _MEASURED
 from vswaplab.base.documents import read_toml_tables
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import data_dir, path_of
-from vswaplab.base.plugins import all_plugins, plugin_names
+from vswaplab.base.plugins import find_plugin, plugin_names
 from vswaplab.base.units import PAGE_SIZE
 
 __all__ = ["GRANULES", "SIZE_COLUMNS", "TAGS", "Kind", "Profile", "find_profile", "load_profiles", "profiles"]
@@ -264,7 +265,7 @@ def load_profiles(path: Path | str | None = None) -> dict[str, Profile]:
     ----------
     path
         A TOML file of ``[[profile]]`` tables; None reads the built-in ones and
-        those of plug-ins.
+        those of plug-ins, but for files that cannot be used, which a warning names.
 
     Returns
     -------
@@ -276,7 +277,12 @@ def load_profiles(path: Path | str | None = None) -> dict[str, Profile]:
     InputError
         If the file cannot be read, or a profile in it is unusable.
     """
-    return dict(_built_in()) | _plugged() if path is None else _read(path_of("path", path))
+    if path is not None:
+        return _read(path_of("path", path))
+    found, wrong = _plugged()
+    for reason in wrong:
+        _note(f"profiles of a plug-in are left out: {reason}")
+    return dict(_built_in()) | found
 
 
 def find_profile(name: str, kind: Kind, extra: Path | str | None = None) -> Profile:
@@ -313,7 +319,10 @@ def find_profile(name: str, kind: Kind, extra: Path | str | None = None) -> Prof
     wrong = f"no {kind} profile {name!r}"
     if found is not None:
         wrong = f"{name!r} is a {found.kind}, not a {kind} profile"
-    raise InputError(f"{wrong}; nearest: {_nearest(name, names)}; see `vswaplab profiles`, or add it in a TOML file")
+    broken = "".join(f"; a plug-in's are left out: {reason}" for reason in _plugged()[1])
+    raise InputError(
+        f"{wrong}; nearest: {_nearest(name, names)}; see `vswaplab profiles`, or add it in a TOML file{broken}"
+    )
 
 
 @cache
@@ -321,23 +330,56 @@ def _built_in() -> Mapping[str, Profile]:
     return _read(data_dir() / "profiles.toml")
 
 
-def _plugged() -> dict[str, Profile]:
-    # Of plug-ins: a path, or a function that gives one.
+def check_plugged(name: str, plugin: object) -> None:
+    """Check a plug-in of profiles: the file is read, and read again if it was before.
+
+    Raises
+    ------
+    InputError
+        It gives no path, the file is unusable, or has a profile that is there already.
+    """
+    _read_once.cache_clear()
+    _own(name, plugin, dict(_built_in()) | _plugged(but=name)[0])
+
+
+def _plugged(*, but: str | None = None) -> tuple[dict[str, Profile], list[str]]:
+    # Of plug-ins: their profiles, and what is wrong with those whose are left out.
     found: dict[str, Profile] = {}
-    for name, plugin in all_plugins("profiles").items():
+    wrong = []
+    for name in plugin_names("profiles"):
+        if name == but:
+            continue
+        try:
+            found |= _own(name, find_plugin("profiles", name), dict(_built_in()) | found)
+        except InputError as error:
+            wrong.append(str(error))
+    return found, wrong
+
+
+def _own(name: str, plugin: object, known: Mapping[str, Profile]) -> dict[str, Profile]:
+    path = _path_of_plugin(name, plugin)
+    own = _read_once(path)
+    taken = [profile for profile in own if profile in known]
+    if taken:
+        raise InputError(f"{path}: profile {taken[0]!r} is there already; rename it, or remove the plug-in {name!r}")
+    return own
+
+
+def _path_of_plugin(name: str, plugin: object) -> Path:
+    # A path, or a function that gives one.
+    try:
         path = plugin() if callable(plugin) else plugin
-        if not isinstance(path, str | Path):
-            raise InputError(
-                f"the plug-in {name!r} of profiles is {path!r}: it must be a TOML file's path, or give one"
-            )
-        own = _read_once(Path(path))
-        taken = [profile for profile in own if profile in _built_in() or profile in found]
-        if taken:
-            raise InputError(
-                f"{path}: profile {taken[0]!r} is there already; rename it, or remove the plug-in {name!r}"
-            )
-        found |= own
-    return found
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"the plug-in {name!r} of profiles gave no file ({reason}): mend or uninstall it") from None
+    if not isinstance(path, str | Path):
+        raise InputError(f"the plug-in {name!r} of profiles is {path!r}: it must be a TOML file's path, or give one")
+    return path_of(f"the path of the plug-in {name!r}", path)
+
+
+@cache
+def _note(text: str) -> None:
+    warnings.warn(text, stacklevel=2)  # once
 
 
 @cache

@@ -11,6 +11,7 @@ store, and a store writes nothing back.
 
 from __future__ import annotations
 
+import inspect
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
@@ -169,8 +170,21 @@ def store_class(name: object) -> type[Store]:
     if found is None:
         known = ", ".join(plugin_names("store")) or "none is installed or registered"
         raise InputError(f"stores.kind {name!r} is no store that is known here: {known}")
+    return class_of_store(str(name), found)
+
+
+def class_of_store(name: str, found: object) -> type[Store]:
+    """Check that a plug-in is a store of that name; give its class.
+
+    Raises
+    ------
+    InputError
+        It is not.
+    """
     if not isinstance(found, type) or not issubclass(found, Store):
         raise InputError(f"the store {name!r} is no subclass of vl.Store: derive it from that")
+    if inspect.isabstract(found):
+        raise InputError(f"the store {name!r} does not say what a page takes: give it stored_bytes(contents)")
     check_class(found)
     if found.name != name:
         raise InputError(f"the store {name!r} calls itself {found.name!r}: make the two the same")

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base.checks import number, whole
-from vswaplab.base.codecs import RAW
+from vswaplab.base.codecs import FACT_COLUMNS, RAW
 from vswaplab.base.draws import MAKER, checked_seed, draw
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
@@ -118,7 +118,7 @@ class Corpus:
         if column == RAW:
             return np.full(len(self), PAGE_SIZE, np.int32)
         if column not in self.table.columns or not self.table[column].dtype.is_numeric():
-            have = [c for c in self.table.columns if c not in ("region", "is_zero", "same_filled", "page", "moment")]
+            have = [c for c in self.table.columns if c not in FACT_COLUMNS]
             raise InputError(
                 f"the corpus has no size column {column!r} that the profile stores by: "
                 f"it has {', '.join(have) or 'none'}"
@@ -149,7 +149,7 @@ def stretched(corpus: Corpus, factors: Sequence[float]) -> Corpus:
         number("factor", factor, above=0, at_most=PAGE_SIZE, expected=f"a number above 0 and up to {PAGE_SIZE}")
     region = _regions(corpus.table)
     step = int(region.max()) - min(int(region.min()), 0) + 1
-    kept = {"region", "is_zero", "same_filled", "page", "moment"}
+    kept = {*FACT_COLUMNS}
     sizes = [c for c in corpus.table.columns if c not in kept and corpus.table[c].dtype.is_numeric()]
     base = corpus.table.select([c for c in corpus.table.columns if c in ("is_zero", "same_filled") or c in sizes])
     blocks = []
