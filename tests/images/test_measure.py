@@ -161,6 +161,11 @@ def test_load_contents__refuses_what_is_no_corpus(write, monkeypatch):
     assert MOST_ROWS > 10
 
 
+def test_load_contents__a_file_that_the_disk_refuses_is_named_once():
+    with pytest.raises(vl.InputError, match="cannot read the corpus /proc/self/mem: No such device; give a file"):
+        vl.load_contents("/proc/self/mem")
+
+
 @pytest.mark.slow
 def test_cli__writes_corpus_and_figure_and_tells_both_kinds_of_ratio(write, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -325,6 +325,15 @@ def test_read_truth__refuses_a_broken_folder_in_one_line(folder: Path, name: str
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("name", ["runs.json", "epochs.csv", "outcomes.npz", "calibration.csv"])
+def test_read_truth__a_file_that_the_disk_refuses_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to("/proc/self/mem")
+
+    with pytest.raises(vl.InputError, match=f"cannot read .*{name}: Input/output error; "):
+        vl.read_truth(folder)
+
+
 def test_read_truth__a_folder_may_say_that_it_kept_no_outcomes(folder: Path) -> None:
     document = json.loads((folder / "runs.json").read_text()) | {"outcome_codes": False}
     (folder / "runs.json").write_text(json.dumps(document))

@@ -35,7 +35,9 @@ def read_calibration(file: Path) -> Calibration:
     try:
         table = pl.read_csv(file.read_bytes(), infer_schema_length=None).select(*names)
         rows = table.drop_nulls().cast({"k_random_bytes": pl.Int64, "stored_bytes_per_page": pl.Float64}).rows()
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror or error}; copy it again") from None
+    except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{file} needs columns {', '.join(names)} ({reason}): copy it again") from None
     return {(kernel, compressor, k): round(stored) for kernel, compressor, k, stored in rows}

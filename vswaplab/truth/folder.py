@@ -294,7 +294,7 @@ def _read_codes(file: Path, runs: list[TruthRun]) -> dict[str, NDArray[np.uint8]
             return {run.name: _unpacked(file, run, packed) for run in runs}
     except InputError:
         raise
-    except FileNotFoundError as error:
+    except OSError as error:
         raise _unreadable(file, error) from None
     except Exception as error:  # a damaged archive fails in as many ways as there are bytes in it
         reason = " ".join(str(error).split()) or type(error).__name__
