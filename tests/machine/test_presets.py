@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -147,6 +148,14 @@ def test_with_settings__puts_the_value_in_place(setting: str, path: str, value: 
         found = getattr(found, name)
 
     assert found == value
+
+
+def test_with_settings__a_version_is_a_text() -> None:
+    small = replace(preset("swap-only", 100), layer="none")
+
+    assert with_settings(small, ["kernel.version=7.3"]).kernel == vl.Kernel(version="7.3")
+    with pytest.raises(vl.InputError, match=r"got 7\.3, a number: write it in quotes, '7\.3'$"):
+        vl.Kernel(version=7.3)  # type: ignore[arg-type]
 
 
 def test_with_settings__nothing_changes_nothing() -> None:

@@ -20,6 +20,13 @@ def test_grid__last_setting_varies_fastest_and_sizes_are_numbers() -> None:
     assert design.settings(1) == ["dram.capacity_pages=256", "layer=vswap"]
 
 
+def test_grid__versions_are_texts() -> None:
+    design = vl.grid({"kernel.version": ["6.12", 7.3]})
+
+    assert design.points == (("6.12",), ("7.3",))
+    assert design.frame()["kernel.version"].to_list() == ["6.12", "7.3"]
+
+
 def test_frame__dtype_follows_the_values() -> None:
     design = vl.grid({DRAM: [1], "cram.close_at": [0.5, 1], "swap_max_slots": [None, 7], "cram": ["none"]})
 

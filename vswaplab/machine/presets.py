@@ -352,8 +352,8 @@ def setting_value(key: str, text: str) -> object:
     >>> setting_value("dram.capacity_pages", "64MiB"), setting_value("cram", "none"), setting_value("layer", "none")
     (16384, None, 'none')
     """
-    if key == "layer" or key.endswith((".profile", ".compressor")):
-        return text  # one layer and one profile are called "none"
+    if key == "layer" or key.endswith((".profile", ".compressor", ".version")):
+        return text  # one layer and one profile are called "none", and 7.10 is not 7.1
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     if _SIZE.fullmatch(text):
