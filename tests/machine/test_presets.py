@@ -132,6 +132,8 @@ def test_machine_words__say_every_tier_in_bytes() -> None:
         ("dram.capacity_pages=20000", "dram.capacity_pages", 20_000),
         ("dram.capacity_pages=4MiB", "dram.capacity_pages", 1_024),
         ("cram.media_bytes=512KiB", "cram.media_bytes", 512 << 10),
+        ("dram.low=4KiB", "dram.low", 1),
+        ("dram.high=1MiB", "dram.high", 256),
         ("cram.close_at=0.97", "cram.close_at", 0.97),
         ("cram.mode=tier", "cram.mode", "tier"),
         ("zswap.max_pool_percent=30", "zswap.max_pool_percent", 30),
@@ -148,6 +150,13 @@ def test_with_settings__puts_the_value_in_place(setting: str, path: str, value: 
         found = getattr(found, name)
 
     assert found == value
+
+
+def test_with_settings__watermarks_of_the_node_take_a_size() -> None:
+    cram = with_settings(FOUR, ["cram.node_low=64KiB", "cram.node_high=0.25MiB"]).cram
+
+    assert cram is not None
+    assert (cram.node_low, cram.node_high) == (16, 64)
 
 
 def test_with_settings__a_version_is_a_text() -> None:
@@ -219,11 +228,15 @@ def test_with_settings__takes_every_swapfile_away() -> None:
         ("cram.close_at=nan", "cram.close_at must be a share between 0 and 1, got nan"),
         ("cram.close_at=0.2", "cram.open_at 0.9 is above cram.close_at 0.2"),
         ("cram.close_at=3MiB", "only settings in bytes, pages or slots take a size"),
+        ("cram.report_lag=3MiB", "only settings in bytes, pages or slots take a size"),
+        ("tiers.fast=[1,9]", r"a machine's \.toml file sets tiers, as in \[tiers\] and fast = \[1, 9\]"),
+        ("tiers=none", r"a machine's \.toml file sets tiers"),
         ("dram.capacity_pages=1KiB", "not a whole number of pages"),
         ("cram.profile=ocp-spce", "no cram profile 'ocp-spce'; nearest: ocp-spec"),
         ("swapfiles.5.capacity_slots=3", "name a swapfile by its number, 0 to 1"),
         ("swapfiles=3", "name a swapfile by its number"),
-        ("dram=none", "machine.dram must be a vl.Dram, got None"),
+        ("dram=none", "dram=none: every machine has dram; set one of its values, as in dram.capacity_pages=64MiB"),
+        ("costs=none", "costs=none: every machine has costs; set one of its values, as in costs.fault_ns=1500"),
     ],
 )
 def test_with_settings__nonsense_is_named_in_one_line(setting: str, message: str) -> None:

@@ -20,6 +20,12 @@ def test_grid__last_setting_varies_fastest_and_sizes_are_numbers() -> None:
     assert design.settings(1) == ["dram.capacity_pages=256", "layer=vswap"]
 
 
+@pytest.mark.parametrize("name", ["tiers", "tiers.fast", "tiers_max.fast"])
+def test_grid__says_where_tiers_are_set(name: str) -> None:
+    with pytest.raises(vl.InputError, match=rf"^'{name}' is no setting of a sweep: a machine's .toml file sets tiers"):
+        vl.grid({name: [[1, 9]]})
+
+
 def test_grid__versions_are_texts() -> None:
     design = vl.grid({"kernel.version": ["6.12", 7.3]})
 

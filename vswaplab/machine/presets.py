@@ -31,6 +31,11 @@ _LARGEST = 1 << 50
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB)")
 _WORDS: dict[str, object] = {"true": True, "false": False, "none": None}
+_IN_PAGES = ("dram.low", "dram.high", "cram.node_low", "cram.node_high")  # whose names do not say it
+_ALWAYS = {"dram": "dram.capacity_pages=64MiB", "costs": "costs.fault_ns=1500"}
+
+TIERS_ARE_IN_A_FILE = "a machine's .toml file sets tiers, as in [tiers] and fast = [1, 9]"
+"""Why no single setting makes a swap tier: a tier is two numbers."""
 
 
 def _part(n_pages: int, percent: int) -> int:
@@ -374,7 +379,7 @@ def _size(key: str, text: str) -> int:
     assert found is not None
     n_bytes = float(found[1]) * _SIZES[found[2]]
     unit = 1 if key.endswith("_bytes") else PAGE_SIZE
-    if not key.endswith(("_bytes", "_pages", "_slots")):
+    if key not in _IN_PAGES and not key.endswith(("_bytes", "_pages", "_slots")):
         raise InputError(f"{key}={text}: only settings in bytes, pages or slots take a size; give a plain number")
     if n_bytes % unit:
         raise InputError(f"{key}={text} is not a whole number of {'pages' if unit > 1 else 'bytes'}: round it")
@@ -403,6 +408,10 @@ def _let_advertised_follow(before: Cram, cram: dict[str, Any], changes: Mapping[
 
 def _put(tables: dict[str, Any], key: str, value: object) -> None:
     part, dot, name = key.partition(".")
+    if part in _ALWAYS and not dot and value is None:
+        raise InputError(f"{key}=none: every machine has {part}; set one of its values, as in {_ALWAYS[part]}")
+    if part == "tiers":
+        raise InputError(f"{key}: {TIERS_ARE_IN_A_FILE}")
     if part == "swapfiles":
         _put_swapfile(tables["swapfiles"], key, name, value)
     elif part == "stores" and dot:

@@ -18,7 +18,7 @@ from vswaplab.base.draws import DESIGN, checked_seed, draws
 from vswaplab.base.errors import InputError
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap
 from vswaplab.machine.kernel import Kernel
-from vswaplab.machine.presets import setting_value
+from vswaplab.machine.presets import TIERS_ARE_IN_A_FILE, setting_value
 
 Point = tuple[object, ...]
 
@@ -224,6 +224,8 @@ def _names(settings: object) -> tuple[str, ...]:
 
 
 def _check_name(name: object) -> None:
+    if isinstance(name, str) and name.partition(".")[0] in ("tiers", "tiers_max"):
+        raise InputError(f"{name!r} is no setting of a sweep: {TIERS_ARE_IN_A_FILE}")
     known = list(_known_names())
     plain = re.sub(r"^swapfiles\.\d+\.", "swapfiles.0.", name) if isinstance(name, str) else ""
     if plain not in known and not re.fullmatch(
