@@ -668,6 +668,12 @@ def test_swapoff_work__takes_arrays_and_prices_of_ones_own():
     assert work["total_ns"].to_list() == [100, 200, 1543, 1550, 17, 34]
 
 
+def test_swapoff_work__has_numbers_as_large_as_64_bits_hold():
+    work = vl.swapoff_work(slots_in_use=0, virtual_slots=2**60, address_space_pages=2**57, mappers=8)
+
+    assert work["total_ns"].to_list() == [2**61, 2**61, 0]
+
+
 # What cannot be ---------------------------------------------------------------------------------
 
 ONE = vl.Trace([0])
@@ -701,6 +707,36 @@ def run(*events: object, layer: str = "vswap", **tiers: object) -> vl.Result:
             lambda: vl.swapoff_work(slots_in_use=-1, virtual_slots=0, address_space_pages=0),
             "slots_in_use must be at least 0, got -1",
             "",
+        ),
+        (
+            lambda: vl.swapoff_work(slots_in_use=1, virtual_slots=1, address_space_pages=9, mappers=[8, 9]),
+            "mappers must be at most 8, got 9",
+            "",
+        ),
+        (
+            lambda: vl.swapoff_work(slots_in_use=1, virtual_slots=1, address_space_pages=9, mappers=0),
+            "mappers must be at least 1, got 0",
+            "",
+        ),
+        (
+            lambda: vl.swapoff_work(slots_in_use=[1, 3], virtual_slots=2, address_space_pages=9),
+            "slots_in_use 3 is above virtual_slots 2",
+            "the slots of all live clusters",
+        ),
+        (
+            lambda: vl.swapoff_work(slots_in_use=2**62, virtual_slots=2**62, address_space_pages=1),
+            "slots_in_use 4611686018427387904 ",
+            "lower them, or the costs",
+        ),
+        (
+            lambda: vl.swapoff_work(slots_in_use=1, virtual_slots=1, address_space_pages=np.uint64(2**63), mappers=2),
+            "address_space_pages 9223372036854775808",
+            "lower them, or the costs",
+        ),
+        (
+            lambda: vl.swapoff_work(slots_in_use=1, virtual_slots=1, address_space_pages=2**70),
+            "address_space_pages 1180591620717411303424",
+            "lower them, or the costs",
         ),
         (
             lambda: vl.swapoff_work(slots_in_use=[1, 2], virtual_slots=[1, 2, 3], address_space_pages=0),

@@ -13,7 +13,7 @@ from vswaplab.base.errors import InputError
 from vswaplab.engine.outcome import Drain, Engine, PageTable
 from vswaplab.machine.config import Machine, Zram
 from vswaplab.machine.layers import CLUSTER_SLOTS, metadata_bytes
-from vswaplab.machine.swapoff import METHODS, Method, Swapoff, resolve, swapoff_work
+from vswaplab.machine.swapoff import METHODS, Method, Swapoff, resolve, work_of
 from vswaplab.trace.trace import Workload
 
 _COLUMNS = {"at": pl.Int64, "event": pl.String, "device": pl.String, "method": pl.String} | dict.fromkeys(
@@ -115,7 +115,7 @@ class Timeline:
             "mappers": int(np.bitwise_or.reduce(table.mappers)).bit_count(),
         }
         visited = found | {"virtual_slots": clusters * CLUSTER_SLOTS}
-        work = swapoff_work(**visited, costs=self.machine.costs)
+        work = work_of(*(np.array([size], np.int64) for size in visited.values()), costs=self.machine.costs)
         for method, visits, scan_ns in work.select("method", "visits", "scan_ns").iter_rows():
             name = method.replace("-", "_")
             found |= {f"visits_{name}": visits, f"scan_{name}_ns": scan_ns}

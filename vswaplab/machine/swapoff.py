@@ -10,12 +10,13 @@ the swap cache, so that each costs one more minor fault when it is touched.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vswaplab.base.checks import array_of, one_of, whole
 from vswaplab.base.errors import InputError
@@ -23,6 +24,12 @@ from vswaplab.machine.config import Costs, Machine
 
 Method = Literal["page-table", "virtual", "reverse-map"]
 METHODS: tuple[Method, ...] = get_args(Method)
+
+MAX_MAPPERS = 8
+"""Processes that may map a page, as in a trace."""
+
+_SIZES = ("slots_in_use", "virtual_slots", "address_space_pages", "mappers")
+_MOST = (1 << 62) - 1  # two such add up to what 64 bits hold
 
 RMAP_BYTES = 8
 """Reverse map of one used physical slot (8 bytes a used slot: Virtual Swap Space v6) [P]."""
@@ -145,11 +152,12 @@ def swapoff_work(
     slots_in_use : slots
         In use on the device that is taken away.
     virtual_slots : slots
-        Of the virtual layer's live clusters, whatever stands behind them.
+        Of the virtual layer's live clusters, whatever stands behind them: at
+        least ``slots_in_use``.
     address_space_pages : pages
         Page-table entries of one process.
     mappers
-        Processes with page tables of that size; each maps every page.
+        Processes with page tables of that size, 1 to 8; each maps every page.
     costs
         Prices of a visit and of a fault; default: ``Costs()``.
 
@@ -165,7 +173,8 @@ def swapoff_work(
     Raises
     ------
     InputError
-        Arguments that are negative or differ in shape; costs that are none.
+        Arguments that are out of range, or differ in shape, or make more than
+        64 bits hold; costs that are none.
 
     Examples
     --------
@@ -175,27 +184,35 @@ def swapoff_work(
     costs = Costs() if costs is None else costs
     if not isinstance(costs, Costs):
         raise InputError(f"costs must be a vl.Costs, got {costs!r}")
-    names = ("slots_in_use", "virtual_slots", "address_space_pages", "mappers")
     given = (slots_in_use, virtual_slots, address_space_pages, mappers)
-    arrays = list(map(array_of, names, given))
-    try:
-        arrays = [array.ravel() for array in np.broadcast_arrays(*arrays)]
-    except ValueError:
-        raise InputError(f"{', '.join(names)} differ in shape: give arrays of one length, or numbers") from None
-    for name, values in zip(names, arrays, strict=True):
-        if values.dtype.kind not in "iu":
-            raise InputError(f"{name} must be a whole number or an array of them, got dtype {values.dtype}")
-        if values.size and values.min() < 0:
-            raise InputError(f"{name} must be at least 0, got {values.min()}")
-    used, virtual, space, n = (array.astype(np.int64) for array in arrays)
+    used, virtual, space, n = _checked(given, costs)
+    lacking = np.flatnonzero(used > virtual)
+    if lacking.size:
+        at = lacking[0]
+        raise InputError(
+            f"slots_in_use {used[at]} is above virtual_slots {virtual[at]}: a slot in use has a virtual one; "
+            "give virtual_slots as the slots of all live clusters"
+        )
+    return work_of(used, virtual, space, n, costs=costs)
+
+
+def work_of(
+    used: NDArray[np.int64],
+    virtual: NDArray[np.int64],
+    space: NDArray[np.int64],
+    mappers: NDArray[np.int64],
+    *,
+    costs: Costs,
+) -> pl.DataFrame:
+    """Do what ``swapoff_work`` says, unchecked; without a layer there are no virtual slots."""
     none = np.zeros_like(used)
     ways = (
-        ("page-table", space * n, costs.pte_visit_ns, none, none),
+        ("page-table", space * mappers, costs.pte_visit_ns, none, none),
         ("virtual", virtual, costs.slot_visit_ns, used, none),
         ("reverse-map", used, costs.rmap_visit_ns, used, used * RMAP_BYTES),
     )
     return pl.concat(
-        pl.DataFrame(dict(zip(names, (used, virtual, space, n), strict=True))).with_columns(
+        pl.DataFrame(dict(zip(_SIZES, (used, virtual, space, mappers), strict=True))).with_columns(
             method=pl.lit(method),
             visits=pl.Series(visits),
             scan_ns=pl.Series(visits * each_ns),
@@ -206,3 +223,31 @@ def swapoff_work(
         )
         for method, visits, each_ns, later, kept in ways
     )
+
+
+def _checked(given: Sequence[ArrayLike], costs: Costs) -> list[NDArray[np.int64]]:
+    try:
+        arrays = [array.ravel() for array in np.broadcast_arrays(*map(array_of, _SIZES, given))]
+    except ValueError:
+        raise InputError(f"{', '.join(_SIZES)} differ in shape: give arrays of one length, or numbers") from None
+    for name, values, each in zip(_SIZES, arrays, _most_each(costs), strict=True):
+        is_whole = values.dtype.kind in "iu" or all(type(value) is int for value in values)  # int: beyond 64 bits
+        if not is_whole:
+            raise InputError(f"{name} must be a whole number or an array of them, got dtype {values.dtype}")
+        least = 1 if name == "mappers" else 0
+        if values.size and values.min() < least:
+            raise InputError(f"{name} must be at least {least}, got {values.min()}")
+        if name == "mappers" and values.size and values.max() > MAX_MAPPERS:
+            raise InputError(f"mappers must be at most {MAX_MAPPERS}, got {values.max()}")
+        if values.size and int(values.max()) * each > _MOST:
+            raise InputError(
+                f"{name} {values.max()} makes a time or a number of bytes that 64 bits cannot hold: "
+                "lower them, or the costs"
+            )
+    return [array.astype(np.int64) for array in arrays]
+
+
+def _most_each(costs: Costs) -> tuple[int, int, int, int]:
+    # What one of each size adds to a column, at most.
+    of_used = max(costs.rmap_visit_ns, RMAP_BYTES) + costs.fault_ns
+    return of_used, max(costs.slot_visit_ns, 1), MAX_MAPPERS * max(costs.pte_visit_ns, 1), 1
