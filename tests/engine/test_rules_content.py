@@ -70,9 +70,12 @@ def test_collapse__makes_a_writable_budget_dangerous_and_without_one_no_poison_c
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda t: vl.collapse(t, at=-1), "content_shifts must be a whole number of at least 0, got -1"),
+        (lambda t: vl.collapse(t, at=-1), "^at must be an access of the trace, 0 to 1, got -1$"),
+        (lambda t: vl.collapse(t, at=2), "^at must be an access of the trace, 0 to 1, got 2$"),
+        (lambda t: vl.drift(t, start=2, stop=5), "^start must be an access of the trace, 0 to 1, got 2$"),
+        (lambda t: vl.drift(t, start=-1, stop=5), "^start must be an access of the trace, 0 to 1, got -1$"),
         (lambda t: vl.collapse(t, at=0, factor=0), "factor must be a number above 0 and up to 4096, got 0"),
-        (lambda t: vl.drift(t, start=5, stop=5), "0 <= start < stop"),
+        (lambda t: vl.drift(t, start=1, stop=1), "0 <= start < stop"),
         (lambda t: vl.drift(t, start=0, stop=5, steps=0), "steps must be a whole number from 1 to 64, got 0"),
         (lambda t: vl.drift(vl.collapse(t, at=1), start=0, stop=5), "drifts or collapses already"),
         (lambda t: vl.Trace([0], corpus=CORPUS, content_shifts=[(0, 2)]), "leaves the corpus of 2 rows"),
@@ -81,7 +84,7 @@ def test_collapse__makes_a_writable_budget_dangerous_and_without_one_no_poison_c
 )
 def test_shifts__that_cannot_be_are_refused(make, words):
     with pytest.raises(vl.InputError, match=words):
-        make(vl.Trace([0], corpus=CORPUS))
+        make(vl.Trace([0, 0], corpus=CORPUS))
 
 
 @pytest.mark.parametrize("change", [lambda t: vl.collapse(t, at=399), lambda t: vl.drift(t, start=398, stop=399)])

@@ -126,6 +126,12 @@ def test_with_contents__changes_contents_and_no_access(write):
         vl.with_contents(vl.collapse(trace, at=5), contents.corpus)
 
 
+def test_with_contents__names_what_is_no_corpus():
+    expected = r"^corpus must be a vl.Corpus .* got 'redis': vl.load_contents\(...\).corpus reads one from a file$"
+    with pytest.raises(vl.InputError, match=expected):
+        vl.with_contents(vl.Trace([0]), "redis")
+
+
 @pytest.mark.slow
 def test_cli__run_takes_what_measure_wrote(write, tmp_path, capsys):
     path = vl.measure(write(NOISE * 8), processes=1).save(tmp_path / "noise.parquet")
@@ -152,9 +158,12 @@ def test_measure__no_process_is_not_the_default(write):
         vl.measure(write(TEXT), processes=0)
 
 
-def test_load_contents__refuses_what_is_no_corpus(write, monkeypatch):
+def test_load_contents__refuses_what_is_no_corpus(write, tmp_path, monkeypatch):
     with pytest.raises(vl.InputError, match="cannot read the corpus"):
         vl.load_contents(write(b"PAR1 and nothing else"))
+    for place, reason in ((tmp_path, "Is a directory"), (tmp_path / "nosuch", "No such file or directory")):
+        with pytest.raises(vl.InputError, match=rf"^cannot read the corpus {place}: {reason}; give a file"):
+            vl.load_contents(place)
     monkeypatch.setattr("vswaplab.images.measure.MOST_ROWS", 10)
     with pytest.raises(vl.InputError, match="a corpus has at most 10"):
         vl.load_contents("redis")

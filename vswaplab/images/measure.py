@@ -185,7 +185,7 @@ def load_contents(path: str | Path) -> Contents:
     except InputError:
         raise
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
         raise InputError(
             f"cannot read the corpus {source}: {reason}; give a file that vswaplab measure wrote"
         ) from None

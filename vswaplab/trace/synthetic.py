@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base.backing import Op
@@ -405,6 +406,11 @@ def with_contents(trace: AnyTrace, corpus: Corpus) -> AnyTrace:
     check_trace(trace)
     if trace.content_shifts:
         raise InputError(f"{trace!r} drifts or collapses already: give the trace that it was made of its contents")
+    if not isinstance(corpus, Corpus | pl.DataFrame):
+        raise InputError(
+            f"corpus must be a vl.Corpus or a polars table, got {corpus!r}: "
+            "vl.load_contents(...).corpus reads one from a file"
+        )
     corpus = as_corpus(corpus)
     return trace.like(corpus=corpus, content=default_content(trace.n_pages, corpus))
 
@@ -420,10 +426,12 @@ def collapse(trace: AnyTrace, *, at: int, factor: float = 2.0) -> AnyTrace:
     ----------
     trace : Trace or TraceFile
     at : access index
+        Of the trace's.
     factor : float
         Compressed size after over before; sizes end at 4096 bytes.
     """
-    return _shifted(trace, [(at, factor)])
+    check_trace(trace)
+    return _shifted(trace, [(_access_of("at", at, trace), factor)])
 
 
 def drift(trace: AnyTrace, *, start: int, stop: int, factor: float = 2.0, steps: int = 8) -> AnyTrace:
@@ -433,21 +441,27 @@ def drift(trace: AnyTrace, *, start: int, stop: int, factor: float = 2.0, steps:
     ----------
     trace : Trace or TraceFile
     start, stop : access index
-        The first step comes at ``start``, the last before ``stop``.
+        The first step comes at ``start``, an access of the trace, the last
+        before ``stop``, which may lie beyond its end.
     factor : float
         Compressed size at the end over that at the start.
     steps : int
         From 1 to 64; sizes grow by the same ratio in each.
     """
-    steps, start, stop = whole("steps", steps, 1, 64), whole("start", start), whole("stop", stop)
+    check_trace(trace)
+    steps, start, stop = whole("steps", steps, 1, 64), _access_of("start", start, trace), whole("stop", stop)
     if not start < stop:
         raise InputError(f"drift needs 0 <= start < stop, got {start} and {stop}: say between which accesses")
     factor = number("factor", factor, above=0, at_most=PAGE_SIZE, expected=f"a number above 0 and up to {PAGE_SIZE}")
     return _shifted(trace, [(start + (stop - start) * k // steps, factor ** ((k + 1) / steps)) for k in range(steps)])
 
 
+def _access_of(name: str, at: object, trace: Workload) -> int:
+    last = len(trace) - 1
+    return whole(name, at, 0, last, expected=f"an access of the trace, 0 to {last:,}")
+
+
 def _shifted(trace: AnyTrace, changes: list[tuple[int, float]]) -> AnyTrace:
-    check_trace(trace)
     if trace.content_shifts:
         raise InputError(f"{trace!r} drifts or collapses already: start from the trace it was made of")
     n_rows = len(trace.corpus)
