@@ -28,6 +28,12 @@ def test_linux__takes_kernel_memory_off_the_limit() -> None:
     assert machine.layer == "none"
 
 
+def test_linux__a_limit_above_the_hosts_ram_never_binds() -> None:
+    machine = vl.linux("7.3", **SIZES | {"memory_max": 1 << 30})
+
+    assert (machine.dram.capacity_pages, machine.dram.total_pages) == (1_000, 1_000)
+
+
 # zipf_off: nothing else of the kernel is charged there; with zswap the pool is in cg_kernel too
 def test_kernel_memory_bytes__is_what_the_kernel_charged() -> None:
     rows = pl.read_csv(EPOCHS, infer_schema_length=None).filter(row="epoch", run="zipf_off")

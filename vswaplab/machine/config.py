@@ -58,7 +58,8 @@ class Dram:
     capacity_pages : pages
         Room for resident pages and the pool together (rule 0).
     total_pages : pages
-        RAM of the host, of which ``max_pool_percent`` is a percentage.
+        RAM of the host, of which ``max_pool_percent`` is a percentage; it bounds
+        nothing else, and may be less than ``capacity_pages`` (``unlimited``).
         Default: ``capacity_pages``.
     low, high : pages
         Reclaim runs when free pages are at or below ``low`` and stops at

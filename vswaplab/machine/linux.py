@@ -70,7 +70,7 @@ def linux(
     memory_max : bytes
         memory.max of the cgroup, kernel memory of the workload included
         (``kernel_memory_bytes``). None: no limit, the whole machine is the
-        workload's, and kswapd reclaims.
+        workload's, and kswapd reclaims. More than all RAM: taken for all of it.
     total_ram_pages : pages
         MemTotal without the CRAM node; ``max_pool_percent`` is a percentage of
         both.
@@ -207,7 +207,8 @@ def _under_limit(memory_max: int, total_ram_pages: int, workload_pages: int) -> 
         raise InputError(
             f"linux: memory_max {memory_max} leaves no page beside {kernel} bytes of kernel memory: raise it"
         )
-    return Dram(memory_max // PAGE_SIZE, total_pages=max(1, total_ram_pages), charge="memcg")
+    total = max(1, total_ram_pages)
+    return Dram(min(memory_max // PAGE_SIZE, total), total_pages=total, charge="memcg")
 
 
 def percpu_pages(total_pages: int, cpus: int) -> int:
