@@ -303,6 +303,69 @@ def test_export__knows_its_csv_whatever_columns_it_has(columns: dict[str, list[i
     assert vl.export_trace(trace, path) == path
 
 
+SHARED = {
+    "some share": vl.Trace([0, 1, 1, 2, 0], [0, 1, 0, 0, 2], mapper=[0, 1, 0, 7, 0]),
+    "all are the first": vl.Trace([0, 1, 0], mapper=[0, 0, 0]),
+    "more map than touch": vl.Trace([0, 1, 1], [0, 1, 1], mapper=[0, 1, 1], mappers=[3, 255]),
+    "sets alone": vl.Trace([0, 1, 1], [0, 1, 1], mappers=[1, 3]),
+    "repeats": vl.Trace([0, 1, 1], repeat_reads=[0, 3, 1], mapper=[0, 1, 2]),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_import__of_what_was_written_has_the_same_mappers(name: str, suffix: str, tmp_path: Path) -> None:
+    trace, write = SHARED[name], vl.export_trace if suffix == "csv" else vl.save_trace
+
+    again = vl.import_trace(write(trace, tmp_path / f"a.{suffix}"), tmp_path / "again.parquet")
+
+    assert again.digest == trace.digest
+    assert again.mappers.tolist() == trace.mappers.tolist()
+
+
+def test_import__of_several_pieces_has_the_same_mappers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vswaplab.trace.importers.table.PIECE", 100)
+    family = vl.prefork(n_pages=300, n_accesses=2_000, seed=2, n_workers=3)
+    for suffix, write in (("csv", vl.export_trace), ("parquet", vl.save_trace)):
+        first = vl.import_trace(write(family, tmp_path / f"a.{suffix}"), tmp_path / "first.parquet")
+        second = vl.import_trace(write(first, tmp_path / f"b.{suffix}"), tmp_path / "second.parquet")
+
+        assert first.mapper.tolist() == family.mapper.tolist()
+        assert first.mappers[first.page].tolist() == family.mappers[family.page].tolist()
+        assert second.digest == first.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("page,mapper\n1,0\n2,8\n", "line 3: mapper is '8': expected a whole number from 0 to 7"),
+        ("page,mapper\n1,-1\n", "line 2: mapper is '-1': expected a whole number from 0 to 7"),
+        ("page,mapper\n1,\n", "line 2: mapper is '': expected a whole number from 0 to 7"),
+        ("page,mappers\n1,256\n", "line 2: mappers is '256': expected a whole number from 0 to 255"),
+        (
+            "page,mapper,mappers\n1,1,1\n",
+            "line 2: mappers is '1': expected a set of mappers, one bit each, with that of",
+        ),
+        ("page,mappers\n1,1\n2,1\n1,3\n", "access 2: mappers of its page is 3 there and 1 elsewhere: give a page"),
+    ],
+)
+def test_import__names_a_mapper_that_cannot_be(text: str, words: str, tmp_path: Path) -> None:
+    source = tmp_path / "a.csv"
+    source.write_text(text)
+
+    with pytest.raises(vl.InputError, match=re.escape(words)):
+        vl.import_trace(source, tmp_path / "a.parquet")
+
+
+def test_import__pages_of_one_address_have_one_mapper(tmp_path: Path) -> None:
+    source = tmp_path / "a.csv"
+    source.write_text("addr,size,mapper\n0,8192,1\n4096,1,2\n")
+
+    trace = vl.import_trace(source, tmp_path / "a.parquet")
+
+    assert (trace.page.tolist(), trace.mapper.tolist(), trace.mappers.tolist()) == ([0, 1, 1], [1, 1, 2], [2, 6])
+
+
 @pytest.mark.parametrize("format", ["oracle-general", "csv"])
 def test_export__is_what_libcachesim_reads(format: str, tmp_path: Path) -> None:
     lcs = pytest.importorskip("libcachesim", reason="libcachesim is not installed (extra 'bench')")

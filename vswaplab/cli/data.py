@@ -41,7 +41,7 @@ def add_import_arguments(verb: argparse.ArgumentParser) -> None:
         "--columns",
         metavar="ROLE=COLUMN,...",
         help="of a table, by name or number from 1: page (a number or a word), address (bytes) or sector (512 bytes); "
-        "op, size, repeat_reads, repeat_writes. Default: by the names of the columns",
+        "op, size, repeat_reads, repeat_writes, mapper, mappers. Default: by the names of the columns",
     )
     add("--separator", metavar="C", help="of a CSV file; default: found out")
     add("--default-op", default="read", metavar="read|write", help="what an access is where the file does not say")

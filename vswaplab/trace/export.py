@@ -18,12 +18,13 @@ from vswaplab.base.errors import InputError
 from vswaplab.base.paths import path_of
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.base.whole import refused_in_one_line, whole_file
+from vswaplab.trace.checks import mapper_sets
 from vswaplab.trace.files import TraceFile
 from vswaplab.trace.importers.oracle import RECORD
 from vswaplab.trace.trace import Piece, Trace, check_trace
 
 FORMATS = ("oracle-general", "csv")
-_HEADING = re.compile(rb"page,op(,(repeat_reads|repeat_writes|mapper))*\n")
+_HEADING = re.compile(rb"page,op(,(repeat_reads|repeat_writes|mapper|mappers))*\n")
 _HEAD = 1 << 16  # bytes by which an earlier export is known
 _BLOCK = 1 << 20  # bytes of zeros written at once
 
@@ -32,7 +33,8 @@ def export_trace(trace: Trace | TraceFile, path: str | Path, format: str | None 
     """Write a trace's accesses as libCacheSim's oracleGeneral, or as CSV.
 
     ``csv`` keeps all of a record: ``page,op,repeat_reads,repeat_writes``, and
-    ``mapper`` if there are several; the ops are read, write and free.
+    ``mapper`` if there are several, and ``mappers``, who maps the page at the
+    start, if more do than access it; the ops are read, write and free.
     ``oracle-general`` keeps pages only: a record of the trace is a request for
     an object of 4096 bytes at a time that counts records, with the request that
     comes next for it (counted from 0, -1: none). It has no frees and no repeats: they are
@@ -99,11 +101,22 @@ def _is_our_oracle(head: bytes) -> bool:
 
 
 def _write_csv(trace: Trace | TraceFile, file: BinaryIO) -> None:
-    words = {int(op): op.name.lower() for op in Op}
+    words, sets = {int(op): op.name.lower() for op in Op}, _sets_to_tell(trace)
     for piece in trace.pieces():
         table = pl.DataFrame({name: getattr(piece, name) for name in trace.columns})
         table = table.with_columns(pl.col("op").cast(pl.UInt8).replace_strict(words, return_dtype=pl.String))
+        if sets is not None:
+            table = table.with_columns(mappers=sets[piece.page])
         table.write_csv(file, include_header=piece.start == 0)
+
+
+def _sets_to_tell(trace: Trace | TraceFile) -> NDArray[np.uint8] | None:
+    # Every page's mappers, unless they are those that access it.
+    if not isinstance(trace, Trace) or trace.mappers is None:
+        return None
+    by_access = mapper_sets(None, trace.page, trace.mapper, trace.n_pages)
+    is_told = by_access is not None and (by_access == trace.mappers)[trace.page].all()
+    return None if is_told else trace.mappers
 
 
 def _write_oracle(trace: Trace | TraceFile, file: BinaryIO) -> None:

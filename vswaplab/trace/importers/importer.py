@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from vswaplab.base.paths import path_of
 from vswaplab.trace.checks import count
 from vswaplab.trace.files import TraceFile, is_trace, load_or_open, write_numbered
 from vswaplab.trace.importers.formats import FORMATS, detect
+from vswaplab.trace.importers.mappers import MapperSets
 from vswaplab.trace.importers.numbers import Numbers
 from vswaplab.trace.importers.streams import STDIN, opened
 from vswaplab.trace.importers.table import read_parquet
@@ -86,7 +88,9 @@ def import_trace(
         Of a table: role to column name, or number from 1. Roles: ``page``
         (a number or a word), ``address`` (in bytes) or ``sector`` (512
         bytes), one of the three; ``op``, ``size``, ``repeat_reads``,
-        ``repeat_writes``. Default: by the names of the columns.
+        ``repeat_writes``, ``mapper`` (which process makes the access, 0 to 7),
+        ``mappers`` (which processes map the page at the start, one bit each;
+        default: those that access it). Default: by the names of the columns.
     separator
         Of a CSV file; default: found out.
     default_op
@@ -245,21 +249,25 @@ def _told(
 
 
 def _write(touches: Iterator[Touches], made: Imported, tally: Tally, limits: Limits, name: str, title: str) -> None:
-    numbers = Numbers(limits.max_pages)
+    numbers, sets = Numbers(limits.max_pages), MapperSets()
+    first = next(touches, None)
+    has_mapper = first is not None and first.mapper is not None
 
     def pieces() -> Iterator[dict[str, NDArray[np.integer]]]:
-        for some in touches:
+        for some in chain(() if first is None else (first,), touches):
             if some.key.size:
-                yield _piece(some, numbers, made, limits)
+                piece = _piece(some, numbers, made, limits)
+                sets.add(piece["page"], some.mapper, some.mappers)
+                yield piece
         if not made.n_accesses:
             raise InputError(f"no access in it{_instead(tally)}: is it {FORMATS[made.format].title}? say --format")
         made.n_pages, made.passed_over = numbers.n_pages, dict(tally)
 
     def facts() -> dict[str, object]:
         imported = {"format": made.format, "passed_over": dict(made.passed_over), "lost": made.lost}
-        return {"n_pages": made.n_pages, "imported": imported}
+        return {"n_pages": made.n_pages, "imported": imported} | sets.facts
 
-    write_numbered(pieces(), made.path, facts, name=name, title=title)
+    write_numbered(pieces(), made.path, facts, name=name, title=title, has_mapper=has_mapper)
 
 
 def _instead(tally: Tally) -> str:
@@ -276,9 +284,10 @@ def _piece(some: Touches, numbers: Numbers, made: Imported, limits: Limits) -> d
     made.n_writes += int((some.op == Op.WRITE).sum())
     made.n_frees += int((some.op == Op.FREE).sum())
     none = np.zeros(some.key.size, np.uint32)
-    return {
+    piece: dict[str, NDArray[np.integer]] = {
         "page": numbers(some.key),
         "op": some.op,
         "repeat_reads": none if some.repeat_reads is None else some.repeat_reads,
         "repeat_writes": none if some.repeat_writes is None else some.repeat_writes,
     }
+    return piece if some.mapper is None else piece | {"mapper": some.mapper}

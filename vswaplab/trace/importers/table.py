@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from vswaplab.base import parquet
 from vswaplab.base.backing import Op
+from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.trace.importers.footer import check_row_groups
 from vswaplab.trace.importers.lines import Block, blocks, shown
 from vswaplab.trace.importers.touches import PIECE, Asked, Keys, Tally, Touches, spread
+from vswaplab.trace.sharing import MAX_MAPPERS
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "page": ("page", "page_number", "vpn", "pfn", "obj_id", "object_id", "object", "obj", "key", "id", "block"),
@@ -27,6 +29,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "size": ("size", "obj_size", "object_size", "length", "len", "bytes"),
     "repeat_reads": ("repeat_reads",),
     "repeat_writes": ("repeat_writes",),
+    "mapper": ("mapper",),
+    "mappers": ("mappers",),
 }
 """Role of a column to the names by which it is known, in lower case; the first three are what names the page."""
 
@@ -58,7 +62,10 @@ _SHIFTS = {"address": 12, "sector": 3}
 _SECTOR_BYTES = 512
 _SEPARATORS = ",;\t |"
 _MAX_REPEATS = (1 << 31) - 2
+_MAX_SET = (1 << MAX_MAPPERS) - 1
+_SET = "a set of mappers, one bit each"
 _MAX_COLUMNS = 1000
+_Bytes = NDArray[np.uint8]
 _NEITHER = r"(?i)^$|^[-+]?(\d+\.\d*|\.\d+|\d+e[-+]?\d+|nan|inf(inity)?)$|^[-+]\d"  # a number, but not a whole one
 LOST = "times, sizes of objects (one object is one page), whatever is in other columns"
 LOST_CSV = f"{LOST}; page keys that are words are known by a hash of 64 bits"
@@ -165,13 +172,31 @@ def read_parquet(path: Path, asked: Asked, tally: Tally) -> Iterator[Touches]:
     try:
         facts = parquet.parquet_facts(path)
         roles = roles_of(list(facts.schema), asked.columns)
+        sets = None if asked.columns or roles.get("page") != "page" or "mappers" in roles else _sets(facts.metadata)
         for start in range(0, facts.n_rows, PIECE):
             rows = parquet.read_parquet(path, sorted(set(roles.values())), start=start, n_rows=PIECE)
             numbered = rows.with_columns(pl.Series(_LINE, np.arange(start, start + rows.height)))
-            yield from _touches(numbered, roles, asked)
+            if sets is not None:
+                page = _numbers(numbered, "page", sets.size - 1)
+                numbered = numbered.with_columns(mappers=sets[page.astype(np.int64)])
+            yield from _touches(numbered, roles if sets is None else roles | {"mappers": "mappers"}, asked)
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"not a whole Parquet file ({reason}): copy it again") from None
+
+
+def _sets(metadata: Mapping[str, str]) -> NDArray[np.uint8] | None:
+    # Of a trace that vswaplab wrote: every page's mappers, which no column tells.
+    try:
+        about = parse_json(metadata.get("vswaplab", "{}"))
+    except ValueError:
+        about = None
+    given = about.get("mappers") if isinstance(about, dict) and about.get("kind") == "trace" else None
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(type(each) is int and 0 <= each <= _MAX_SET for each in given):
+        raise InputError(f"the mappers in its metadata are not {_SET}: write it again with vl.save_trace")
+    return np.array(given, np.uint8)
 
 
 # Both ------------------------------------------------------------------------------------------
@@ -233,13 +258,27 @@ def _touches(rows: pl.DataFrame, roles: Mapping[str, str], asked: Asked) -> Iter
         for role in ("repeat_reads", "repeat_writes")
         if role in roles
     }
+    mapper, mappers = _sharing(rows, roles)
     if "page" in roles:
-        yield Touches(_keys(rows, roles["page"]), op, **repeats)
+        yield Touches(_keys(rows, roles["page"]), op, **repeats, mapper=mapper, mappers=mappers)
         return
     role = "address" if "address" in roles else "sector"
     if repeats:
         raise InputError(f"columns: repeats belong to a page, and {role} with a size may be several: give page")
-    yield from spread(*_spans(rows, role, roles, asked.max_pages * PAGE_SIZE), op)
+    yield from spread(*_spans(rows, role, roles, asked.max_pages * PAGE_SIZE), op, mapper=mapper, mappers=mappers)
+
+
+def _sharing(rows: pl.DataFrame, roles: Mapping[str, str]) -> tuple[_Bytes | None, _Bytes | None]:
+    # Who makes each access, and the set of those who map its page at the start; None: the table does not tell.
+    mapper, mappers = (
+        _numbers(rows, roles[role], most).astype(np.uint8) if role in roles else None
+        for role, most in (("mapper", MAX_MAPPERS - 1), ("mappers", _MAX_SET))
+    )
+    if mappers is not None:
+        is_stray = mappers & (np.uint8(1) << (np.uint8(0) if mapper is None else mapper)) == 0
+        if is_stray.any():
+            raise _bad(rows, roles["mappers"], int(is_stray.argmax()), f"{_SET}, with that of the access in it")
+    return mapper, mappers
 
 
 def _spans(rows: pl.DataFrame, role: str, roles: Mapping[str, str], max_bytes: int) -> tuple[Keys, NDArray[np.int64]]:

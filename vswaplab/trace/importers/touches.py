@@ -34,6 +34,10 @@ class Touches(NamedTuple):
     repeat_reads: NDArray[np.uint32] | None = None
     """Further reads of the page right after it."""
     repeat_writes: NDArray[np.uint32] | None = None
+    mapper: NDArray[np.uint8] | None = None
+    """Which process."""
+    mappers: NDArray[np.uint8] | None = None
+    """Which processes map the page at the start, one bit each."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,12 @@ class Spaces:
 
 
 def spread(
-    first: Keys, count: NDArray[np.int64], op: NDArray[np.uint8], repeat_reads: NDArray[np.uint32] | None = None
+    first: Keys,
+    count: NDArray[np.int64],
+    op: NDArray[np.uint8],
+    repeat_reads: NDArray[np.uint32] | None = None,
+    mapper: NDArray[np.uint8] | None = None,
+    mappers: NDArray[np.uint8] | None = None,
 ) -> Iterator[Touches]:
     """Touch each page of runs of pages, in order, a piece at a time.
 
@@ -103,7 +112,7 @@ def spread(
     first : (n,) key of each run's first page
     count : (n,) pages of each run, from 1
     op : (n,)
-    repeat_reads : (n,)
+    repeat_reads, mapper, mappers : (n,)
         Of each page of the run.
     """
     ends = np.cumsum(count)
@@ -112,4 +121,5 @@ def spread(
         at = np.arange(start, min(start + PIECE, total))
         run = np.searchsorted(ends, at, "right")
         key = first[run] + (at - (ends[run] - count[run])).astype(np.uint64)
-        yield Touches(key, op[run], None if repeat_reads is None else repeat_reads[run])
+        reads, who, sets = (None if each is None else each[run] for each in (repeat_reads, mapper, mappers))
+        yield Touches(key, op[run], reads, mapper=who, mappers=sets)  # type: ignore[arg-type] # each is as it was
