@@ -229,6 +229,104 @@ def test_save_trace__takes_a_path_that_is_not_utf_8(tmp_path):
     assert vl.open_trace(path).digest == vl.load_trace(path).digest == vl.Trace([0, 1]).digest
 
 
+ODD = vl.Trace([0, 2, 1], content=[2, 0, 1], corpus=pl.DataFrame({"lz4_4k": [1, 2, 3], "share": [0.5, 1.0, -0.0]}))
+WITH_CONTENTS = {
+    "a generator's": lambda: vl.zipf(n_pages=300, n_accesses=900, seed=7),
+    "made up otherwise": lambda: vl.Trace([0, 1], corpus=vl.synthetic_corpus(ratio=3, n_regions=2)),
+    "rows of its own": lambda: vl.Trace([0, 1], content=[5, 3]),
+    "a table's": lambda: ODD,
+    "given": lambda: vl.with_contents(vl.scan(n_pages=300, n_accesses=900), vl.Corpus(ODD.corpus.table)),
+    "recorded": lambda: vl.load_trace("redis").head(500),
+    "recorded, in its file": lambda: vl.open_trace("sqlite").head(500),
+}
+
+
+@pytest.mark.parametrize("name", WITH_CONTENTS)
+def test_save_trace__keeps_the_contents(name, tmp_path):
+    trace = WITH_CONTENTS[name]()
+    path = vl.save_trace(trace, tmp_path / "t.parquet")
+
+    for again in (vl.load_trace(path), vl.open_trace(path)):
+        assert again.digest == trace.digest
+        assert again.corpus.is_made_up == trace.corpus.is_made_up
+        assert again.corpus.table.schema == trace.corpus.table.schema
+
+
+def test_save_trace__gives_the_same_numbers(tmp_path):
+    trace = vl.zipf(n_pages=2_000, n_accesses=20_000, seed=7)
+    again = vl.load_trace(vl.save_trace(trace, tmp_path / "t.parquet"))
+
+    assert vl.simulate(again, machine(2_000)).totals == vl.simulate(trace, machine(2_000)).totals
+
+
+def test_save_trace__does_not_take_the_contents_of_another_trace_beside_it(tmp_path):
+    for folder in ("traces", "corpus"):
+        (tmp_path / folder).mkdir()
+    other = pl.DataFrame({"page": [0], "moment": [0], "region": [0], "lz4_4k": [99]})
+    other.write_parquet(tmp_path / "corpus" / "t.parquet")
+
+    again = vl.load_trace(vl.save_trace(vl.Trace([0, 1]), tmp_path / "traces" / "t.parquet"))
+    assert again.digest == vl.Trace([0, 1]).digest
+
+
+def test_save_trace__writes_no_contents_that_every_trace_has(tmp_path):
+    assert "contents" not in files._metadata(vl.save_trace(vl.Trace([0, 1]), tmp_path / "t.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        (pl.Series("who", ["a", "b"]), "the column 'who' of their corpus is String or lacks values"),
+        (pl.Series("bdi_64", [1, None]), "the column 'bdi_64' of their corpus is Int64 or lacks values"),
+    ],
+)
+def test_save_trace__says_which_contents_it_cannot_keep(extra, reason, tmp_path):
+    trace = vl.Trace([0, 1], corpus=pl.DataFrame({"lz4_4k": [1, 2]}).with_columns(extra))
+    with pytest.warns(UserWarning, match=rf"are not in .*t\.parquet, for {reason}: keep the corpus, and give it again"):
+        path = vl.save_trace(trace, tmp_path / "t.parquet")
+
+    again = vl.load_trace(path)
+    assert again.corpus.is_made_up
+    assert again.like(corpus=trace.corpus, content=trace.content).digest == trace.digest
+
+
+def test_save_trace__leaves_contents_out_that_are_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr("vswaplab.trace.kept.MAX_TEXT", 100)
+    with pytest.warns(UserWarning, match="for they are too large to be kept in it: keep the corpus"):
+        vl.save_trace(ODD, tmp_path / "t.parquet")
+
+
+DAMAGED: dict[str, Any] = {
+    "no table": lambda told: [told],
+    "no rows": lambda told: told | {"n_rows": 0},
+    "more rows": lambda told: told | {"n_rows": 4},
+    "rows beyond measure": lambda told: told | {"n_rows": 1 << 60},
+    "rows that are no number": lambda told: told | {"n_rows": "3"},
+    "no columns": lambda told: told | {"columns": {}},
+    "no column": lambda told: told | {"columns": {"lz4_4k": 3}},
+    "another dtype": lambda told: told | {"columns": {"lz4_4k": ["Object", ""]}},
+    "no base64": lambda told: told | {"columns": {"lz4_4k": ["Int64", "***"]}},
+    "no zlib": lambda told: told | {"columns": {"lz4_4k": ["Int64", "AAAA"]}},
+    "no rows of pages": lambda told: {name: told[name] for name in ("made_up", "n_rows", "columns")},
+    "rows of fewer pages": lambda told: told | {"content": told["columns"]["share"][1]},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_load_trace__refuses_damaged_contents_in_one_line(damage, tmp_path):
+    path = vl.save_trace(ODD, tmp_path / "t.parquet")
+    about = files._metadata(path)
+    about["contents"] = DAMAGED[damage](about["contents"])
+    pl.read_parquet(path).write_parquet(path, metadata={"vswaplab": json.dumps(about)})
+
+    for read in (vl.load_trace, vl.open_trace):
+        with pytest.raises(
+            vl.InputError, match=r"t\.parquet: (the contents in it are damaged|a corpus needs)"
+        ) as error:
+            read(path)
+        assert "\n" not in str(error.value)
+
+
 def test_save_trace__refuses_one_that_collapses(tmp_path):
     with pytest.raises(vl.InputError, match=r"drifts or collapses, .* again after vl.load_trace$"):
         vl.save_trace(vl.collapse(vl.Trace([0, 1]), at=1), tmp_path / "t.parquet")

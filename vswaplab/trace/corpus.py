@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vswaplab.base.checks import number, whole
+from vswaplab.base.checks import flag, number, whole
 from vswaplab.base.codecs import FACT_COLUMNS, RAW
 from vswaplab.base.draws import MAKER, checked_seed, draw
 from vswaplab.base.errors import InputError
@@ -39,6 +39,8 @@ class Corpus:
         (bool) and any of ``SIZE_COLUMNS`` or columns of your own, in bytes
         from 1 to 4096 (4096: does not compress). Missing ``region`` means one
         region, missing ``is_zero`` means no zero pages.
+    is_made_up : bool
+        No page was measured: what ``synthetic_corpus`` makes.
 
     Raises
     ------
@@ -47,10 +49,10 @@ class Corpus:
         rows not sorted by region.
     """
 
-    def __init__(self, table: pl.DataFrame) -> None:
+    def __init__(self, table: pl.DataFrame, *, is_made_up: bool = False) -> None:
         if not isinstance(table, pl.DataFrame) or table.height == 0:
             raise InputError("a corpus needs a polars table with at least one row")
-        self.table = table
+        self.table, self.is_made_up = table, flag("is_made_up", is_made_up)
         self._columns: dict[str, NDArray[np.int32]] = {}
         region = _regions(table)
         if (np.diff(region) < 0).any():
@@ -156,7 +158,7 @@ def stretched(corpus: Corpus, factors: Sequence[float]) -> Corpus:
     for k, factor in enumerate([1.0, *factors]):
         size = [(pl.col(c) * factor).round().clip(1, PAGE_SIZE).cast(pl.UInt16) for c in sizes]
         blocks.append(base.with_columns(*size, region=pl.Series(region + k * step)))
-    return Corpus(pl.concat(blocks))
+    return Corpus(pl.concat(blocks), is_made_up=corpus.is_made_up)
 
 
 def number_regions(pieces: NDArray[np.integer]) -> NDArray[np.uint32]:
@@ -270,4 +272,4 @@ def synthetic_corpus(
         size[is_zero], size[is_raw] = 64, PAGE_SIZE
         columns[name] = size.astype(np.uint16)
     region = np.repeat(np.arange(n_regions, dtype=np.uint32), REGION_PAGES)
-    return Corpus(pl.DataFrame({"region": region, "is_zero": is_zero, **columns}))
+    return Corpus(pl.DataFrame({"region": region, "is_zero": is_zero, **columns}), is_made_up=True)

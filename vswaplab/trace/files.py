@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +25,7 @@ from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.trace.checks import access_column, count, parallel, probability, whole_numbers
 from vswaplab.trace.checksums import KEY, Checksums, check_columns, checksums_of, told_checksums
 from vswaplab.trace.corpus import Corpus
+from vswaplab.trace.kept import is_made_up, read_contents, told_contents
 from vswaplab.trace.trace import EMPTY, Piece, Trace, Workload, check_trace, n_pages_of
 
 PIECE_ACCESSES = 1 << 20
@@ -174,9 +176,10 @@ def find_trace(name: str | Path) -> Path:
 def load_trace(path: str | Path) -> Trace:
     """Read a trace, with the contents recorded beside it if there are any.
 
-    A trace at ``traces/NAME.parquet`` takes its contents from
-    ``corpus/NAME.parquet`` beside that folder; one without gets made-up
-    contents (``synthetic_corpus``). For a trace larger than memory there is
+    A trace that ``save_trace`` wrote has its contents in the file. A recorded
+    one at ``traces/NAME.parquet`` takes them from ``corpus/NAME.parquet`` beside
+    that folder. One without gets made-up contents (``synthetic_corpus``), and
+    its ``corpus.is_made_up`` is true. For a trace larger than memory there is
     ``open_trace``.
 
     Parameters
@@ -261,7 +264,12 @@ def is_trace(path: Path) -> bool:
 
 
 def save_trace(trace: Trace | TraceFile, path: str | Path) -> Path:
-    """Write a trace's accesses as Parquet; contents stay with the corpus.
+    """Write a trace as Parquet, with the contents of its pages.
+
+    ``load_trace`` and ``open_trace`` then give the same trace, of the same
+    digest. Made-up contents that every trace without others has are not
+    written. Contents that the file cannot keep (a corpus column with missing
+    values or words, more than 32 MiB) are left out with a warning.
 
     Returns
     -------
@@ -282,8 +290,18 @@ def save_trace(trace: Trace | TraceFile, path: str | Path) -> Path:
     about = _about(trace.n_pages, trace.name, trace.title, trace.redraw_probability, trace.recorder_k)
     if trace.mappers is not None:
         about["mappers"] = trace.mappers.tolist()
+    target = path_of("path", path)
+    if _beside(target).is_file() or not is_made_up(trace):
+        try:
+            about["contents"] = told_contents(trace)
+        except ValueError as error:
+            warnings.warn(
+                f"the page contents of {trace!r} are not in {target}, for {error}: keep the corpus, and give it again "
+                "with vl.load_trace(path).like(corpus=..., content=...)",
+                stacklevel=2,
+            )
     pieces = ({name: getattr(piece, name) for name in trace.columns} for piece in trace.pieces())
-    return _write(pieces, trace.columns, path_of("path", path), lambda: about)
+    return _write(pieces, trace.columns, target, lambda: about)
 
 
 def write_trace(
@@ -502,7 +520,7 @@ def _facts(path: Path, about: Mapping[str, object], largest: int) -> dict[str, A
     # Everything a trace file tells but its accesses; ``largest``: page number, for one that does not say n_pages.
     with _named(path):
         n_pages = n_pages_of(largest) if about.get("n_pages") is None else count("n_pages", about["n_pages"])
-    corpus, content = _load_corpus(path.parent.parent / "corpus" / path.name, n_pages)
+    corpus, content = _contents(path, about.get("contents"), n_pages)
     return {
         "n_pages": n_pages,
         "content": content,
@@ -512,6 +530,18 @@ def _facts(path: Path, about: Mapping[str, object], largest: int) -> dict[str, A
         "name": str(about.get("name", path.stem)),
         "title": str(about.get("title", "")),
     }
+
+
+def _contents(path: Path, told: object, n_pages: int) -> tuple[Corpus | None, NDArray[np.int32] | None]:
+    if told is None:
+        return _load_corpus(_beside(path), n_pages)
+    with _named(path):
+        return read_contents(told, n_pages)
+
+
+def _beside(path: Path) -> Path:
+    # Where the contents of a recorded trace lie.
+    return path.parent.parent / "corpus" / path.name
 
 
 def _load_corpus(path: Path, n_pages: int) -> tuple[Corpus | None, NDArray[np.int32] | None]:
