@@ -110,7 +110,7 @@ def _folder(reader: Reader) -> Iterator[Path]:
 def _trace(folder: Path) -> None:
     (folder / "traces").mkdir()
     (folder / "corpus").mkdir()
-    vl.save_trace(TRACE, folder / "traces" / "one.parquet")
+    vl.save_trace(TRACE.like(corpus=None, content=None), folder / "traces" / "one.parquet")  # those beside it count
     shutil.copyfile(DATA / "corpus" / "redis.parquet", folder / "corpus" / "one.parquet")
 
 
@@ -201,6 +201,9 @@ _IMPORTS = ("bpftrace.txt.gz", "damon-tracepoint.txt", "trace-cmd.txt", "perf.tx
 READERS: dict[str, Reader] = {
     "trace": Reader(_trace, "traces/one.parquet", lambda f: vl.load_trace(f / "traces" / "one.parquet")),
     "trace streamed": Reader(_trace, "traces/one.parquet", _stream),
+    "trace with contents": Reader(
+        lambda f: vl.save_trace(TRACE, f / "one.parquet"), "one.parquet", lambda f: vl.load_trace(f / "one.parquet")
+    ),
     "corpus": Reader(_trace, "corpus/one.parquet", lambda f: vl.load_trace(f / "traces" / "one.parquet")),
     "machine": Reader(lambda f: (f / "machine.toml").write_text(MACHINE), "machine.toml", _machine),
     "profiles": Reader(
