@@ -173,6 +173,7 @@ def _provenance_table(result: Result) -> str:
     rows = {
         "Trace": str(found["trace"]),
         "Trace digest (SHA-256)": str(found["trace_digest"]),
+        **({"What pages hold": "made up: no page was measured"} if found.get("contents_made_up") is True else {}),
         "Seed": str(found["seed"]),
         "Engine": str(found["engine"]),
         "Versions": ", ".join(f"{name} {found[name]}" for name in ("vswaplab", "numpy", "polars")),

@@ -7,6 +7,7 @@ import html
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from vswaplab.results import folder as folder_module
 from vswaplab.results.folder import check_folder
 from vswaplab.results.result import RESULT
 from vswaplab.trace import files
+from vswaplab.trace.files import find_trace
 
 FILES = ["epochs.parquet", "events.parquet", "pages.parquet", "provenance.json", "tiers.parquet", "totals.json"]
 PROFILE = '[[profile]]\nname = "mine"\nkind = "cram"\ntitle = "Mine"\nalgorithm = "LZ4"\ngranule_bytes = 1024\n'
@@ -207,8 +209,20 @@ def test_run__alone_takes_a_shipped_trace(monkeypatch: pytest.MonkeyPatch, capsy
 
     assert cli.main(["run", "--no-report"]) == 0
     assert capsys.readouterr().out.startswith(
-        "Trace zipf-1\n  3,000 accesses to 300 pages (1.2 MiB)\nMachine four-tiers"
+        "Trace zipf-1\n  3,000 accesses to 300 pages (1.2 MiB)\n  what its pages hold is made up: --contents CORPUS"
     )
+
+
+def test_run__says_whether_contents_are_made_up(capsys: Captured) -> None:
+    shutil.copyfile(find_trace("sqlite"), "alone.parquet")
+    words = ["--head", "2000", "--no-report"]
+    made_up = []
+    for source in (["alone.parquet"], ["sqlite"], ["alone.parquet", "--contents", "sqlite"]):
+        assert cli.main(["run", *source, *words, "--out", "out"]) == 0
+        made_up.append("what its pages hold is made up" in capsys.readouterr().out)
+        assert vl.load_result("out").provenance["contents_made_up"] is made_up[-1]
+
+    assert made_up == [True, False, False]
 
 
 def test_default_trace__is_one_that_is_shipped() -> None:

@@ -216,6 +216,10 @@ def _introduce(trace: Workload, asked: str, machine: Machine) -> None:
     size = format_bytes(trace.n_pages * PAGE_SIZE)
     print(f"Trace {trace.name}{title}")
     print(f"  {len(trace):,} accesses to {trace.n_pages:,} pages ({size})")
+    if trace.corpus.is_made_up:
+        print(
+            "  what its pages hold is made up: --contents CORPUS gives what vswaplab measure found, or a trace's name"
+        )
     print(f"Machine {asked}")
     for line in machine_words(machine):
         print(f"  {line}")

@@ -124,6 +124,7 @@ def simulate(
         "trace": trace.name,
         "trace_title": trace.title,
         "trace_digest": trace.digest,
+        "contents_made_up": trace.corpus.is_made_up,
         "n_accesses": total,
         "n_pages": trace.n_pages,
         "machine": machine.to_dict(),
