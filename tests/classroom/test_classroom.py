@@ -17,9 +17,10 @@ from vswaplab import cli
 from vswaplab.classroom.dials import RISKS, SIZES, Dial, combinations
 from vswaplab.classroom.grid import Lesson, sampled
 from vswaplab.classroom.page import page_html
-from vswaplab.classroom.questions import Risk, Sizes, questions
+from vswaplab.classroom.questions import Question, Risk, Sizes, questions
 from vswaplab.cli.classroom import check_page
 from vswaplab.machine.presets import with_settings
+from vswaplab.results.prices import price_table
 from vswaplab.results.summary import effective_access_ns, touches
 
 # what the questions ask about, and the start
@@ -41,7 +42,12 @@ def tables() -> tuple[pl.DataFrame, pl.DataFrame]:
 
 @cache
 def page() -> str:
-    return page_html(LESSON, *tables(), questions(*tables(), LESSON.n_runs))
+    return page_html(LESSON, *tables(), asked())
+
+
+@cache
+def asked() -> list[Question]:
+    return questions(*tables(), LESSON.n_runs, LESSON.wait_ns)
 
 
 class Tags(HTMLParser):
@@ -136,6 +142,21 @@ def test_questions__answers_say_what_the_numbers_say() -> None:
     assert Risk(by_window, lag=2000, mark=90, budget=480).lost_runs >= 1
     costs = [Risk(by_window, lag=2000, mark=mark, budget=480).stall_ms for mark in (60, 90)]
     assert costs[0] > 1.3 * costs[1]
+
+
+def test_questions__price_of_a_load_is_the_price_tables() -> None:
+    price = dict(price_table(LESSON.machine).select("event", "stall_ns").rows())
+    less_dram, media_or_pool, _ = asked()
+    all_waits = Sizes(tables()[0]).wait_us("zswap")
+
+    assert price["zswpin"] / 1e3 < all_waits / 2  # what is packed and never comes back counts
+    assert f"from the swapfile takes {price['pswpin_0'] / 1e3:,.0f} µs" in less_dram.answer
+    assert f"From zswap it takes {price['zswpin'] / 1e3:.1f} µs, and with all the packing on the way in, " in (
+        less_dram.answer
+    )
+    assert f"{all_waits:,.0f} µs for each page that comes back" in less_dram.answer
+    assert f"which takes {price['cram_read'] / 1e3:.2f} µs" in media_or_pool.answer
+    assert media_or_pool.answer.endswith(f"which takes {price['zswpin'] / 1e3:.1f} µs.")
 
 
 def test_page__asks_the_network_for_nothing_and_runs_two_known_scripts() -> None:

@@ -14,6 +14,7 @@ from vswaplab.classroom.dials import MIB, RISKS, SIZES, Dial, combinations, mach
 from vswaplab.engine.run import simulate
 from vswaplab.machine.config import Machine
 from vswaplab.machine.presets import preset
+from vswaplab.results.prices import prices
 from vswaplab.results.result import Result
 from vswaplab.results.summary import summarise
 from vswaplab.trace.corpus import Corpus
@@ -53,6 +54,11 @@ class Lesson:
     def machine(self) -> Machine:
         """The first experiment's machine before a slider moves."""
         return preset("four-tiers", self.program.n_pages)
+
+    @cached_property
+    def wait_ns(self) -> dict[str, int]:
+        """What one event of the first experiment's machine makes the program wait."""
+        return {price.event: price.stall_ns for price in prices(self.machine)}
 
     @cached_property
     def collapsing(self) -> list[Trace]:

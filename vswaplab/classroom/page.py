@@ -37,7 +37,8 @@ def classroom_html(progress: Callable[[int, int], None] | None = None) -> str:
     """
     lesson = Lesson()
     by_tier, by_window = lesson.tables(progress)
-    return page_html(lesson, by_tier, by_window, questions(by_tier, by_window, lesson.n_runs))
+    asked = questions(by_tier, by_window, lesson.n_runs, lesson.wait_ns)
+    return page_html(lesson, by_tier, by_window, asked)
 
 
 def page_html(lesson: Lesson, by_tier: pl.DataFrame, by_window: pl.DataFrame, asked: Iterable[Question]) -> str:

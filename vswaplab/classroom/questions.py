@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import polars as pl
@@ -36,7 +37,7 @@ class Sizes:
         return cast(int, self.rows[tier]["touches"])
 
     def wait_us(self, tier: str) -> float:
-        """Mean wait of a touch that a tier served."""
+        """All waits of a tier over the touches that it served: moving pages in is part of it."""
         return cast(float, self.rows[tier]["wait_ns"]) / 1e3
 
 
@@ -49,12 +50,14 @@ class Risk:
         self.stall_ms, self.moved = float(found["stall_ms"]), float(found["moved"])
 
 
-def questions(by_tier: pl.DataFrame, by_window: pl.DataFrame, n_runs: int) -> list[Question]:
-    """Ask and answer; the tables must be those of the page's own sliders."""
-    return [_less_dram(by_tier), _media_or_pool(by_tier), _never_lose(by_window, n_runs)]
+def questions(
+    by_tier: pl.DataFrame, by_window: pl.DataFrame, n_runs: int, wait_ns: Mapping[str, int]
+) -> list[Question]:
+    """Ask and answer; the tables must be those of the page's own sliders, ``wait_ns`` the price of an event."""
+    return [_less_dram(by_tier, wait_ns), _media_or_pool(by_tier, wait_ns), _never_lose(by_window, n_runs)]
 
 
-def _less_dram(by_tier: pl.DataFrame) -> Question:
+def _less_dram(by_tier: pl.DataFrame, wait_ns: Mapping[str, int]) -> Question:
     start, less = Sizes(by_tier), Sizes(by_tier, dram=30)
     gains = {tier: less.mib(tier) - start.mib(tier) for tier in ("CRAM", "zswap", "swapfile")}
     asks = (
@@ -66,13 +69,14 @@ def _less_dram(by_tier: pl.DataFrame) -> Question:
         f"zswap by {gains['zswap']:+.1f} MiB, the swapfile by {gains['swapfile']:+.1f} MiB: the tiers between were "
         f"full, so what enters them at the top pushes colder pages out at the bottom. The wait grows from "
         f"{start.wait_ms:,.0f} ms to {less.wait_ms:,.0f} ms, {less.wait_ms / start.wait_ms:.1f} times as long, because "
-        f"a page that comes back from the swapfile costs {start.wait_us('swapfile'):,.0f} µs, and from zswap "
-        f"{start.wait_us('zswap'):,.0f} µs."
+        f"reading a page back from the swapfile takes {wait_ns['pswpin_0'] / 1e3:,.0f} µs. From zswap it takes "
+        f"{wait_ns['zswpin'] / 1e3:.1f} µs, and with all the packing on the way in, {start.wait_us('zswap'):,.0f} µs "
+        f"for each page that comes back."
     )
     return Question(asks, answer)
 
 
-def _media_or_pool(by_tier: pl.DataFrame) -> Question:
+def _media_or_pool(by_tier: pl.DataFrame, wait_ns: Mapping[str, int]) -> Question:
     start, media, pool = Sizes(by_tier), Sizes(by_tier, media=20), Sizes(by_tier, pool=35)
     asks = (
         "You may raise the CRAM media from 15 % to 20 %, or the limit of the zswap pool from 20 % to 35 % of DRAM. "
@@ -83,9 +87,9 @@ def _media_or_pool(by_tier: pl.DataFrame) -> Question:
         f"{pool.wait_ms:,.0f} ms; reads from the swapfile fall from {start.touches('swapfile'):,} to "
         f"{media.touches('swapfile'):,} and {pool.touches('swapfile'):,}. The pool lies in DRAM: as it grows, "
         f"DRAM holds {start.mib('DRAM') - pool.mib('DRAM'):.1f} MiB less of the program uncompressed. It costs no "
-        f"hardware, though, and the media do. A page in CRAM can be read where it lies, which costs a touch "
-        f"{start.wait_us('CRAM'):.2f} µs on average; a page in zswap has to come back to DRAM first, "
-        f"{start.wait_us('zswap'):,.0f} µs."
+        f"hardware, though, and the media do. A page in CRAM can be read where it lies, which takes "
+        f"{wait_ns['cram_read'] / 1e3:.2f} µs, and {wait_ns['cram_soft_fault'] / 1e3:.2f} µs the first time; a page in "
+        f"zswap has to come back to DRAM first, which takes {wait_ns['zswpin'] / 1e3:.1f} µs."
     )
     return Question(asks, answer)
 
