@@ -12,12 +12,67 @@ import pytest
 from vswaplab import cli
 
 
-def test_command__page_opens_from_disk_and_its_sliders_move_the_charts(
-    chromium: Any, violations: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page, made once."""
+    found = tmp_path_factory.mktemp("page") / "page.html"
+    assert cli.main(["classroom", "--out", str(found)]) == 0
+    return found
+
+
+def opened(chromium: Any, target: Path, width: int) -> Any:
+    tab = chromium.new_context(viewport={"width": width, "height": 800}).new_page()
+    tab.goto(target.as_uri())
+    for chart in ("#sizes-chart", "#risks-chart"):
+        tab.locator(f"{chart} svg").wait_for()
+    return tab
+
+
+SMALLEST = """() => Math.min(...[...document.querySelectorAll('figure svg')].map(svg => {
+  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+  return scale * Math.min(...[...svg.querySelectorAll('text')].map(t => parseFloat(getComputedStyle(t).fontSize)));
+}))"""
+
+
+def test_page__charts_stay_legible_in_a_narrow_window_and_scroll_alone(
+    chromium: Any, violations: Callable[..., list[str]], target: Path
 ) -> None:
-    target = tmp_path / "page.html"
-    assert cli.main(["classroom", "--out", str(target)]) == 0
-    assert "it needs no network" in capsys.readouterr().out
+    tab = opened(chromium, target, 400)
+
+    assert tab.evaluate(SMALLEST) >= 12
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    assert violations(tab, "body") == []
+    tab.close()
+
+
+def test_page__tiers_name_stands_beside_its_swatch(chromium: Any, target: Path) -> None:
+    tab = opened(chromium, target, 1024)
+
+    heights = tab.eval_on_selector_all("#tiers tbody th", "all => all.map(th => th.getBoundingClientRect().height)")
+    assert max(heights) == min(heights) < 50
+    tab.close()
+
+
+def test_page__prints_swatches_whole_parts_and_answers(chromium: Any, target: Path) -> None:
+    tab = opened(chromium, target, 1024)
+    tab.emulate_media(media="print")
+    style = "([of, name]) => getComputedStyle(document.querySelector(of))[name]"
+
+    assert tab.evaluate(style, [".swatch", "printColorAdjust"]) == "exact"
+    for part in ("fieldset", "figure", ".scroll"):
+        assert tab.evaluate(style, [part, "breakInside"]) == "avoid"
+    opens = "[...document.querySelectorAll('li details')].map(answer => answer.open)"
+    tab.locator("li summary").first.click()
+    tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert tab.evaluate(opens) == [True, True, True]
+    tab.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert tab.evaluate(opens) == [True, False, False]
+    tab.close()
+
+
+def test_command__page_opens_from_disk_and_its_sliders_move_the_charts(
+    chromium: Any, violations: Callable[..., list[str]], target: Path
+) -> None:
     asked: list[str] = []
     complaints: list[str] = []
 

@@ -65,5 +65,13 @@ async function start(part, said, told) {
   show();
 }
 
+// On paper no answer can be unfolded.
+let unfolded = [];
+window.addEventListener("beforeprint", () => {
+  unfolded = [...document.querySelectorAll("li details:not([open])")];
+  unfolded.forEach((answer) => { answer.open = true; });
+});
+window.addEventListener("afterprint", () => unfolded.forEach((answer) => { answer.open = false; }));
+
 start(lesson.sizes, sizesSaid, tellTable);
 start(lesson.risks, risksSaid);
