@@ -21,6 +21,7 @@ from vswaplab.base.paths import path_of
 from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.charts.describe import alt_text
 from vswaplab.charts.digest import data_digest
+from vswaplab.charts.layout import PADDING, fitted
 from vswaplab.results.summary import TIERS
 
 Chart = alt.Chart | alt.LayerChart | alt.VConcatChart | alt.HConcatChart
@@ -47,6 +48,9 @@ TIME_TITLE = "Time (accesses since the start)"
 WIDTH, HEIGHT = 680, 260
 """Plot area in px."""
 
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+"""Faces of one width: vl-convert measures text with the first, which it carries, and calls it sans-serif too."""
+
 FONT_PX = 14
 _SCREEN_PX = 12.5
 _SMALL_PX = 13  # never below 12: a projector at the back of a room
@@ -63,6 +67,8 @@ def _theme() -> alt.theme.ThemeConfig:
         "gridOpacity": 0.5,
     }
     config = {
+        "font": FONT,
+        "padding": PADDING,
         "view": {"continuousWidth": WIDTH, "continuousHeight": HEIGHT, "stroke": None},
         "title": {
             "fontSize": 17,
@@ -175,15 +181,17 @@ def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200) -> Path:
     if kind not in _SAVE_FORMATS:
         raise InputError(f"cannot save a chart as {target.name!r}: end the name in .{', .'.join(_SAVE_FORMATS)}")
     with refused_in_one_line(target, "choose another place"), whole_file(target) as file:
-        if kind == "svg":
-            file.write(chart_svg(chart).encode())
-        else:
-            import vl_convert  # 84 MB: only when something is drawn
-
-            spec = chart_spec(chart)
-            png, pdf = vl_convert.vegalite_to_png, vl_convert.vegalite_to_pdf
-            file.write(png(spec, ppi=ppi) if kind == "png" else pdf(spec))
+        file.write(_drawn(chart.to_dict(), kind, ppi))
     return target
+
+
+def _drawn(spec: dict[str, Any], kind: str, ppi: int) -> bytes:
+    import vl_convert  # 84 MB: only when something is drawn
+
+    if kind == "svg":
+        return spec_svg(spec).encode()
+    drawn = fitted(writable_spec(spec))
+    return bytes(vl_convert.vegalite_to_png(drawn, ppi=ppi) if kind == "png" else vl_convert.vegalite_to_pdf(drawn))
 
 
 def chart_spec(chart: Chart) -> dict[str, Any]:
@@ -220,7 +228,7 @@ def spec_svg(spec: dict[str, Any]) -> str:
     import vl_convert  # 84 MB: only when something is drawn
 
     spec = writable_spec(spec)
-    drawn: str = vl_convert.vegalite_to_svg(spec)
+    drawn: str = vl_convert.vegalite_to_svg(fitted(spec))
     return _described(drawn, title_text(spec), alt_text(spec), data_digest(spec))
 
 
