@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import pytest
 
 import vswaplab as vl
 from vswaplab.charts import bars_chart, curves_chart, intervals_chart
+from vswaplab.charts.theme import chart_svg
+
+
+def legend_symbols(svg: str) -> str:
+    """Give what draws the symbols of a figure's legend."""
+    return "".join(re.findall(r'role-legend-symbol".*?</g>', svg, re.DOTALL))
+
 
 TABLE = pl.DataFrame({"pool": [0, 50, 0, 50], "ms": [9.0, 4.0, 7.0, 8.0], "program": ["b", "b", "a", "a"]})
 X, Y, LINE = ("pool", "Pool (% of RAM)"), ("ms", "Time below DRAM (ms)"), ("program", "Program")
@@ -15,11 +24,20 @@ X, Y, LINE = ("pool", "Pool (% of RAM)"), ("ms", "Time below DRAM (ms)"), ("prog
 def test_curves_chart__tells_curves_apart_by_colour_dash_and_shape_in_the_tables_order() -> None:
     spec = curves_chart(TABLE, X, Y, LINE, title="A pool helps b").to_dict()
 
-    for layer in spec["layer"]:
-        for channel in ("color", "strokeDash", "shape"):
+    for layer, second in zip(spec["layer"], ("strokeDash", "shape"), strict=True):
+        for channel in ("color", second):
             assert layer["encoding"][channel]["scale"]["domain"] == ["b", "a"]
             assert len({str(look) for look in layer["encoding"][channel]["scale"]["range"]}) == 2
     assert spec["layer"][0]["encoding"]["x"]["title"] == "Pool (% of RAM)"
+
+
+def test_curves_chart__legend_shows_lines_as_they_are_dashed_and_no_points() -> None:
+    svg = chart_svg(curves_chart(TABLE, X, Y, LINE, title="A pool helps b"))
+
+    pieces = re.findall(r'd="([^"]*)"[^>]*stroke="([^"]*)"[^>]*stroke-dasharray="([^"]*)"', legend_symbols(svg))
+    assert [dash for _, _, dash in pieces] == ["1,0", "8,4"]
+    assert {path for path, _, _ in pieces} == {"M-15,0L15,0"}  # a whole piece of each pattern
+    assert svg.count("role-legend-entry") == 1
 
 
 def test_curves_chart__alt_text_tells_the_ends_of_every_curve() -> None:

@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from vswaplab.charts.curves import PALETTE
-from vswaplab.charts.theme import TIER_COLOURS, WIDTH, Chart, layered, titled
+from vswaplab.charts.theme import TIER_COLOURS, WIDTH, Chart, layered, line_legend, titled
 
 _ROW_PX = 24
 _HELD = "Bytes of pages in one byte of media or pool (total ratio, zero pages left out)"
@@ -46,6 +46,7 @@ def contents_chart(
 
 def _sizes(table: pl.DataFrame) -> alt.LayerChart:
     names = table["codec"].unique(maintain_order=True).to_list()
+    legend, colours, dashes = line_legend(), list(PALETTE[: len(names)]), list(_DASHES[: len(names)])
     base = alt.Chart(table).encode(
         alt.X(
             "size:Q",
@@ -54,8 +55,8 @@ def _sizes(table: pl.DataFrame) -> alt.LayerChart:
             axis=alt.Axis(values=[0, 512, 1024, 1536, 2048, 2560, 3072, 3584, 4096], grid=False),
         ),
         alt.Y("share:Q", title="Share of pages of at most that size", axis=alt.Axis(format="%")),
-        alt.Color("codec:N", title="Codec", scale=alt.Scale(domain=names, range=list(PALETTE[: len(names)]))),
-        alt.StrokeDash("codec:N", title="Codec", scale=alt.Scale(domain=names, range=list(_DASHES[: len(names)]))),
+        alt.Color("codec:N", title="Codec", scale=alt.Scale(domain=names, range=colours), legend=legend),
+        alt.StrokeDash("codec:N", title="Codec", scale=alt.Scale(domain=names, range=dashes), legend=legend),
     )
     return layered(
         base.mark_line(interpolate="step-after", strokeWidth=2.5), title="How small single pages become", width=WIDTH

@@ -10,7 +10,7 @@ import polars as pl
 
 from vswaplab.base.checks import mapping_of, need_columns, numbers_of
 from vswaplab.base.errors import InputError
-from vswaplab.charts.theme import HEIGHT, layered, titled
+from vswaplab.charts.theme import HEIGHT, layered, line_legend, titled
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, for curves that are not tiers."""
@@ -77,12 +77,14 @@ def curves_chart(
     base = alt.Chart(shown).encode(
         alt.X(f"{x[0]}:Q", title=x[1], axis=axis, scale=scale), alt.Y(f"{y[0]}:Q", title=y[1], **level)
     )
-    looks = _looks(shown, line, colours)
-    curves = base.mark_line(strokeWidth=2.5).encode(*looks)
-    points = base.mark_point(size=90, filled=True, opacity=1).encode(*looks)
+    curves = base.mark_line(strokeWidth=2.5).encode(*_looks(shown, line, colours))
+    points = base.mark_point(size=90, filled=True, opacity=1).encode(*_looks(shown, line, colours, is_point=True))
     parts = [*([] if reference is None else _level(*reference, y[0], **level)), curves, points]
     alt_text = _alt_text(shown, x, y, line)
-    return layered(*parts, title=titled(title, note), description=alt_text, width=_WIDTH, height=HEIGHT)
+    chart = layered(*parts, title=titled(title, note), description=alt_text, width=_WIDTH, height=HEIGHT)
+    # so that the points' shapes stay out of the legend of the lines
+    apart: alt.LayerChart = chart.resolve_legend(color="independent", strokeDash="independent", shape="independent")
+    return apart
 
 
 def bars_chart(
@@ -214,21 +216,21 @@ def _bars_text(shown: pl.DataFrame, x: tuple[str, str], group: tuple[str, str], 
     return f"Bars of {x[1]}: {'; '.join(told)}."
 
 
-def _looks(shown: pl.DataFrame, line: tuple[str, str] | None, colours: Mapping[str, str] | None) -> list[Any]:
+def _looks(
+    shown: pl.DataFrame, line: tuple[str, str] | None, colours: Mapping[str, str] | None, *, is_point: bool = False
+) -> list[Any]:
+    # The legend is of the lines: as long as each needs to show its dashes.
     if line is None:
         return [alt.ColorValue(PALETTE[0])]
     names = shown[line[0]].unique(maintain_order=True).to_list()
-    chosen = _colours(names, colours)
+    legend = None if is_point else line_legend()
 
-    def scale(values: Sequence[Any]) -> alt.Scale:
-        return alt.Scale(domain=names, range=list(values[: len(names)]))
+    def look(channel: type[Any], values: Sequence[Any]) -> Any:  # noqa: ANN401 - altair's
+        scale = alt.Scale(domain=names, range=list(values[: len(names)]))
+        return channel(f"{line[0]}:N", title=line[1], scale=scale, legend=legend)
 
-    field = f"{line[0]}:N"
-    return [
-        alt.Color(field, title=line[1], scale=scale(chosen)),
-        alt.StrokeDash(field, title=line[1], scale=scale(_DASHES)),
-        alt.Shape(field, title=line[1], scale=scale(_SHAPES)),
-    ]
+    second = look(alt.Shape, _SHAPES) if is_point else look(alt.StrokeDash, _DASHES)
+    return [look(alt.Color, _colours(names, colours)), second]
 
 
 def _level(value: float, name: str, y: str, **level: Any) -> list[alt.Chart]:  # noqa: ANN401 - altair's

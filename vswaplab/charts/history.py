@@ -39,6 +39,7 @@ from vswaplab.charts.theme import (
     WIDTH,
     cram_note,
     layered,
+    line_legend,
     tier_scale,
     time_axis,
     titled,
@@ -290,7 +291,7 @@ def _media_lines(table: pl.DataFrame, top: float) -> alt.Chart:
     names = [WHOLE, STORED]
     colours = alt.Scale(domain=names, range=[PALE_CRAM, TIER_COLOURS["CRAM"]])
     dashes = alt.Scale(domain=names, range=[[6, 4], [1, 0]])
-    legend = alt.Legend(orient="top", title=None)
+    legend = line_legend(orient="top", title=None)
     lines: alt.Chart = (
         alt.Chart(table)
         .mark_line(strokeWidth=2.5)

@@ -9,7 +9,7 @@ import polars as pl
 
 from vswaplab.base.checks import need_columns
 from vswaplab.base.errors import InputError
-from vswaplab.charts.theme import FONT_PX, cram_note, layered, titled
+from vswaplab.charts.theme import cram_note, layered, line_legend, titled
 
 _COLUMNS = ("policy", "title", "bound", "miss_share", "access_ns")
 _BOUNDS = {"floor": "#000000", "ceiling": "#6B6B6B"}  # no tier's
@@ -112,9 +112,11 @@ def _panel(shown: pl.DataFrame, table: pl.DataFrame, measure: _Measure, *, has_n
 
 def _rules(bounds: pl.DataFrame, x: alt.X) -> alt.Chart:
     names = [_WORDS[bound] for bound in _BOUNDS]
-    legend = alt.Legend(orient="top", columns=1, labelFontSize=FONT_PX, symbolType="stroke", symbolSize=400)
+    legend = line_legend(orient="top", columns=1)
     colour = alt.Color("what:N", title=None, scale=alt.Scale(domain=names, range=list(_BOUNDS.values())), legend=legend)
-    dash = alt.StrokeDash("what:N", title=None, scale=alt.Scale(domain=names, range=list(_DASHES.values())))
+    dash = alt.StrokeDash(
+        "what:N", title=None, scale=alt.Scale(domain=names, range=list(_DASHES.values())), legend=legend
+    )
     rules: alt.Chart = alt.Chart(bounds).mark_rule(strokeWidth=2.5).encode(x=x, color=colour, strokeDash=dash)
     return rules
 

@@ -121,6 +121,11 @@ def tier_scale(tiers: Iterable[str]) -> alt.Scale:
     return alt.Scale(domain=shown, range=[tier_colour(tier, among) for tier in shown])
 
 
+def line_legend(**properties: Any) -> alt.Legend:  # noqa: ANN401 - altair's
+    """Give a legend of lines: pieces long enough to show how each is dashed."""
+    return alt.Legend(symbolType="stroke", symbolSize=900, symbolStrokeWidth=2.5, rowPadding=-9, **properties)
+
+
 def titled(title: str, *subtitles: str | None) -> alt.TitleParams:
     """Put a title together with the lines under it that are not empty."""
     text_of("title", title)
