@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import pytest
 
 import vswaplab as vl
 from vswaplab.charts import TIER_COLOURS, frontier_chart, save_chart
+from vswaplab.charts.theme import chart_svg
 
 TABLE = pl.DataFrame(
     {
@@ -61,12 +64,23 @@ def test_frontier_chart__a_machine_at_risk_is_as_large_as_those_of_the_front() -
 def test_frontier_chart__second_panel_has_the_tiers_colours() -> None:
     spec = frontier_chart(TABLE, STEPS).to_dict()
 
-    colour = spec["hconcat"][1]["encoding"]["color"]["scale"]
+    colour = spec["hconcat"][1]["layer"][0]["encoding"]["color"]["scale"]
     assert dict(zip(colour["domain"], colour["range"], strict=True)) == {
         tier: TIER_COLOURS[tier] for tier in ("DRAM", "CRAM", "swapfile")
     }
     assert spec["description"].endswith("saves: A, DRAM 0.4; A, CRAM 0.6.")
     assert "$10.00 and 8 %; $30.00 and 1 %" in spec["description"]
+
+
+@pytest.mark.parametrize("saved", [(0.12, -0.012), (0.031, -0.009), (0.4, 0.6)])
+def test_frontier_chart__second_panel_marks_the_zero_from_which_bars_go_both_ways(saved: tuple[float, float]) -> None:
+    steps = STEPS.with_columns(points_per_usd_per_gib=pl.Series([*saved, None]))
+    panel = frontier_chart(TABLE, steps).hconcat[1]
+
+    labels = re.findall(r'opacity="1">(\u2212?[\d.]+)</text>', chart_svg(panel))
+    assert "0" in labels
+    assert 3 <= len(labels) <= 7
+    assert [layer["mark"]["type"] for layer in panel.to_dict()["layer"]] == ["bar", "rule"]
 
 
 def test_frontier_chart__front_is_that_of_the_stall_it_shows() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -173,22 +174,34 @@ def _rule(*, words: str, x: float | None = None, y: float | None = None) -> list
     return [rule, said]
 
 
-def _next_panel(steps: pl.DataFrame) -> alt.Chart:
+def _next_panel(steps: pl.DataFrame) -> alt.LayerChart:
     tiers = steps["tier"].unique(maintain_order=True).to_list()
     machines = steps["machine"].unique(maintain_order=True).to_list()
     colours = alt.Scale(domain=tiers, range=[TIER_COLOURS[tier] for tier in tiers])
-    chart: alt.Chart = (
-        alt.Chart(steps.select(_STEPS).drop_nulls(), title="What the next dollar saves")
+    shown, saved = steps.select(_STEPS).drop_nulls(), "points_per_usd_per_gib"
+    title = ["Percentage points saved", "by $1 more per GiB"]
+    bars = (
+        alt.Chart(shown)
         .mark_bar()
         .encode(
-            x=alt.X("points_per_usd_per_gib:Q", title=["Percentage points saved", "by $1 more per GiB"]),
+            x=alt.X(f"{saved}:Q", title=title, axis=alt.Axis(values=_ticks(shown[saved].to_list()), format="~g")),
             y=alt.Y("machine:N", title="Machine", sort=machines, scale=alt.Scale(paddingInner=0.25)),
             yOffset=alt.YOffset("tier:N", sort=tiers),
             color=alt.Color("tier:N", scale=colours, legend=alt.Legend(orient="top", title="Spent on", columns=3)),
         )
-        .properties(width=_SIDE, height=min(_HEIGHT, len(machines) * (_BAR_PX * len(tiers) + 12)))
     )
-    return chart
+    zero = alt.Chart(pl.DataFrame({saved: [0.0]})).mark_rule(color="#333333", strokeWidth=1.5).encode(x=f"{saved}:Q")
+    height = min(_HEIGHT, len(machines) * (_BAR_PX * len(tiers) + 12))
+    return layered(bars, zero, title="What the next dollar saves", width=_SIDE, height=height)
+
+
+def _ticks(values: list[float]) -> list[float]:
+    # A few round numbers with 0 among them: the drawing library's own may leave the 0 without its label.
+    low, high = min([0.0, *values]), max([0.0, *values])
+    least = (high - low) / 4 or 1.0
+    size = 10 ** math.floor(math.log10(least))
+    step = next(size * times for times in (1, 2, 5, 10) if size * times >= least)
+    return [round(step * i, 12) for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
 
 
 def _alt_text(shown: pl.DataFrame) -> str:
