@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import vswaplab as vl
 from vswaplab import cli
+from vswaplab.charts.theme import chart_svg
 from vswaplab.charts.validation import finding, validation_chart
 from vswaplab.engine.codes import outcome_codes
 from vswaplab.machine.linux import kernel_memory_bytes
@@ -289,7 +290,25 @@ def test_validation_chart__draws_the_models_hits_beside_those_of_lru_if_it_has_t
     runs = pl.DataFrame([ONE_RUN], schema=RUN_SCHEMA, orient="row")
     for table, n in ((runs, 2), (runs.with_columns(model_hits=0.75), 3)):
         spec = validation_chart(rows((1, 1, 1, 1)), table).to_dict()["vconcat"][1]
-        assert len(spec["encoding"]["color"]["scale"]["domain"]) == n + 1  # and the kernel's repetitions
+        assert len(spec["encoding"]["color"]["scale"]["domain"]) == n
+
+
+def test_validation_chart__legends_have_the_marks_of_the_plot_and_no_other() -> None:
+    runs = pl.DataFrame([ONE_RUN], schema=RUN_SCHEMA, orient="row")  # the kernel ran once
+    chart = validation_chart(rows((100, 100, 100, 150)), runs)
+    spec = chart.to_dict()
+
+    assert chart_svg(chart).count(">outside both<") == 1
+    points = next(layer for layer in spec["vconcat"][0]["layer"] if layer["mark"]["type"] == "point")
+    legends = {str(points["encoding"][look]["legend"]) for look in ("stroke", "fill", "shape")}
+    assert len(legends) == 1
+    assert points["encoding"]["shape"]["scale"]["range"][2] == "cross"
+    assert spec["vconcat"][1]["encoding"]["shape"]["scale"]["domain"] == [
+        "the model, all four outcomes",
+        "exact LRU of the measured size, hit or miss only",
+    ]
+    repeated = validation_chart(rows((1, 1, 1, 1)), runs.with_columns(ceiling=0.9)).to_dict()["vconcat"][1]
+    assert repeated["encoding"]["shape"]["scale"]["domain"][-1] == "lowest between repetitions of the kernel"
 
 
 def test_validation_chart__says_what_it_leaves_out_and_describes_itself() -> None:

@@ -67,7 +67,9 @@ def validation_chart(counters: pl.DataFrame, runs: pl.DataFrame, *, title: str |
     note = f"{undrawn} counters that the kernel has at 0 and the model not are left out." if undrawn else None
     heading = titled(title or finding(counters, runs), note)
     chart = alt.VConcatChart(vconcat=parts, title=heading, description=_alt_text(shown, agreed), spacing=28)
-    resolved: alt.VConcatChart = chart.resolve_scale(color="independent", shape="independent")
+    resolved: alt.VConcatChart = chart.resolve_scale(
+        color="independent", fill="independent", stroke="independent", shape="independent"
+    )
     return resolved
 
 
@@ -95,7 +97,7 @@ def _errors(shown: pl.DataFrame) -> alt.LayerChart:
             y=alt.Y("counter:N", title="Counter", sort=names),
             stroke=alt.Stroke("where:N", title=None, scale=_scale(_EDGES), legend=legend),
             fill=alt.Fill("where:N", title=None, scale=_scale(_INKS), legend=legend),
-            shape=_shape(drawn),
+            shape=_shape(drawn, legend),
             tooltip=["run:N", "counter:N", "kernel:Q", "low:Q", "high:Q", "model:Q", "error_percent:Q"],
         )
     )
@@ -103,9 +105,9 @@ def _errors(shown: pl.DataFrame) -> alt.LayerChart:
     return layered(zero, points, width=WIDTH, height=_ROW_PX * max(1, len(names)))
 
 
-def _shape(drawn: pl.DataFrame) -> alt.Shape:
+def _shape(drawn: pl.DataFrame, legend: alt.Legend) -> alt.Shape:
     if "load" not in drawn.columns:
-        return alt.Shape("where:N", title=None, scale=_scale(_SHAPES), legend=None)
+        return alt.Shape("where:N", title=None, scale=_scale(_SHAPES), legend=legend)
     loads = {load: shape for load, shape in _LOADS.items() if load in drawn["load"].to_list()}
     return alt.Shape("load:N", title="Run", scale=_scale(loads), legend=alt.Legend(orient="top"))
 
@@ -115,7 +117,7 @@ def _first_repetitions(runs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _agreements(agreed: pl.DataFrame) -> alt.Chart:
-    marks = {column: mark for column, mark in _MARKS.items() if column in agreed.columns}
+    marks = {name: mark for name, mark in _MARKS.items() if name in agreed.columns and agreed[name].count()}
     long = pl.concat(
         agreed.select("run", what=pl.lit(words), share=pl.col(column).cast(pl.Float64) * 100)
         for column, (words, _, _) in marks.items()
