@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 
 import vl_convert
 
-from vswaplab.base.units import format_bytes, format_ns
+from vswaplab.base.units import drawn_ns, format_bytes
 from vswaplab.charts.history import faults_chart, media_chart, residency_chart, stall_chart
 from vswaplab.charts.theme import Chart, chart_spec, chart_svg, spec_svg
 from vswaplab.machine.config import Machine, machine_from_dict
@@ -112,8 +112,8 @@ def _lead(result: Result) -> str:
     pages = cast(int, result.provenance["n_pages"])
     return (
         f"{totals['accesses']:,} accesses ({touches(result):,} touches) to {pages:,} pages "
-        f"({format_bytes(pages * 4096)}). A touch waited {format_ns(effective_access_ns(result))} on average; "
-        f"all of them {format_ns(totals['stall_ns'])}. The times are a model's, from a table of costs."
+        f"({format_bytes(pages * 4096)}). A touch waited {drawn_ns(effective_access_ns(result))} on average; "
+        f"all of them {drawn_ns(totals['stall_ns'])}. The times are a model's, from a table of costs."
     )
 
 

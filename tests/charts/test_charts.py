@@ -271,6 +271,17 @@ def test_tier_colours__are_six_different_ones() -> None:
     assert len({*TIER_COLOURS.values(), PALE_CRAM}) == 7
 
 
+def test_stall_chart__short_times_have_the_micro_sign() -> None:
+    epochs = RESULT.epochs.head(1).with_columns(
+        stall_dram_ns=pl.lit(79_500), **{f"stall_{tier.lower()}_ns": pl.lit(0) for tier in TIERS if tier != "DRAM"}
+    )
+
+    spec = stall_chart(epochs).to_dict()
+
+    assert spec["description"].endswith("DRAM 79.50 µs (100.0%).")
+    assert "(µs)" in json.dumps(spec, ensure_ascii=False)
+
+
 @pytest.mark.parametrize(("ending", "magic"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
 def test_save_chart__writes_the_kind_that_the_name_ends_in(tmp_path: Path, ending: str, magic: bytes) -> None:
     path = save_chart(CHARTS["comparison"], tmp_path / f"figure.{ending}")

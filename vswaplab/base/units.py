@@ -35,7 +35,7 @@ def format_share(share: float) -> str:
 
 
 def time_unit(longest_ns: float) -> tuple[str, int]:
-    """Give the unit in which to say several times, by the longest: the largest that makes it at least ten.
+    """Give the unit in which a figure says several times, by the longest: the largest that makes it at least ten.
 
     Returns
     -------
@@ -44,14 +44,15 @@ def time_unit(longest_ns: float) -> tuple[str, int]:
 
     Examples
     --------
-    >>> time_unit(1_255_163_620), time_unit(250)
-    (('ms', 1000000), ('ns', 1))
+    >>> time_unit(1_255_163_620), time_unit(79_500), time_unit(250)
+    (('ms', 1000000), ('µs', 1000), ('ns', 1))
     """
-    return next(((unit, size) for unit, size in _TIME if longest_ns >= 10 * size), ("ns", 1))
+    unit, size = next(((unit, size) for unit, size in _TIME if longest_ns >= 10 * size), ("ns", 1))
+    return _with_sign(unit), size
 
 
 def format_ns(ns: float) -> str:
-    """Say a time in ns in the largest unit that keeps it above one.
+    """Say a time in ns in the largest unit that keeps it above one, in letters that every terminal has.
 
     Examples
     --------
@@ -62,3 +63,18 @@ def format_ns(ns: float) -> str:
         if abs(ns) >= size:
             return f"{ns / size:.2f} {unit}"
     return f"{ns:.0f} ns"
+
+
+def drawn_ns(ns: float) -> str:
+    """Say a time as ``format_ns`` does, with the micro sign: for figures and pages.
+
+    Examples
+    --------
+    >>> drawn_ns(79_500), drawn_ns(1_500_000)
+    ('79.50 µs', '1.50 ms')
+    """
+    return _with_sign(format_ns(ns))
+
+
+def _with_sign(words: str) -> str:
+    return f"{words.removesuffix('us')}µs" if words.endswith("us") else words

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from vswaplab.base.errors import InputError
-from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns, format_share
+from vswaplab.base.units import PAGE_SIZE, drawn_ns, format_bytes, format_share
 from vswaplab.charts.history import fault_counts, last_places
 from vswaplab.charts.tables import (
     FAULTS,
@@ -408,7 +408,7 @@ def _found_stall(result: Result) -> tuple[str, str]:
         return "The program never waits below DRAM", ""
     ranked = sorted(stalls.items(), key=lambda item: -item[1])
     shares = ", ".join(f"{tier} {format_share(ns / whole)}" for tier, ns in ranked)
-    return f"The program waits {format_ns(whole)} below DRAM: {shares}", "A model's time, from a table of costs."
+    return f"The program waits {drawn_ns(whole)} below DRAM: {shares}", "A model's time, from a table of costs."
 
 
 def headroom_bytes(result: Result) -> int | None:
@@ -485,7 +485,7 @@ _KINDS = (
           _found_traffic, _moved_bytes, format_bytes, "ways"),
     _Kind("stall", "Waits below DRAM", "Areas of the time an access waits, by the tier it waits for, over the run.",
           "Stall below DRAM (ns per touch)", _below_keys, _stall, _found_stall,
-          lambda r: float(below_dram_ns(r)), format_ns, "steps"),
+          lambda r: float(below_dram_ns(r)), drawn_ns, "steps"),
     _Kind("risk", "Least headroom to the CRAM media at a window's end", "Lines of the bytes stored on the CRAM "
           "media over the run, the media's size, and the marks at which writeback begins and the gate closes.",
           "CRAM media (MiB)",

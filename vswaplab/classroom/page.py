@@ -14,7 +14,7 @@ from string import Template
 import polars as pl
 import vl_convert
 
-from vswaplab.base.units import PAGE_SIZE, format_bytes, format_ns
+from vswaplab.base.units import PAGE_SIZE, drawn_ns, format_bytes
 from vswaplab.charts.theme import TIER_COLOURS
 from vswaplab.classroom.dials import Dial
 from vswaplab.classroom.figures import device_chart, on_page, size_charts
@@ -145,4 +145,4 @@ def _facts(lesson: Lesson) -> dict[str, object]:
 
 
 def _time(ns: float) -> str:
-    return format_ns(ns).replace("us", "µs").replace(".00", "")
+    return drawn_ns(ns).replace(".00", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vswaplab.base.units import format_ns, format_share
+from vswaplab.base.units import drawn_ns, format_share
 from vswaplab.machine.config import machine_from_dict
 from vswaplab.results.prices import repeat_wait_ns
 from vswaplab.results.result import Result
@@ -112,7 +112,7 @@ def _ratio(old: int, new: int) -> str:
 def _times(before: Result, after: Result) -> Iterator[str]:
     old, new = below_dram_ns(before), below_dram_ns(after)
     change = f" ({_signed(new / old - 1)})" if old and new else ""
-    yield f"the program waits {format_ns(new)} below DRAM instead of {format_ns(old)}{change}"
+    yield f"the program waits {drawn_ns(new)} below DRAM instead of {drawn_ns(old)}{change}"
     whole_old, whole_new = effective_access_ns(before), effective_access_ns(after)
     yield f"effective access time {whole_new:,.1f} ns ({_signed(whole_new / max(whole_old, 1e-9) - 1)})"
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from vswaplab.base.errors import InputError
-from vswaplab.base.units import PAGE_SIZE, format_ns, format_share
+from vswaplab.base.units import PAGE_SIZE, drawn_ns, format_share
 from vswaplab.charts.panels import Panel, panels
 from vswaplab.engine.run import Progress, simulate
 from vswaplab.engine.sampled import Sampled
@@ -449,7 +449,7 @@ class Explorer:
     # Words ------------------------------------------------------------------------------------
 
     def _opening(self) -> str:
-        parts = [f"The program waits {format_ns(below_dram_ns(self.result))} below DRAM. Move a slider."]
+        parts = [f"The program waits {drawn_ns(below_dram_ns(self.result))} below DRAM. Move a slider."]
         return " ".join([*parts, *self._endings()])
 
     def _told(self) -> str:
@@ -458,7 +458,7 @@ class Explorer:
         if len(answer) > 1:
             words = "B against A: " + change_words(answer[0], answer[1])
         elif before[0].provenance["trace"] != answer[0].provenance["trace"] or len(before) > 1:
-            words = f"the program waits {format_ns(below_dram_ns(answer[0]))} below DRAM"
+            words = f"the program waits {drawn_ns(below_dram_ns(answer[0]))} below DRAM"
         else:
             words = change_words(before[0], answer[0])
         return " ".join([f"{self._lead}: {words}.", *self._endings()])
