@@ -67,11 +67,11 @@ def _fitted(part: Spec, shared: Spec) -> Spec:
     if "title" not in part or _longest(part["title"], shared) <= _plot_px(part):
         return part
     untitled = {name: value for name, value in part.items() if name != "title"}
-    return part | {"title": broken_title(part["title"], _drawn_px(shared | untitled), shared)}
+    most = drawn_px(shared | untitled) - PADDING["left"] - PADDING["right"]
+    return part | {"title": _broken_title(part["title"], most, shared)}
 
 
-def broken_title(title: object, most_px: float, shared: Spec) -> Spec:
-    """Break a title's lines, and those under it, to a width."""
+def _broken_title(title: object, most_px: float, shared: Spec) -> Spec:
     own: Spec = dict(title) if isinstance(title, Mapping) else {"text": title}
     for name, px in _sizes(shared):
         if own.get(name):
@@ -101,8 +101,9 @@ def _plot_px(part: Spec) -> float:
     return float(width) if isinstance(width, int | float) else 0.0
 
 
-def _drawn_px(spec: Spec) -> float:
+def drawn_px(spec: Spec) -> float:
+    """Draw a chart, and say how wide it is."""
     import vl_convert  # 84 MB: only when something is drawn
 
     head = re.search(r'<svg[^>]* width="([\d.]+)"', vl_convert.vegalite_to_svg(spec))
-    return float(head[1]) - PADDING["left"] - PADDING["right"] if head else 0.0
+    return float(head[1]) if head else 0.0

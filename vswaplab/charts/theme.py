@@ -21,7 +21,8 @@ from vswaplab.base.paths import path_of
 from vswaplab.base.whole import refused_in_one_line, whole_file
 from vswaplab.charts.describe import alt_text
 from vswaplab.charts.digest import data_digest
-from vswaplab.charts.layout import PADDING, fitted
+from vswaplab.charts.layout import PADDING, Spec, fitted
+from vswaplab.charts.narrow import narrowed
 from vswaplab.results.summary import TIERS
 
 Chart = alt.Chart | alt.LayerChart | alt.VConcatChart | alt.HConcatChart
@@ -54,6 +55,7 @@ FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 FONT_PX = 14
 _SCREEN_PX = 12.5
 _SMALL_PX = 13  # never below 12: a projector at the back of a room
+_PAPER_SCALE = 72 / 96  # px of a drawing to points of paper
 _SAVE_FORMATS = ("svg", "png", "pdf")
 _THEME = "vswaplab"
 
@@ -160,7 +162,7 @@ def layered(*charts: alt.Chart | alt.LayerChart, **properties: object) -> alt.La
     return chart
 
 
-def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200) -> Path:
+def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200, width_mm: float | None = None) -> Path:
     """Write a chart as a still figure.
 
     Parameters
@@ -171,6 +173,9 @@ def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200) -> Path:
         description as ``<title>`` and ``<desc>``.
     ppi : pixels per inch
         Of a PNG; 72 is one pixel per px.
+    width_mm : mm
+        The figure is laid out anew, at most so wide on paper and with no type below 7 pt: for a column of
+        a paper, 84. None: as on a screen.
 
     Returns
     -------
@@ -179,24 +184,34 @@ def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200) -> Path:
     Raises
     ------
     InputError
-        Another ending, or a place that cannot be written.
+        Another ending, a place that cannot be written, or too little width.
     """
     target = path_of("path", path)
     kind = target.suffix.lower().lstrip(".")
     if kind not in _SAVE_FORMATS:
         raise InputError(f"cannot save a chart as {target.name!r}: end the name in .{', .'.join(_SAVE_FORMATS)}")
+    spec = chart_spec(chart)
+    shown, scale = (fitted(spec), 1.0) if width_mm is None else (narrowed(spec, width_mm), _PAPER_SCALE)
     with refused_in_one_line(target, "choose another place"), whole_file(target) as file:
-        file.write(_drawn(chart.to_dict(), kind, ppi))
+        file.write(_drawn(spec, shown, kind, ppi, scale))
     return target
 
 
-def _drawn(spec: dict[str, Any], kind: str, ppi: int) -> bytes:
+def _drawn(spec: Spec, shown: Spec, kind: str, ppi: int, scale: float) -> bytes:
     import vl_convert  # 84 MB: only when something is drawn
 
+    if kind == "png":
+        return bytes(vl_convert.vegalite_to_png(shown, ppi=ppi, scale=scale))
+    svg = vl_convert.vegalite_to_svg(shown)
     if kind == "svg":
-        return spec_svg(spec).encode()
-    drawn = fitted(writable_spec(spec))
-    return bytes(vl_convert.vegalite_to_png(drawn, ppi=ppi) if kind == "png" else vl_convert.vegalite_to_pdf(drawn))
+        return _described(svg, spec).encode()
+    return bytes(vl_convert.svg_to_pdf(_scaled(svg, scale)))
+
+
+def _scaled(svg: str, scale: float) -> str:
+    # The drawing's size as it is shown; a PDF takes a px for a point.
+    sizes = r'(<svg\b[^>]*? width=")([\d.]+)(" height=")([\d.]+)'
+    return re.sub(sizes, lambda s: f"{s[1]}{float(s[2]) * scale:g}{s[3]}{float(s[4]) * scale:g}", svg, count=1)
 
 
 def chart_spec(chart: Chart) -> dict[str, Any]:
@@ -232,9 +247,8 @@ def spec_svg(spec: dict[str, Any]) -> str:
     """Draw a chart's specification as ``chart_svg`` does."""
     import vl_convert  # 84 MB: only when something is drawn
 
-    spec = writable_spec(spec)
-    drawn: str = vl_convert.vegalite_to_svg(fitted(spec))
-    return _described(drawn, title_text(spec), alt_text(spec), data_digest(spec))
+    shown = writable_spec(spec)
+    return _described(vl_convert.vegalite_to_svg(fitted(shown)), shown)
 
 
 def title_text(spec: dict[str, Any]) -> str:
@@ -247,8 +261,8 @@ def title_text(spec: dict[str, Any]) -> str:
     return " ".join(text) if isinstance(text, list) else str(text)
 
 
-def _described(svg: str, title: str, description: str, digest: str) -> str:
+def _described(svg: str, spec: Spec) -> str:
     # vl-convert writes none of them
-    words = f"<title>{html.escape(title)}</title><desc>{html.escape(description)}</desc>"
-    head = f'role="img" data-digest="{digest}"'
+    words = f"<title>{html.escape(title_text(spec))}</title><desc>{html.escape(alt_text(spec))}</desc>"
+    head = f'role="img" data-digest="{data_digest(spec)}"'
     return re.sub(r"(<svg\b)([^>]*>)", lambda found: f"{found[1]} {head}{found[2]}{words}", svg, count=1)
