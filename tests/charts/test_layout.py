@@ -61,6 +61,12 @@ def test_fitted__breaks_the_titles_of_joined_charts_to_their_own_part() -> None:
     assert right == SHORT
 
 
+def test_fitted__a_layers_own_title_does_not_count() -> None:
+    part = alt.layer(chart(LONG), title=titled(LONG)).properties(width=300)
+
+    assert width(chart_svg(alt.layer(part, title=titled(LONG)))) <= width(chart_svg(chart(SHORT)))
+
+
 def test_broken__lines_are_few_and_of_like_length() -> None:
     lines = broken(LONG, 60)
 

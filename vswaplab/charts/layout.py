@@ -18,7 +18,7 @@ Spec = dict[str, Any]
 TITLE_EM, TEXT_EM = 0.62, 0.57
 """Width of a character in the widest usual face (DejaVu Sans), bold and not, for its size."""
 
-PADDING = {"left": 14, "top": 5, "right": 20, "bottom": 5}
+PADDING = {"left": 20, "top": 5, "right": 34, "bottom": 5}
 """Round a drawing, px: by so much labels of an axis and a legend may be wider than measured."""
 
 _JOINED = ("vconcat", "hconcat", "concat")
@@ -66,9 +66,14 @@ def _fitted(part: Spec, shared: Spec) -> Spec:
     part = part | inner
     if "title" not in part or _longest(part["title"], shared) <= _plot_px(part):
         return part
-    untitled = {name: value for name, value in part.items() if name != "title"}
-    most = drawn_px(shared | untitled) - PADDING["left"] - PADDING["right"]
+    most = drawn_px(shared | _untitled(part)) - PADDING["left"] - PADDING["right"]
     return part | {"title": _broken_title(part["title"], most, shared)}
+
+
+def _untitled(part: Spec) -> Spec:
+    # Layers too: a view has one title, its own or else that of a layer.
+    bare = {name: value for name, value in part.items() if name != "title"}
+    return bare | {"layer": [_untitled(layer) for layer in part["layer"]]} if "layer" in part else bare
 
 
 def _broken_title(title: object, most_px: float, shared: Spec) -> Spec:
