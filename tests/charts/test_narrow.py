@@ -31,7 +31,7 @@ TABLE, X, Y, LINE = test_curves.TABLE, test_curves.X, test_curves.Y, test_curves
 INTERVALS = pl.DataFrame({"machine": ["DRAM 768 GiB: $33,628"], "hours": [2.0], "low": [1.5], "high": [2.5]})
 CONTENTS = (test_contents_chart.SIZES, test_contents_chart.HELD, test_contents_chart.RUNS)
 ONE_RUN = pl.DataFrame([test_validate.ONE_RUN], schema=test_validate.RUN_SCHEMA, orient="row")
-CHARTS: dict[str, Chart] = {
+CHARTS: dict[str, Chart | alt.FacetChart] = {
     **test_charts.CHARTS,
     "curves": curves_chart(TABLE, X, Y, LINE, title="A pool helps b", reference=(5.0, "half")),
     "bars": bars_chart(TABLE, Y, LINE, X, title="A pool helps b", values=",.0f"),
@@ -39,6 +39,10 @@ CHARTS: dict[str, Chart] = {
     "frontier": frontier_chart(test_frontier_chart.TABLE, test_frontier_chart.STEPS, all_dram=32.0, cram_mode="swap"),
     "contents": contents_chart(*CONTENTS, title="What the pages hold"),
     "layers": backend_chart(vl.backend_work()),
+    "facets": alt.Chart(TABLE, width=300).mark_bar().encode(x="pool:Q", y="ms:Q").facet("program:N"),
+    "loads": validation_chart(
+        test_validate.rows((1, 1, 1, 2), (1, 1, 1, 1)).with_columns(load=pl.Series(["calm", "full"])), ONE_RUN
+    ),
     "validation": validation_chart(test_validate.rows((100, 100, 100, 150), (100, 80, 120, 119)), ONE_RUN),
 }
 

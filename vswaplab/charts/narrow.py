@@ -19,6 +19,7 @@ _LEAST_PLOT_PX = 50
 _TRIES = 8
 _JOINED = ("hconcat", "vconcat", "concat")
 _LOOKS = ("color", "fill", "stroke", "shape", "strokeDash")
+_UNDER = {"top": {"direction": "vertical"}}  # of several legends
 _PIECES = {"symbolSize": 500, "rowPadding": -7}  # of dashed lines in a legend
 _BEYOND = 1.25  # a title may be longer than its axis
 _FAR_PX = 200  # no mark stands so far to the right but at the edge
@@ -47,15 +48,18 @@ def narrowed(spec: Spec, width_mm: float) -> Spec:
     """
     most = number("width_mm", width_mm, 1) * PX_PER_MM
     small = _restyled(spec, most) | {"config": _small(spec.get("config", {}))}
-    width, best = 0.6 * most, None
+    width, best, slope, last = 0.6 * most, None, 1.0, None
     for _ in range(_TRIES):
         tried = fitted(_resized(small, width))
-        room = most - drawn_px(tried)
-        if room >= 0:
+        drawn = drawn_px(tried)
+        if drawn <= most:
             best = tried
-        if 0 <= room < 3:
+        if most - 3 < drawn <= most:
             break
-        width += room - 1
+        if last is not None and width != last[0]:
+            slope = max(1.0, (drawn - last[1]) / (width - last[0]))  # of several plots side by side
+        last = width, drawn
+        width += (most - 1 - drawn) / slope
         if width < _LEAST_PLOT_PX:
             break
     if best is None:
@@ -69,7 +73,7 @@ def _small(config: Spec) -> Spec:
     changed = {
         "title": title,
         "axis": type_ | {"labelSeparation": 5},
-        "legend": type_ | {"symbolSize": 70},
+        "legend": type_ | {"symbolSize": 70, "layout": _UNDER},
         "header": type_,
     }
     merged = {name: {**config.get(name, {}), **look} for name, look in changed.items()}
@@ -84,6 +88,8 @@ def _restyled(part: Spec, most: float) -> Spec:
         new |= {"vconcat": views, "spacing": 14}
     if "layer" in part:
         new["layer"] = [_restyled(layer, most) for layer in part["layer"]]
+    if "facet" in part:
+        new |= _in_one_column(part["facet"]) | {"spec": _restyled(part["spec"], most)}
     if isinstance(part.get("mark"), dict):
         new["mark"] = {name: value for name, value in part["mark"].items() if name != "fontSize"}
     if "encoding" in part:
@@ -91,6 +97,12 @@ def _restyled(part: Spec, most: float) -> Spec:
     if "height" in part:
         new["height"] = _lower(part["height"])
     return new
+
+
+def _in_one_column(facet: Spec) -> Spec:
+    if "row" in facet:
+        return {"facet": facet}  # a column too: it stays
+    return {"facet": facet.get("column", facet), "columns": 1, "spacing": 10}
 
 
 def _lower(height: Any) -> Any:  # noqa: ANN401 - a number of px, or a step
@@ -132,6 +144,8 @@ def _resized(part: Spec, width: float, height: float = 200) -> Spec:
     for name in ("layer", "vconcat"):
         if name in part:
             new[name] = [_resized(inner, width, height) for inner in part[name]]
+    if "spec" in part:
+        new["spec"] = _resized(part["spec"], width, height)
     if "encoding" in part:
         new["encoding"] = {name: _broken_axis(name, item, width, height) for name, item in part["encoding"].items()}
     return new
