@@ -15,6 +15,17 @@ Keep = Callable[[Any, str], None]
 CONTROLS = """() => [...document.querySelectorAll('.vl-control')].filter((node) => node.checkVisibility())
   .map((node) => [node.dataset.control, node.querySelector('input[id], select').id,
     node.querySelector('input[type=range]') ? 'range' : node.querySelector('select') ? 'select' : 'checkbox'])"""
+# A click, and drags, before an answer is there: each a list of steps from where the slider is.
+AT_ONCE = """([box, slider, drags]) => {
+  const least = Number(slider.value), step = Number(slider.step);
+  box?.click();
+  for (const drag of drags) {
+    for (const steps of drag) {
+      slider.value = least + steps * step;
+      slider.dispatchEvent(new Event('input', { bubbles: true }));
+    }
+    slider.dispatchEvent(new Event('change', { bubbles: true }));
+  } }"""
 FOCUSED = "() => document.activeElement.id || document.activeElement.className"
 
 
@@ -107,6 +118,44 @@ def test_app__refuses_at_the_control_with_the_reason(explorer: Any) -> None:
     assert box.input_value() == "90"
     assert box.get_attribute("aria-invalid") == "true"
     assert box.get_attribute("aria-describedby") == error.get_attribute("id")
+
+
+@pytest.mark.parametrize(("clicks", "drags"), [(True, [[1, 2]]), (False, [[1], [2, 3]])])
+def test_app__a_drag_begun_before_an_answer_is_a_change_of_its_own(
+    clicks: bool, drags: list[list[int]], explorer: Any
+) -> None:
+    page = explorer.page
+    slider = page.get_by_label("DRAM (pages)", exact=True)
+    box = page.get_by_role("checkbox", name="zswap", exact=True)
+    start, step = int(slider.input_value()), int(slider.get_attribute("step"))
+    before, after = start + (0 if clicks else step), start + drags[-1][-1] * step
+
+    page.evaluate(AT_ONCE, [box.element_handle() if clicks else None, slider.element_handle(), drags])
+    page.get_by_text(f"{after:,} pages: ").wait_for()
+    explorer.settle(0)
+
+    assert explorer.sentence.startswith(f"DRAM {before:,} pages to {after:,} pages: ")
+    explorer.act(lambda: page.get_by_role("button", name="Undo").click())
+    assert int(slider.input_value()) == before
+    assert box.is_checked() != clicks
+
+
+def test_app__a_drag_whose_first_step_is_refused_begins_with_the_next(explorer: Any) -> None:
+    page = explorer.page
+    explorer.act(lambda: page.get_by_label("Layer", exact=True).select_option("none"))
+    place = page.get_by_label("Writeback mark (%)", exact=True)
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    y = box["y"] + box["height"] / 2
+
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    explorer.act(page.mouse.down)
+    explorer.act(lambda: page.mouse.move(box["x"] + 0.94 * box["width"], y))
+    page.mouse.up()
+
+    assert explorer.sentence.startswith("Writeback mark 90 % of media to 9")
+    explorer.act(lambda: page.get_by_role("button", name="Undo").click())
+    assert page.get_by_label("Layer", exact=True).input_value() == "none"
 
 
 def test_app__needs_no_mouse(explorer: Any) -> None:

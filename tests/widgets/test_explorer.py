@@ -262,6 +262,15 @@ def test_sentence__of_a_drag_goes_back_to_where_it_began(explorer: Explorer) -> 
     assert explorer.sentence.startswith("DRAM 512 pages to 800 pages: ")
 
 
+def test_sentence__of_a_drag_that_began_with_a_refusal_names_the_control(explorer: Explorer) -> None:
+    explorer.set("layer", "none")
+    explorer.set("cram.writeback_high", 0.5)
+    explorer.set("cram.writeback_high", 0.92, more=True)
+    explorer.set("cram.writeback_high", 0.95, more=True)
+
+    assert explorer.sentence.startswith("Writeback mark 90 % of media to 95 % of media: ")
+
+
 # Undo, reset, presets, traces, code -------------------------------------------------------------
 
 
@@ -276,6 +285,39 @@ def test_undo__goes_back_a_change_at_a_time_and_a_drag_at_once(explorer: Explore
     assert explorer.machine == machine()
     ask(explorer, "undo")
     assert explorer.machine == machine()
+    assert not screen(explorer)["can_undo"]
+
+
+@pytest.mark.parametrize("first", [0.5, 0.9])  # refused; what it is already
+def test_undo__of_a_drag_goes_back_to_before_its_first_step_that_was_taken(first: float, explorer: Explorer) -> None:
+    explorer.set("cram.writeback_high", 0.91)
+    explorer.set("cram.writeback_high", 0.9)
+    explorer.set("cram.writeback_high", first)
+    explorer.set("cram.writeback_high", 0.95, more=True)
+    explorer.set("cram.writeback_high", 0.5, more=True)
+    explorer.set("cram.writeback_high", 0.96, more=True)
+
+    explorer.undo()
+    assert read(explorer.machine, "cram.writeback_high") == 0.9
+    explorer.undo()
+    assert read(explorer.machine, "cram.writeback_high") == 0.91
+
+
+def test_undo__of_a_drag_does_not_take_along_what_was_changed_meanwhile(explorer: Explorer) -> None:
+    explorer.set("dram.capacity_pages", 600)
+    explorer.set("has.zswap", False)
+    explorer.set("dram.capacity_pages", 700, more=True)
+
+    explorer.undo()
+
+    assert (explorer.machine.dram.capacity_pages, explorer.machine.zswap) == (600, None)
+
+
+def test_undo__of_a_refusal_that_was_taken_back_is_none(explorer: Explorer) -> None:
+    ask(explorer, "cram.writeback_high", 50)
+    ask(explorer, "cram.writeback_high", 90)
+
+    assert explorer.refusal == ("", "")
     assert not screen(explorer)["can_undo"]
 
 

@@ -203,7 +203,7 @@ function render({ model, el }) {
     began ??= performance.now();
     const more = dragged === name;
     dragged = isDragged ? name : null;
-    waiting.set(name, { value, more: more || (waiting.get(name)?.more ?? false) });
+    waiting.set(name, { value, more: waiting.get(name)?.more ?? more }); // a first step that was not sent stays first
     send();
   };
 

@@ -131,6 +131,7 @@ class Explorer:
         machines = (machine,) if compare is None else (machine, compare)
         self.setup = self._start = Setup(trace.name, seed, machines, BOTH if compare is not None else SIDES[0])
         self._past: list[Setup] = []
+        self._dragged = ""  # the control whose drag has taken a step: the next step belongs to it
         self._answer = self._before = self._ask(self.setup)
         self._lead = ""
         self.sentence = self._opening()
@@ -232,24 +233,32 @@ class Explorer:
         value
             In the machine's units: bytes, pages, shares.
         more
-            Part of the same drag as the change before: undo goes back to before both.
+            Part of the same drag as the change before: undo goes back to before both. A drag begins with its first
+            step that is taken.
         """
+        more = more and self._dragged == name
+        self._dragged = name if more else ""
         try:
-            words, setup = self._wanted(name, value)
-            if setup != self.setup or self.refusal[0]:
+            words, setup = self._wanted(name, value, self._past[-1] if more else self.setup)
+            is_new = setup != self.setup
+            if is_new or self.refusal[0]:
                 self._go(setup, words, more=more)
+            if is_new:
+                self._dragged = name
         except InputError as error:
             self._refuse(name, value, str(error))
         self._show()
 
     def undo(self) -> None:
         """Go back to before the last change."""
+        self._dragged = ""
         if self._past:
             self._go(self._past.pop(), "Undone", keep=False)
         self._show()
 
     def reset(self) -> None:
         """Go back to where the explorer was opened."""
+        self._dragged = ""
         if self.setup != self._start:
             self._go(self._start, "Reset")
         self._show()
@@ -276,10 +285,11 @@ class Explorer:
 
     # From a wish to a setup -------------------------------------------------------------------
 
-    def _wanted(self, name: str, value: Any) -> tuple[str, Setup]:  # noqa: ANN401 - checked by the machine
+    def _wanted(self, name: str, value: Any, began: Setup) -> tuple[str, Setup]:  # noqa: ANN401 - checked by the machine
+        # The words say what changed since ``began``, the setup before a drag.
         setup = self.setup
         if name in BY_KEY:
-            return self._set_machine(BY_KEY[name], value)
+            return self._set_machine(BY_KEY[name], value, began.shown)
         if name.startswith("has."):
             return self._switch(name.removeprefix("has."), bool(value))
         if name == "preset":
@@ -294,18 +304,23 @@ class Explorer:
             words = "CRAM media now take what is advertised along" if value else "CRAM media now move alone"
             return words, replace(setup, follows=bool(value))
         if name == "seed":
-            return f"Seed {setup.seed} to {value}", replace(setup, seed=_seed(value))
+            return f"Seed {began.seed} to {value}", replace(setup, seed=_seed(value))
         if name == "trace":
             if value not in self._titles:
                 raise InputError(f"there is no trace {value!r}: choose from {', '.join(self._titles)}")
             return self._to_trace(str(value))
         raise InputError(f"{name} is not a control of the explorer")
 
-    def _set_machine(self, control: Control, value: Any) -> tuple[str, Setup]:  # noqa: ANN401 - checked by the machine
+    def _set_machine(
+        self,
+        control: Control,
+        value: Any,  # noqa: ANN401 - checked by the machine
+        began: Machine,
+    ) -> tuple[str, Setup]:
         why = why_absent(self.machine, control)
         if why:
             raise InputError(why)
-        old = read(self.machine, control.key)
+        old = read(began, control.key)
         words = f"{control.noun} {control.say(old)} to {control.say(value)}"
         settings = [control.setting(value)]
         if control.key == "cram.media_bytes":
@@ -345,9 +360,11 @@ class Explorer:
         return words, replace(self.setup, trace=name, machines=machines)
 
     def _with_machines(self, change: Any) -> Setup:  # noqa: ANN401 - a function of a machine and its side
+        # A profile's name and the profile itself are the same machine.
         machines = list(self.setup.machines)
         for side in self.setup.moved:
-            machines[side] = change(machines[side], side)
+            made = change(machines[side], side)
+            machines[side] = machines[side] if _text(made) == _text(machines[side]) else made
         return replace(self.setup, machines=tuple(machines))
 
     # From a setup to results --------------------------------------------------------------------
@@ -357,11 +374,9 @@ class Explorer:
         answer = self._ask(setup)
         if not more:
             self._before = self._answer
-            if keep:
+            if keep and setup != self.setup:
                 self._past.append(self.setup)
-            self._lead = words
-        else:
-            self._lead = f"{self._lead.rpartition(' to ')[0]} to {words.rpartition(' to ')[2]}"
+        self._lead = words
         self.setup, self._answer, self.refusal = setup, answer, ("", "")
         self.sentence = self._told()
         self._refine()
