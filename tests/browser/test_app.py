@@ -26,6 +26,13 @@ AT_ONCE = """([box, slider, drags]) => {
     }
     slider.dispatchEvent(new Event('change', { bubbles: true }));
   } }"""
+# How often the screen said that it computes, and how long the last answer took, ms.
+NOTE_BUSY = """() => {
+  const root = document.querySelector('.vl-explorer');
+  window.noted = 0;
+  new MutationObserver(() => { window.noted += root.classList.contains('vl-busy') }).observe(root,
+    { attributes: true, attributeFilter: ['class'] }) }"""
+NOTED = "() => [window.noted, performance.getEntriesByName('vswaplab-move').at(-1).duration]"
 FOCUSED = "() => document.activeElement.id || document.activeElement.className"
 
 
@@ -156,6 +163,28 @@ def test_app__a_drag_whose_first_step_is_refused_begins_with_the_next(explorer: 
     assert explorer.sentence.startswith("Writeback mark 90 % of media to 9")
     explorer.act(lambda: page.get_by_role("button", name="Undo").click())
     assert page.get_by_label("Layer", exact=True).input_value() == "none"
+
+
+def test_app__says_that_it_computes_if_an_answer_takes_long(explorer: Any, keep_screenshot: Keep) -> None:
+    page = explorer.page
+    panels = page.locator(".vl-panels")
+    page.evaluate(NOTE_BUSY)
+    explorer.press("DRAM (pages)", "ArrowRight")
+    noted, took = page.evaluate(NOTED)
+    assert noted == 0 or took > 400
+
+    version = explorer.version
+    page.get_by_label("DRAM (pages), typed", exact=True).fill("64")  # seconds, whatever the computer
+    page.keyboard.press("Tab")
+    page.locator(".vl-busy").wait_for()
+    assert explorer.sentence == "Computing\u2026"
+    assert panels.get_attribute("aria-busy") == "true"
+    page.wait_for_timeout(300)
+    keep_screenshot(page, "app-busy")
+
+    page.wait_for_function("(version) => document.querySelector('.vl-explorer').dataset.shown > version", arg=version)
+    assert panels.get_attribute("aria-busy") == "false"
+    assert explorer.sentence.startswith("DRAM ")
 
 
 def test_app__needs_no_mouse(explorer: Any) -> None:

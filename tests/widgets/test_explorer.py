@@ -530,6 +530,58 @@ def test_preview__a_trace_of_a_few_pages_is_run_at_once() -> None:
     assert not explorer.is_preview
 
 
+def _crawls(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The next run would take 200 s and says so after 0.2.
+    def crawl(*_: object, progress: Callable[[int, int], None] | None, **__: object) -> vl.Result:
+        monkeypatch.undo()
+        time.sleep(0.2)
+        if progress is not None:
+            progress(1, 1000)
+        raise vl.InputError("ran to its end")
+
+    monkeypatch.setattr(explorer_module, "simulate", crawl)
+
+
+def test_preview__takes_over_from_a_run_that_turns_out_to_be_slow(
+    long: vl.Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explorer = Explorer(long, vl.preset("zswap-only", long.n_pages), preview_after=30)
+    _crawls(monkeypatch)
+
+    explorer.set("dram.capacity_pages", 2500)
+
+    assert (explorer.refusal, explorer.is_preview) == (("", ""), True)
+    explorer.wait()
+    assert explorer.result.totals == vl.simulate(long, explorer.machine).totals
+
+
+def test_preview__where_there_is_none_a_slow_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    explorer = Explorer(vl.loop(n_pages=100, n_accesses=5_000), vl.preset("zswap-only", 100))
+    _crawls(monkeypatch)
+
+    explorer.set("dram.capacity_pages", 50)
+
+    assert explorer.refusal[1] == "ran to its end"
+
+
+def test_preview__is_refined_even_if_the_next_change_is_refused(
+    long: vl.Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explorer = Explorer(long, vl.preset("zswap-only", long.n_pages), preview_after=0)
+    monkeypatch.setattr(explorer, "_ask", _refusing)
+
+    explorer.set("seed", 1)
+    monkeypatch.undo()
+    explorer.wait()
+
+    assert explorer.refusal == ("seed", "no")
+    assert not explorer.is_preview
+
+
+def _refusing(*_: object) -> None:
+    raise vl.InputError("no")
+
+
 def test_refiner__gives_work_up_when_other_work_is_wanted() -> None:
     refiner, began, ended = Refiner(), threading.Event(), []
     delivered: list[str] = []

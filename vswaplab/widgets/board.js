@@ -7,6 +7,8 @@
 
 let screens = 0;
 
+const PATIENCE_MS = 400; // quicker answers come without a word
+
 // JupyterLab would take these elements' keys for its own: arrows that fold cells, Enter that edits one.
 const OWN_KEYS = new Set(["input", "select", "button", "summary", "pre", "div"]);
 
@@ -185,7 +187,7 @@ function render({ model, el }) {
   el.append(root);
 
   // What is asked: one message under way, then the latest of each control.
-  let serial = 0, underWay = null, began = null, dragged = null;
+  let serial = 0, underWay = null, began = null, dragged = null, busy = null;
   const waiting = new Map();
   const send = () => {
     if (underWay != null || !waiting.size) return;
@@ -193,7 +195,14 @@ function render({ model, el }) {
     waiting.delete(name);
     underWay = ++serial;
     root.dataset.state = "asked";
+    busy = setTimeout(() => sayBusy(true), PATIENCE_MS);
     model.send({ ...message, name, serial });
+  };
+  const sayBusy = (isBusy) => {
+    clearTimeout(busy);
+    board.setAttribute("aria-busy", isBusy);
+    root.classList.toggle("vl-busy", isBusy);
+    if (isBusy) sentence.textContent = "Computing\u2026";
   };
   const ask = (name, value = null, isDragged = false) => {
     if (name == null) {
@@ -289,7 +298,9 @@ function render({ model, el }) {
   const show = () => {
     const screen = model.get("screen");
     if (!screen.panels) return;
-    if (sentence.textContent !== screen.sentence) sentence.textContent = screen.sentence;
+    const isAnswer = underWay != null && screen.serial >= underWay;
+    if (isAnswer) sayBusy(false);
+    if (!root.classList.contains("vl-busy") && sentence.textContent !== screen.sentence) sentence.textContent = screen.sentence;
     badge.textContent = screen.badge;
     badge.hidden = !screen.badge;
     root.classList.toggle("vl-preview", screen.is_preview);
@@ -306,7 +317,7 @@ function render({ model, el }) {
       root.dataset.shown = screen.version;
       root.dataset.state = underWay != null ? "asked" : screen.is_preview ? "preview" : "shown";
     });
-    if (underWay != null && screen.serial >= underWay) {
+    if (isAnswer) {
       underWay = null;
       send();
     }
@@ -335,6 +346,7 @@ function render({ model, el }) {
   model.on("change:screen", show);
   dress();
   return () => {
+    clearTimeout(busy);
     themes.disconnect();
     sizes.disconnect();
     model.off("change:screen", show);

@@ -13,7 +13,7 @@ import math
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -41,6 +41,7 @@ _WINDOWS = 50  # more are no easier to read, and each costs half a millisecond
 _LEAST_WINDOW = 1_000  # accesses: shorter ones take as long
 _MOST_WINDOW = 500_000  # accesses: a run in the background is given up between two windows
 _PREVIEW_ACCESSES = 100_000
+_PATIENCE = 5.0  # seconds still to go, at which a run that was expected to take a moment is given up
 _FIRST_GUESS_NS = 250  # an access, before anything was run
 _KEPT = 24  # results that undo and the other side find again
 _START = "as opened"
@@ -77,6 +78,11 @@ class _Answer:
     error: float = 0.0
 
 
+class _TooLongError(Exception):
+    # An exact run goes so slowly that a preview is there first.
+    pass
+
+
 class Explorer:
     """Move the settings of a machine, or of two side by side, and see at once what changes.
 
@@ -91,6 +97,7 @@ class Explorer:
     preview_after : float, s
         A run that should take longer (and twice as long as its preview) is
         previewed on a sample of the pages and refined in the background; 0: every run.
+        A run that turns out to have 5 s to go or more is given up for its preview.
 
     Raises
     ------
@@ -371,7 +378,11 @@ class Explorer:
 
     def _go(self, setup: Setup, words: str, *, more: bool = False, keep: bool = True) -> None:
         self._refiner.stop()
-        answer = self._ask(setup)
+        try:
+            answer = self._ask(setup)
+        except InputError:
+            self._refine()  # what stays on the screen
+            raise
         if not more:
             self._before = self._answer
             if keep and setup != self.setup:
@@ -395,16 +406,35 @@ class Explorer:
 
     def _ask(self, setup: Setup) -> _Answer:
         # Exact if it takes a moment or is known, else from a sample; a trace that no sample stands for is run at once.
-        trace = self._trace(setup.trace)
-        unknown = [
-            m for m in dict.fromkeys(map(_text, setup.machines)) if (setup.trace, setup.seed, m) not in self._kept
-        ]
-        seconds = self._pace.get(setup.trace, _FIRST_GUESS_NS * 1e-9) * len(trace) * len(unknown)
-        if seconds > (self._preview_after and max(self._preview_after, 2 * self._preview_took.get(setup.trace, 0.0))):
-            found = self._preview_of(setup.trace)
-            if found is not None and all(machine.kernel is None for machine in setup.machines):
-                return self._estimate(found, setup)
-        return self._exact(setup)
+        if self._expected(setup) <= self._moment(setup):
+            try:
+                return self._exact(setup, lambda: self._patience(setup))
+            except _TooLongError:
+                pass
+        found = self._preview_of(setup)
+        return self._exact(setup) if found is None else self._estimate(found, setup)
+
+    def _expected(self, setup: Setup) -> float:
+        # Seconds that the runs will take if they go as fast as the last one.
+        wanted = dict.fromkeys(map(_text, setup.machines))
+        unknown = [text for text in wanted if (setup.trace, setup.seed, text) not in self._kept]
+        return self._pace.get(setup.trace, _FIRST_GUESS_NS * 1e-9) * len(self._trace(setup.trace)) * len(unknown)
+
+    def _moment(self, setup: Setup) -> float:
+        # Seconds up to which a run is not previewed.
+        return self._preview_after and max(self._preview_after, 2 * self._preview_took.get(setup.trace, 0.0))
+
+    def _patience(self, setup: Setup) -> Progress:
+        # Gives a run up that goes so much slower than the last one that its preview is there first.
+        began, most = time.perf_counter(), max(_PATIENCE, self._moment(setup))
+
+        def progress(done: int, total: int) -> None:
+            pace = (time.perf_counter() - began) / done
+            if pace * (total - done) > most and self._preview_of(setup) is not None:
+                self._pace[setup.trace] = pace
+                raise _TooLongError
+
+        return progress
 
     def _estimate(self, preview: Sampled, setup: Setup) -> _Answer:
         began = time.perf_counter()
@@ -413,8 +443,8 @@ class Explorer:
         error = max(estimate.stall_error for estimate in estimates)
         return _Answer(tuple(e.result for e in estimates), min(e.share for e in estimates), error)
 
-    def _exact(self, setup: Setup, progress: Progress | None = None) -> _Answer:
-        return _Answer(tuple(self._run(setup, machine, progress) for machine in setup.machines))
+    def _exact(self, setup: Setup, watch: Callable[[], Progress | None] = lambda: None) -> _Answer:
+        return _Answer(tuple(self._run(setup, machine, watch()) for machine in setup.machines))
 
     def _run(self, setup: Setup, machine: Machine, progress: Progress | None) -> Result:
         key = (setup.trace, setup.seed, _text(machine))
@@ -439,7 +469,7 @@ class Explorer:
 
     def _refined(self, setup: Setup, progress: Progress) -> _Answer | InputError:
         try:
-            return self._exact(setup, progress)
+            return self._exact(setup, lambda: progress)
         except InputError as error:
             return error
 
@@ -456,7 +486,10 @@ class Explorer:
             self._traces[name] = load_or_open(name)
         return self._traces[name]
 
-    def _preview_of(self, name: str) -> Sampled | None:
+    def _preview_of(self, setup: Setup) -> Sampled | None:
+        if any(machine.kernel is not None for machine in setup.machines):
+            return None
+        name = setup.trace
         if name not in self._previews:
             self._previews[name] = Sampled.of_accesses(self._trace(name), _PREVIEW_ACCESSES)
         return self._previews[name]
