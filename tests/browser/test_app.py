@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -33,6 +33,16 @@ NOTE_BUSY = """() => {
   new MutationObserver(() => { window.noted += root.classList.contains('vl-busy') }).observe(root,
     { attributes: true, attributeFilter: ['class'] }) }"""
 NOTED = "() => [window.noted, performance.getEntriesByName('vswaplab-move').at(-1).duration]"
+# What lies over what, before anything is scrolled.
+OVERLAPS = """() => {
+  const parts = '.vl-bar, .vl-says, .vl-controls fieldset, .vl-panel, .vl-more';
+  const shown = [...document.querySelectorAll(parts)].filter((node) => node.checkVisibility());
+  const boxes = shown.map((node) => [node.dataset.panel ?? node.className, node.getBoundingClientRect()]);
+  const overlap = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  return boxes.flatMap(([one, a], i) =>
+    boxes.slice(i + 1).filter(([, b]) => overlap(a, b)).map(([two]) => [one, two])) }"""
+TO_THE_TOP = "() => document.querySelectorAll('*').forEach((node) => { node.scrollTop = 0 })"
+WIDER = "() => { const root = document.querySelector('.vl-explorer'); return root.scrollWidth - root.clientWidth }"
 FOCUSED = "() => document.activeElement.id || document.activeElement.className"
 
 
@@ -185,6 +195,63 @@ def test_app__says_that_it_computes_if_an_answer_takes_long(explorer: Any, keep_
     page.wait_for_function("(version) => document.querySelector('.vl-explorer').dataset.shown > version", arg=version)
     assert panels.get_attribute("aria-busy") == "false"
     assert explorer.sentence.startswith("DRAM ")
+
+
+@pytest.fixture
+def sized(explorer: Any) -> Iterator[Callable[[int, int], Any]]:
+    """Give the window another size for a test."""
+    page, size = explorer.page, explorer.page.viewport_size
+
+    def sized(width: int, height: int) -> Any:
+        page.evaluate("() => document.activeElement.blur()")
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(500)  # drawings take their new width
+        page.evaluate(TO_THE_TOP)
+        return page
+
+    yield sized
+    page.set_viewport_size(size)
+
+
+@pytest.mark.parametrize("width", [400, 1024, 1920])
+def test_app__overlaps_nowhere(width: int, sized: Callable[[int, int], Any], keep_screenshot: Keep) -> None:
+    page = sized(width, 1080)
+
+    assert page.evaluate(OVERLAPS) == []
+    assert page.evaluate(WIDER) <= 0
+    keep_screenshot(page, f"app-{width}")
+
+
+def test_app__shows_a_slider_beside_the_figure_that_it_moves(
+    explorer: Any, sized: Callable[[int, int], Any], keep_screenshot: Keep
+) -> None:
+    page = sized(1024, 768)
+    page.locator('[data-panel="risk"]').scroll_into_view_if_needed()
+
+    explorer.press("Report lag (accesses)", "ArrowRight")
+
+    for shown in ('[data-panel="risk"]', '[data-control="cram.report_lag"]', ".vl-says", ".vl-bar"):
+        box = page.locator(shown).bounding_box()
+        assert box["y"] >= 0, shown
+        assert box["y"] + box["height"] <= 768, shown
+    keep_screenshot(page, "app-1024-scrolled")
+
+
+def test_app__narrow_keeps_the_sentence_above_the_control_in_hand(
+    explorer: Any, sized: Callable[[int, int], Any], keep_screenshot: Keep
+) -> None:
+    page = sized(400, 800)
+
+    for label in ("Report lag (accesses)", "DRAM (pages)"):  # one further down, one further up
+        explorer.press(label, "ArrowRight")
+        says, control = (
+            page.locator(".vl-says").bounding_box(),
+            page.get_by_label(label, exact=True).bounding_box(),
+        )
+        assert says["y"] >= 0
+        assert says["y"] + says["height"] <= control["y"]
+        assert control["y"] + control["height"] <= 800
+    keep_screenshot(page, "app-400-scrolled")
 
 
 def test_app__needs_no_mouse(explorer: Any) -> None:

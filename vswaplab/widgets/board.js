@@ -29,6 +29,15 @@ function isDark(node) {
   return false;
 }
 
+// How much of what scrolls is seen: the page, or the notebook's part of it.
+function roomOf(node) {
+  for (let at = node.parentElement; at; at = at.parentElement) {
+    const scrolls = /auto|scroll/.test(getComputedStyle(at).overflowY) && at.scrollHeight > at.clientHeight;
+    if (scrolls) return Math.min(at.clientHeight, innerHeight);
+  }
+  return innerHeight;
+}
+
 function rowsOf(columns) {
   const names = Object.keys(columns);
   const length = names.length ? columns[names[0]].length : 0;
@@ -334,11 +343,14 @@ function render({ model, el }) {
   const themes = new MutationObserver(() => requestAnimationFrame(dress));
   themes.observe(document.body, { attributes: true });
   themes.observe(document.documentElement, { attributes: true });
+  const fit = () => root.style.setProperty("--room", `${roomOf(root)}px`);
+  window.addEventListener("resize", fit);
   let width = 0;
   const sizes = new ResizeObserver(() => {
     if (Math.abs(board.clientWidth - width) < 2) return;
     width = board.clientWidth;
     root.classList.toggle("vl-narrow", el.clientWidth < 760);
+    fit();
     dress();
     window.dispatchEvent(new Event("resize")); // what a Vega view with the width of its container listens to
   });
@@ -349,6 +361,7 @@ function render({ model, el }) {
     clearTimeout(busy);
     themes.disconnect();
     sizes.disconnect();
+    window.removeEventListener("resize", fit);
     model.off("change:screen", show);
     for (const panel of panels.values()) for (const drawn of panel.drawings) drawn.embedded?.finalize();
   };
