@@ -107,7 +107,8 @@ def test_app__sets_two_machines_side_by_side(
     explorer.act(lambda: page.get_by_label("Compare two machines, A and B").check())
     explorer.press("CRAM media (MiB)", "ArrowLeft")
 
-    assert "B against A: " in explorer.sentence
+    assert explorer.sentence.startswith("CRAM media of B ")
+    assert " MiB (advertised in proportion). B against A: " in explorer.sentence
     labels = page.locator('[data-panel="residency"] .vl-label').all_inner_texts()
     assert labels == ["A", "B", "B \u2212 A"]
     areas = page.locator('[data-panel="residency"] .vl-view').nth
@@ -151,7 +152,7 @@ def test_app__a_drag_begun_before_an_answer_is_a_change_of_its_own(
     page.get_by_text(f"{after:,} pages: ").wait_for()
     explorer.settle(0)
 
-    assert explorer.sentence.startswith(f"DRAM {before:,} pages to {after:,} pages: ")
+    assert explorer.sentence.startswith(f"DRAM {before:,} to {after:,} pages: ")
     explorer.act(lambda: page.get_by_role("button", name="Undo").click())
     assert int(slider.input_value()) == before
     assert box.is_checked() != clicks
@@ -170,7 +171,7 @@ def test_app__a_drag_whose_first_step_is_refused_begins_with_the_next(explorer: 
     explorer.act(lambda: page.mouse.move(box["x"] + 0.94 * box["width"], y))
     page.mouse.up()
 
-    assert explorer.sentence.startswith("Writeback mark 90 % of media to 9")
+    assert explorer.sentence.startswith("Writeback mark 90 to 9")
     explorer.act(lambda: page.get_by_role("button", name="Undo").click())
     assert page.get_by_label("Layer", exact=True).input_value() == "none"
 

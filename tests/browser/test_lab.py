@@ -64,7 +64,7 @@ def test_notebook_02__runs_and_its_explorer_answers(
     explorer.press("DRAM (pages)", "ArrowRight")
 
     assert int(page.get_by_label("DRAM (pages)", exact=True).input_value()) > pages
-    assert explorer.sentence.startswith(f"DRAM {pages:,} pages to ")
+    assert explorer.sentence.startswith(f"DRAM {pages:,} to ")
     assert "the program waits" in explorer.sentence
     assert explorer.drawings != before
     page.locator(".vl-explorer").scroll_into_view_if_needed()

@@ -91,7 +91,7 @@ def test_dram__more_of_it_waits_less_and_takes_what_follows_along(explorer: Expl
     assert explorer.machine.dram == vl.Dram(1024)
     assert explorer.result.totals == vl.simulate(trace, machine(dram=vl.Dram(1024))).totals
     assert explorer.result.totals["dram_hit"] > before.totals["dram_hit"]
-    assert explorer.sentence.startswith("DRAM 512 pages to 1,024 pages: ")
+    assert explorer.sentence.startswith("DRAM 512 to 1,024 pages: ")
     assert "the program waits " in explorer.sentence
 
 
@@ -259,7 +259,7 @@ def test_sentence__of_a_drag_goes_back_to_where_it_began(explorer: Explorer) -> 
     for i, pages in enumerate((600, 700, 800)):
         explorer.set("dram.capacity_pages", pages, more=i > 0)
 
-    assert explorer.sentence.startswith("DRAM 512 pages to 800 pages: ")
+    assert explorer.sentence.startswith("DRAM 512 to 800 pages: ")
 
 
 def test_sentence__of_a_drag_that_began_with_a_refusal_names_the_control(explorer: Explorer) -> None:
@@ -268,7 +268,7 @@ def test_sentence__of_a_drag_that_began_with_a_refusal_names_the_control(explore
     explorer.set("cram.writeback_high", 0.92, more=True)
     explorer.set("cram.writeback_high", 0.95, more=True)
 
-    assert explorer.sentence.startswith("Writeback mark 90 % of media to 95 % of media: ")
+    assert explorer.sentence.startswith("Writeback mark 90 to 95 % of media: ")
 
 
 # Undo, reset, presets, traces, code -------------------------------------------------------------
@@ -398,7 +398,28 @@ def test_compare__begins_with_a_copy_and_changes_b(explorer: Explorer) -> None:
 
     assert explorer.machines["A"] == machine()
     assert read(explorer.machines["B"], "cram.media_bytes") == MIB
-    assert explorer.sentence.startswith("CRAM media 2 MiB to 1 MiB (advertised in proportion): B against A: ")
+    assert explorer.sentence.startswith("CRAM media of B 2 to 1 MiB (advertised in proportion). B against A: ")
+
+
+def test_compare__says_of_equal_machines_that_they_are(explorer: Explorer) -> None:
+    explorer.set("compare", True)
+    assert explorer.sentence == "Two machines, A and B. B is a copy of A: change one of them."
+
+    explorer.set("cram.open_at", 0.89)  # the gate never closes
+    assert explorer.sentence == "Gate opening mark of B 90 to 89 % of media. B against A: no difference."
+
+
+def test_compare__names_what_moves(explorer: Explorer) -> None:
+    explorer.set("compare", True)
+    explorer.set("has.zswap", False)
+    assert explorer.sentence.startswith("Now without zswap in B. B against A: ")
+
+    explorer.set("dram.capacity_pages", 600)
+    explorer.set("moves", "A and B")
+    explorer.set("cram.report_lag", 100)
+    assert explorer.sentence.startswith("Report lag of A and B 0 to 100 accesses. B against A: ")
+    explorer.set("dram.capacity_pages", 700)  # from 512 and from 600
+    assert explorer.sentence.startswith("DRAM of A and B to 700 pages. B against A: ")
 
 
 def test_compare__both_move_together_and_are_refused_together(trace: vl.Trace) -> None:

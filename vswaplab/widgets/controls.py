@@ -79,6 +79,10 @@ class Number:
         """Say a number of the machine's with its unit."""
         return f"{self.shown(value):,} {self.unit}"
 
+    def moved(self, old: float, new: float) -> str:
+        """Say a move, with its unit once."""
+        return f"{self.shown(old):,} to {self.shown(new):,} {self.unit}"
+
     def bounds(self, value: float, n_pages: int) -> tuple[float, float, float]:
         """Give the least, the most and the step of the slider, on a grid that the value lies on."""
         at, most = self.shown(value), self.most(n_pages)
@@ -110,6 +114,10 @@ class Choice:
     def say(self, value: object) -> str:
         """Say a value."""
         return str(value)
+
+    def moved(self, old: object, new: object) -> str:
+        """Say a move."""
+        return f"{old} to {new}"
 
 
 Control = Number | Choice

@@ -296,14 +296,16 @@ class Explorer:
         # The words say what changed since ``began``, the setup before a drag.
         setup = self.setup
         if name in BY_KEY:
-            return self._set_machine(BY_KEY[name], value, began.shown)
+            return self._set_machine(BY_KEY[name], value, began)
         if name.startswith("has."):
             return self._switch(name.removeprefix("has."), bool(value))
         if name == "preset":
-            return f"Preset {value}", self._with_machines(lambda _, i: self._preset(str(value), i))
+            return f"Preset {value}{self._of_side('for')}", self._with_machines(
+                lambda _, i: self._preset(str(value), i)
+            )
         if name == "compare":
             machines = (setup.machines[0], setup.machines[0]) if value else setup.machines[:1]
-            words = "B is a copy of A: change one of them" if value else "One machine again"
+            words = "Two machines, A and B" if value else "One machine again"
             return words, replace(setup, machines=machines, moves=SIDES[1] if value else SIDES[0])
         if name == "moves" and value in (*SIDES, BOTH):
             return f"Controls now change {value}", replace(setup, moves=str(value))
@@ -322,13 +324,14 @@ class Explorer:
         self,
         control: Control,
         value: Any,  # noqa: ANN401 - checked by the machine
-        began: Machine,
+        began: Setup,
     ) -> tuple[str, Setup]:
         why = why_absent(self.machine, control)
         if why:
             raise InputError(why)
-        old = read(began, control.key)
-        words = f"{control.noun} {control.say(old)} to {control.say(value)}"
+        olds = {read(began.machines[side], control.key) for side in self.setup.moved}
+        moved = control.moved(olds.pop(), value) if len(olds) == 1 else f"to {control.say(value)}"
+        words = f"{control.noun}{self._of_side('of')} {moved}"
         settings = [control.setting(value)]
         if control.key == "cram.media_bytes":
             if not self.setup.follows:
@@ -341,7 +344,9 @@ class Explorer:
         if part not in TIER_NAMES:
             raise InputError(f"{part} is not a tier that can be switched")
         verb = "with" if on else "without"
-        return f"Now {verb} {TIER_NAMES[part]}", self._with_machines(lambda m, i: self._switched(m, i, part, on))
+        return f"Now {verb} {TIER_NAMES[part]}{self._of_side('in')}", self._with_machines(
+            lambda m, i: self._switched(m, i, part, on)
+        )
 
     def _switched(self, machine: Machine, side: int, part: str, on: bool) -> Machine:
         here = getattr(machine, part)
@@ -365,6 +370,10 @@ class Explorer:
         machines = tuple(_fitted(machine, ratio) for machine in self.setup.machines)
         words = f"Sizes in proportion to its pages, trace {self.setup.trace} to {name}"
         return words, replace(self.setup, trace=name, machines=machines)
+
+    def _of_side(self, word: str) -> str:
+        # " of B": which of two machines moves; empty if there is one.
+        return f" {word} {self.setup.moves}" if len(self.setup.machines) > 1 else ""
 
     def _with_machines(self, change: Any) -> Setup:  # noqa: ANN401 - a function of a machine and its side
         # A profile's name and the profile itself are the same machine.
@@ -501,15 +510,23 @@ class Explorer:
         return " ".join([*parts, *self._endings()])
 
     def _told(self) -> str:
-        # Of two machines, B against A; of one, what it was before.
+        # Of two machines, what moved and then B against A; of one, what it was before.
         answer, before = self._answer.results, self._before.results
         if len(answer) > 1:
-            words = "B against A: " + change_words(answer[0], answer[1])
-        elif before[0].provenance["trace"] != answer[0].provenance["trace"] or len(before) > 1:
+            return " ".join([f"{self._lead}.", self._against(), *self._endings()])
+        if before[0].provenance["trace"] != answer[0].provenance["trace"] or len(before) > 1:
             words = f"the program waits {drawn_ns(below_dram_ns(answer[0]))} below DRAM"
         else:
             words = change_words(before[0], answer[0])
         return " ".join([f"{self._lead}: {words}.", *self._endings()])
+
+    def _against(self) -> str:
+        one, other = self._answer.results
+        if one.provenance["machine"] == other.provenance["machine"]:
+            return "B is a copy of A: change one of them."
+        if one.totals == other.totals:
+            return "B against A: no difference."
+        return f"B against A: {change_words(one, other)}."
 
     def _endings(self) -> Iterator[str]:
         for result in self._answer.results:
