@@ -119,8 +119,8 @@ def test_app__sets_two_machines_side_by_side(
     keep_screenshot(page, "app-a-b")
 
     explorer.act(lambda: page.get_by_label("Controls change").select_option("A and B"))
-    explorer.press("DRAM (pages)", "ArrowRight")
-    pages = page.get_by_label("DRAM (pages)", exact=True).input_value()
+    explorer.press("DRAM (pages of 4 KiB)", "ArrowRight")
+    pages = page.get_by_label("DRAM (pages of 4 KiB)", exact=True).input_value()
     assert page.locator(".vl-more pre").inner_text().count(f"capacity_pages={pages}") == 2
 
 
@@ -143,16 +143,16 @@ def test_app__a_drag_begun_before_an_answer_is_a_change_of_its_own(
     clicks: bool, drags: list[list[int]], explorer: Any
 ) -> None:
     page = explorer.page
-    slider = page.get_by_label("DRAM (pages)", exact=True)
+    slider = page.get_by_label("DRAM (pages of 4 KiB)", exact=True)
     box = page.get_by_role("checkbox", name="zswap", exact=True)
     start, step = int(slider.input_value()), int(slider.get_attribute("step"))
     before, after = start + (0 if clicks else step), start + drags[-1][-1] * step
 
     page.evaluate(AT_ONCE, [box.element_handle() if clicks else None, slider.element_handle(), drags])
-    page.get_by_text(f"{after:,} pages: ").wait_for()
+    page.get_by_text(f"to {after:,} pages (").wait_for()
     explorer.settle(0)
 
-    assert explorer.sentence.startswith(f"DRAM {before:,} to {after:,} pages: ")
+    assert explorer.sentence.startswith(f"DRAM {before:,} to {after:,} pages (")
     explorer.act(lambda: page.get_by_role("button", name="Undo").click())
     assert int(slider.input_value()) == before
     assert box.is_checked() != clicks
@@ -180,12 +180,12 @@ def test_app__says_that_it_computes_if_an_answer_takes_long(explorer: Any, keep_
     page = explorer.page
     panels = page.locator(".vl-panels")
     page.evaluate(NOTE_BUSY)
-    explorer.press("DRAM (pages)", "ArrowRight")
+    explorer.press("DRAM (pages of 4 KiB)", "ArrowRight")
     noted, took = page.evaluate(NOTED)
     assert noted == 0 or took > 400
 
     version = explorer.version
-    page.get_by_label("DRAM (pages), typed", exact=True).fill("64")  # seconds, whatever the computer
+    page.get_by_label("DRAM (pages of 4 KiB), typed", exact=True).fill("64")  # seconds, whatever the computer
     page.keyboard.press("Tab")
     page.locator(".vl-busy").wait_for()
     assert explorer.sentence == "Computing\u2026"
@@ -243,7 +243,7 @@ def test_app__narrow_keeps_the_sentence_above_the_control_in_hand(
 ) -> None:
     page = sized(400, 800)
 
-    for label in ("Report lag (accesses)", "DRAM (pages)"):  # one further down, one further up
+    for label in ("Report lag (accesses)", "DRAM (pages of 4 KiB)"):  # one further down, one further up
         explorer.press(label, "ArrowRight")
         says, control = (
             page.locator(".vl-says").bounding_box(),

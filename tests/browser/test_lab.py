@@ -59,11 +59,11 @@ def test_notebook_02__runs_and_its_explorer_answers(
     page = open_page(f"{url}/doc/tree/02_a_real_program_meets_four_tiers.ipynb?token={token}", height=1600)
     run_all(page)
     explorer = screen(page)
-    before, pages = explorer.drawings, int(page.get_by_label("DRAM (pages)", exact=True).input_value())
+    before, pages = explorer.drawings, int(page.get_by_label("DRAM (pages of 4 KiB)", exact=True).input_value())
 
-    explorer.press("DRAM (pages)", "ArrowRight")
+    explorer.press("DRAM (pages of 4 KiB)", "ArrowRight")
 
-    assert int(page.get_by_label("DRAM (pages)", exact=True).input_value()) > pages
+    assert int(page.get_by_label("DRAM (pages of 4 KiB)", exact=True).input_value()) > pages
     assert explorer.sentence.startswith(f"DRAM {pages:,} to ")
     assert "the program waits" in explorer.sentence
     assert explorer.drawings != before
@@ -90,10 +90,10 @@ def _waits(explorer: Any, moves: int, capsys: Any, what: str) -> tuple[list[floa
     # Milliseconds from a key to the first changed chart, and of a move in Python.
     page = explorer.page
     for key in ["ArrowRight", "ArrowLeft"] * 2:  # the first moves warm up
-        explorer.press("DRAM (pages)", key)
+        explorer.press("DRAM (pages of 4 KiB)", key)
     page.evaluate("() => { window.waits = []; window.began = null; performance.clearMeasures() }")  # a late one is none
     for _ in range(moves):  # new machines all, so that none is remembered
-        explorer.press("DRAM (pages)", "ArrowRight")
+        explorer.press("DRAM (pages of 4 KiB)", "ArrowRight")
     waits = page.evaluate("() => window.waits")
     own = page.evaluate("() => performance.getEntriesByName('vswaplab-move').map((e) => [e.duration, e.detail])")
     kernel = [took for _, took in own]
@@ -144,7 +144,7 @@ def test_theme__follows_jupyterlab_while_it_is_open(
 
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
     page.locator('.vl-explorer[data-theme="dark"]').wait_for()
-    explorer.press("DRAM (pages)", "ArrowLeft")
+    explorer.press("DRAM (pages of 4 KiB)", "ArrowLeft")
 
     assert violations(page) == []
     assert small_text(page) == []

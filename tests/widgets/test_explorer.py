@@ -91,7 +91,7 @@ def test_dram__more_of_it_waits_less_and_takes_what_follows_along(explorer: Expl
     assert explorer.machine.dram == vl.Dram(1024)
     assert explorer.result.totals == vl.simulate(trace, machine(dram=vl.Dram(1024))).totals
     assert explorer.result.totals["dram_hit"] > before.totals["dram_hit"]
-    assert explorer.sentence.startswith("DRAM 512 to 1,024 pages: ")
+    assert explorer.sentence.startswith("DRAM 512 to 1,024 pages (2.0 to 4.0 MiB): ")
     assert "the program waits " in explorer.sentence
 
 
@@ -138,6 +138,15 @@ def test_numbers__are_read_and_set_in_the_unit_that_is_shown(explorer: Explorer)
         ask(explorer, name, shown)
         assert read(explorer.machine, name) == value
         assert control(explorer, name)["value"] == shown
+
+
+def test_numbers__of_pages_and_slots_say_their_mib_too(explorer: Explorer) -> None:
+    explorer.set("cram.writable_budget_pages", 100)
+
+    assert explorer.sentence.startswith("Writable budget 0 to 100 pages (0 to 0.39 MiB): ")
+    keys = ("dram.capacity_pages", "swapfiles.0.capacity_slots", "cram.writable_budget_pages", "cram.media_bytes")
+    assert [control(explorer, key)["size"] for key in keys] == ["= 2.0 MiB", "= 32.0 MiB", "= 0.39 MiB", ""]
+    assert all("of 4 KiB" in c.label for c in CONTROLS if isinstance(c, Number) and c.is_pages)
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +268,7 @@ def test_sentence__of_a_drag_goes_back_to_where_it_began(explorer: Explorer) -> 
     for i, pages in enumerate((600, 700, 800)):
         explorer.set("dram.capacity_pages", pages, more=i > 0)
 
-    assert explorer.sentence.startswith("DRAM 512 to 800 pages: ")
+    assert explorer.sentence.startswith("DRAM 512 to 800 pages (2.0 to 3.1 MiB): ")
 
 
 def test_sentence__of_a_drag_that_began_with_a_refusal_names_the_control(explorer: Explorer) -> None:
@@ -419,7 +428,7 @@ def test_compare__names_what_moves(explorer: Explorer) -> None:
     explorer.set("cram.report_lag", 100)
     assert explorer.sentence.startswith("Report lag of A and B 0 to 100 accesses. B against A: ")
     explorer.set("dram.capacity_pages", 700)  # from 512 and from 600
-    assert explorer.sentence.startswith("DRAM of A and B to 700 pages. B against A: ")
+    assert explorer.sentence.startswith("DRAM of A and B to 700 pages (2.7 MiB). B against A: ")
 
 
 def test_compare__both_move_together_and_are_refused_together(trace: vl.Trace) -> None:

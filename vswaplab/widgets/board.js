@@ -51,6 +51,7 @@ function numberControl(control, id, ask) {
   const range = make("input", { type: "range", id });
   const box = make("input", { type: "number", step: "any", className: "vl-box", aria: { label: `${control.label}, typed` } });
   const label = make("label", { htmlFor: id, textContent: control.label });
+  const size = make("p", { className: "vl-size" });
   for (const input of [range, box]) input.setAttribute("aria-describedby", error.id);
   range.addEventListener("input", () => {
     box.value = range.value;
@@ -58,7 +59,7 @@ function numberControl(control, id, ask) {
   });
   range.addEventListener("change", () => ask(null));
   box.addEventListener("change", () => ask(control.name, box.value === "" ? null : Number(box.value)));
-  const node = make("div", { className: "vl-control" }, make("div", { className: "vl-head" }, label, box), range, error);
+  const node = make("div", { className: "vl-control" }, make("div", { className: "vl-head" }, label, box), size, range, error);
   const show = (now, isStill) => {
     Object.assign(range, { min: now.min, max: now.max, step: now.step, disabled: !!now.why });
     Object.assign(box, { min: now.least, disabled: !!now.why });
@@ -66,7 +67,8 @@ function numberControl(control, id, ask) {
       range.value = now.value ?? now.min;
       box.value = now.value ?? "";
     }
-    range.setAttribute("aria-valuetext", now.value == null ? now.why : `${range.value} ${control.unit}`);
+    size.textContent = now.size;
+    range.setAttribute("aria-valuetext", now.value == null ? now.why : `${range.value} ${control.unit} ${now.size}`.trim());
     node.title = now.why;
     refuse(error, [range, box], now.error);
   };

@@ -59,6 +59,11 @@ class Number:
         """The part of the machine that it belongs to."""
         return self.key.partition(".")[0]
 
+    @property
+    def is_pages(self) -> bool:
+        """Whether it is a size in pages or in slots of a page."""
+        return self.unit in ("pages", "slots")
+
     def native(self, shown: object) -> float:
         """Turn a number as shown into the machine's unit; refuse what is no number."""
         if isinstance(shown, bool) or not isinstance(shown, int | float) or not math.isfinite(shown):
@@ -75,13 +80,23 @@ class Number:
         """Write the setting for ``with_settings``."""
         return f"{self.key}={value}"
 
-    def say(self, value: float) -> str:
+    def plain(self, value: float) -> str:
         """Say a number of the machine's with its unit."""
         return f"{self.shown(value):,} {self.unit}"
 
+    def say(self, value: float) -> str:
+        """Say a number of the machine's with its unit; of pages and slots, also how many MiB they are."""
+        return self.plain(value) + (f" ({self.mib(value)} MiB)" if self.is_pages else "")
+
     def moved(self, old: float, new: float) -> str:
-        """Say a move, with its unit once."""
-        return f"{self.shown(old):,} to {self.shown(new):,} {self.unit}"
+        """Say a move, with each unit once."""
+        mib = f" ({self.mib(old)} to {self.mib(new)} MiB)" if self.is_pages else ""
+        return f"{self.shown(old):,} to {self.plain(new)}{mib}"
+
+    def mib(self, value: float) -> str:
+        """Say pages or slots in MiB: in what other sizes are said in."""
+        mib = value * PAGE_SIZE / MIB
+        return f"{mib:,.1f}" if mib >= 1 else f"{mib:.2g}"
 
     def bounds(self, value: float, n_pages: int) -> tuple[float, float, float]:
         """Give the least, the most and the step of the slider, on a grid that the value lies on."""
@@ -154,7 +169,7 @@ def _policies() -> dict[str, str]:
 _SHARE, _RAM = "% of media", "% of RAM"
 
 CONTROLS: tuple[Control, ...] = (
-    Number("dram.capacity_pages", "DRAM", "DRAM (pages)", "DRAM", "pages", lambda n: n, least=1, step=0),
+    Number("dram.capacity_pages", "DRAM", "DRAM (pages of 4 KiB)", "DRAM", "pages", lambda n: n, least=1, step=0),
     Choice("dram.policy", "DRAM", "Which page leaves DRAM", "Reclaim policy",
            _policies),
     Choice("cram.profile", "CRAM", "CRAM device", "CRAM device", _profiles("cram")),
@@ -169,7 +184,7 @@ CONTROLS: tuple[Control, ...] = (
     Number("cram.writeback_low", "CRAM", "Writeback down to (%)", "Writeback target", _SHARE, _hundred, 0.01),
     Choice("cram.writeback_policy", "CRAM", "Which page is written back", "CRAM writeback policy",
            _policies),
-    Number("cram.writable_budget_pages", "CRAM", "Writable budget (pages)", "Writable budget", "pages",
+    Number("cram.writable_budget_pages", "CRAM", "Writable budget (pages of 4 KiB)", "Writable budget", "pages",
            lambda n: max(1, n // 4), step=0),
     Number("cram.report_lag", "CRAM", "Report lag (accesses)", "Report lag", "accesses", lambda _: 20_000, step=100),
     Choice("zswap.compressor", "zswap", "Compressor", "zswap compressor", _profiles("compressor")),

@@ -216,8 +216,8 @@ class Explorer:
 
     def __repr__(self) -> str:
         keys = ("dram.capacity_pages", "cram.media_bytes", "cram.writeback_high")
-        found = ((BY_KEY[key], read(self.machine, key)) for key in keys)
-        here = ", ".join(f"{control.noun} {control.say(value)}" for control, value in found if value is not None)
+        found = ((cast(Number, BY_KEY[key]), read(self.machine, key)) for key in keys)
+        here = ", ".join(f"{control.noun} {control.plain(value)}" for control, value in found if value is not None)
         return f"Explorer({here}; run the notebook to move them)"
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, object]:  # noqa: ANN401
@@ -576,7 +576,7 @@ class Explorer:
         yield self._choice("trace", "Run", "Trace", traces, setup.trace)
         yield self._choice("preset", "Run", "Preset", presets, "")
         yield self._plain("seed", "Run", "Seed", "number", setup.seed) | {
-            "min": 0, "max": max(20, setup.seed), "least": 0, "step": 1, "unit": "",
+            "min": 0, "max": max(20, setup.seed), "least": 0, "step": 1, "unit": "", "size": "",
         }  # fmt: skip
         yield self._plain("compare", "Compare", "Compare two machines, A and B", "switch", compares)
         sides = {side: f"{side} only" for side in SIDES} | {BOTH: BOTH}
@@ -602,6 +602,7 @@ class Explorer:
             least, most, step = (0, 1, 1) if value is None else control.bounds(value, n_pages)
             found = self._plain(control.key, control.group, control.label, "number", None) | {
                 "value": None if value is None else control.shown(value),
+                "size": "" if value is None or not control.is_pages else f"= {control.mib(value)} MiB",
                 "unit": control.unit, "min": least, "max": most, "least": control.least, "step": step,
             }  # fmt: skip
         return found | {"why": why, "hidden": bool(why)}
