@@ -132,7 +132,8 @@ def test_app__refuses_at_the_control_with_the_reason(explorer: Any) -> None:
     explorer.act(lambda: page.keyboard.press("Tab"))
 
     error = page.locator('[data-control="cram.writeback_high"] .vl-error')
-    assert error.inner_text() == "cram.writeback_low 0.85 is above cram.writeback_high 0.5: put them in order"
+    reason = "Writeback target 85 % of media is above Writeback mark 50 % of media: put them in order"
+    assert error.inner_text() == reason
     assert box.input_value() == "90"
     assert box.get_attribute("aria-invalid") == "true"
     assert box.get_attribute("aria-describedby") == error.get_attribute("id")

@@ -180,6 +180,14 @@ def test_sliders__lie_on_a_grid_with_the_machine_s_own_number(trace: vl.Trace) -
             assert steps == pytest.approx(round(steps), abs=0.02)
 
 
+def test_sliders__end_where_a_value_is_legal(explorer: Explorer) -> None:
+    ask(explorer, "cram.close_at", 95.5)
+
+    found = control(explorer, "cram.close_at")
+    assert (found["min"], found["value"], found["max"]) == (0.5, 95.5, 99.5)
+    assert control(explorer, "cram.media_bytes")["min"] == 1  # 2 MiB now; none is no CRAM
+
+
 # Refusals -------------------------------------------------------------------------------------
 
 
@@ -190,10 +198,96 @@ def test_refusal__changes_nothing_and_says_why_at_the_control(explorer: Explorer
 
     assert explorer.machine is here
     assert explorer.result is shown
-    assert control(explorer, "cram.writeback_high")["error"].startswith("cram.writeback_low 0.85 is above")
+    assert control(explorer, "cram.writeback_high")["error"] == (
+        "Writeback target 85 % of media is above Writeback mark 50 % of media: put them in order"
+    )
     assert control(explorer, "cram.writeback_high")["value"] == 90
     assert explorer.sentence.startswith("Writeback mark stays at 90 % of media; 50 % of media is refused: ")
     assert not screen(explorer)["can_undo"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("dram.capacity_pages", None, "DRAM stays at 512 pages (2.0 MiB); DRAM needs a number: type digits."),
+        (
+            "dram.capacity_pages",
+            8803.4,
+            "DRAM stays at 512 pages (2.0 MiB); 8,803.4 pages is refused: "
+            "DRAM must be a whole number (pages), got 8,803.4.",
+        ),
+        (
+            "cram.close_at",
+            101,
+            "Gate closing mark stays at 95 % of media; 101 % of media is refused: "
+            "Gate closing mark must be from 0 to 100 % of media, got 101.",
+        ),
+        (
+            "cram.media_bytes",
+            0,
+            "CRAM media stays at 2 MiB; 0 MiB is refused: "
+            "CRAM media must be above 0 and at most 1,073,741,824 MiB, got 0.",
+        ),
+        (
+            "cram.advertised_bytes",
+            1,
+            "CRAM advertised stays at 4 MiB; 1 MiB is refused: CRAM advertised 1 MiB is below CRAM media 2 MiB: "
+            "a CRAM node shows at least its media; raise CRAM advertised or lower CRAM media.",
+        ),
+        (
+            "zswap.max_pool_percent",
+            20.5,
+            "zswap pool limit stays at 20 % of RAM; 20.5 % of RAM is refused: "
+            "zswap pool limit must be a whole number (% of RAM), got 20.5.",
+        ),
+        (
+            "seed",
+            -1,
+            "Seed stays at 0; -1 is refused: seed must be a whole number of at least 0 and below 2**63, got -1.",
+        ),
+        ("seed", None, "Seed stays at 0; the seed needs a number: type digits."),
+        ("zram.disksize_bytes", 4, "zram 4 MiB is refused: the machine has no zram: switch it on."),
+    ],
+)
+def test_refusal__is_in_the_words_and_units_of_the_screen(
+    name: str, value: object, sentence: str, explorer: Explorer
+) -> None:
+    ask(explorer, name, value)
+
+    assert explorer.sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dram.capacity_pages", "x"),
+        ("dram.capacity_pages", None),
+        ("dram.capacity_pages", True),
+        ("dram.capacity_pages", 1e308),
+        ("dram.capacity_pages", [1]),
+        ("cram.close_at", ".5"),
+        ("cram.close_at", float("nan")),
+        ("cram.close_at", float("inf")),
+        ("cram.media_bytes", 1.5),
+        ("cram.mode", None),
+        ("layer", 5),
+        ("trace", []),
+        ("preset", None),
+        ("moves", []),
+        ("seed", float("nan")),
+        ("seed", "1"),
+    ],
+)
+def test_refusal__of_a_wrong_kind_is_a_sentence(name: str, value: object, explorer: Explorer) -> None:
+    before = explorer.setup
+
+    explorer.set(name, value)
+
+    assert explorer.setup == before
+    assert explorer.refusal[0] == name
+    assert explorer.refusal[1] in explorer.sentence
+    assert "\n" not in explorer.sentence
+    assert len(explorer.sentence) < 250
 
 
 def test_refusal__is_gone_with_the_next_change(explorer: Explorer) -> None:

@@ -8,10 +8,13 @@ beside the others is the machine's own affair: it refuses with the reason.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from numbers import Real
+from typing import Any, cast, get_args
 
+from vswaplab.base.checks import text_of
 from vswaplab.base.errors import InputError
 from vswaplab.base.plugins import plugin_names
 from vswaplab.base.units import PAGE_SIZE
@@ -20,6 +23,8 @@ from vswaplab.machine.policies import POLICIES
 from vswaplab.machine.profiles import load_profiles
 
 MIB = 1 << 20
+_BYTE = 1 / MIB
+_LONG = 1e15  # a number that is written with an exponent
 
 TIER_NAMES = {"cram": "CRAM", "zswap": "zswap", "zram": "zram", "swapfiles": "a swapfile"}
 """Parts that a machine may lack, as sentences name them."""
@@ -40,8 +45,10 @@ class Number:
         Of the machine's unit, in one unit that is shown.
     most : callable
         From the pages of the workload, in the unit shown.
-    least, step : float
-        In the unit shown; step 0: one 64th of ``most``, a power of two.
+    least, top : float
+        What may be set at all, in the unit shown.
+    step : float
+        In the unit shown; 0: one 64th of ``most``, a power of two.
     """
 
     key: str
@@ -53,6 +60,7 @@ class Number:
     scale: float = 1
     least: float = 0
     step: float = 1
+    top: float = 1 << 30
 
     @property
     def part(self) -> str:
@@ -64,12 +72,35 @@ class Number:
         """Whether it is a size in pages or in slots of a page."""
         return self.unit in ("pages", "slots")
 
-    def native(self, shown: object) -> float:
-        """Turn a number as shown into the machine's unit; refuse what is no number."""
-        if isinstance(shown, bool) or not isinstance(shown, int | float) or not math.isfinite(shown):
-            raise InputError(f"{self.noun} needs a number, got {shown!r}: type digits")
-        value = shown * self.scale
-        return round(value, 6) if self.unit.startswith("% of media") else round(value)
+    def native(self, shown: object) -> object:
+        """Turn a number as shown into the machine's unit; what is no number stays for ``checked`` to refuse."""
+        if self.scale == 1 or not is_number(shown):
+            return shown
+        value = cast(float, shown) * self.scale
+        return round(value, 6) if self.scale < 1 else round(value)
+
+    def checked(self, value: object) -> float:
+        """Check a number in the machine's unit; refuse it in the unit and words of the screen."""
+        if not is_number(value):
+            got = "" if value is None else f", got {value!r}"
+            raise InputError(f"{self.noun} needs a number{got}: type digits")
+        found, shown = cast(float, value), cast(float, value) / self.scale
+        if not self.least <= shown <= self.top:
+            raise InputError(f"{self.noun} must be {self._range()}, got {_digits(shown)}")
+        if self.scale < 1:
+            return float(found)
+        if found != int(found):
+            raise InputError(f"{self.noun} must be a whole number ({self._whole_unit()}), got {_digits(found)}")
+        return int(found)
+
+    def _range(self) -> str:
+        if self.top <= 100:
+            return f"from {self.least:g} to {self.top:g} {self.unit}"
+        least = f"at least {self.least:.2g}" if self.least != _BYTE else "above 0"
+        return f"{least} and at most {self.top:,} {self.unit}"
+
+    def _whole_unit(self) -> str:
+        return "bytes" if self.unit == "MiB" else self.unit
 
     def shown(self, value: float) -> float:
         """Turn the machine's number into the unit shown."""
@@ -103,6 +134,7 @@ class Number:
         at, most = self.shown(value), self.most(n_pages)
         step = self.step or float(1 << max(0, (int(most) // 64).bit_length() - 1))
         below, above = math.floor(max(0.0, at - self.least) / step), math.ceil(max(0.0, most - at) / step)
+        above = min(above, math.floor(max(0.0, self.top - at) / step))
         return round(at - below * step, 2), round(at + above * step, 2), step
 
 
@@ -122,6 +154,10 @@ class Choice:
         """The part of the machine that it belongs to."""
         return self.key.partition(".")[0]
 
+    def checked(self, value: object) -> str:
+        """Check that a value is a text; which one it may be is the machine's affair."""
+        return text_of(self.noun, value)
+
     def setting(self, value: object) -> str:
         """Write the setting for ``with_settings``."""
         return f"{self.key}={value}"
@@ -136,6 +172,15 @@ class Choice:
 
 
 Control = Number | Choice
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number; true and false are none."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _digits(number: float) -> str:
+    return f"{round(number, 6):,}".removesuffix(".0") if abs(number) < _LONG else f"{number:g}"
 
 
 def _all_mib(n_pages: int) -> float:
@@ -176,24 +221,26 @@ CONTROLS: tuple[Control, ...] = (
     Choice("cram.mode", "CRAM", "CRAM mode", "CRAM mode",
            _words(CramMode, swap="behind swap entries", tier="read-only memory tier")),
     Number("cram.advertised_bytes", "CRAM", "CRAM advertised (MiB)", "CRAM advertised", "MiB",
-           lambda n: 2 * _all_mib(n), MIB, 1),
-    Number("cram.media_bytes", "CRAM", "CRAM media (MiB)", "CRAM media", "MiB", _all_mib, MIB, 1),
-    Number("cram.close_at", "CRAM", "Gate closes at (% of media)", "Gate closing mark", _SHARE, _hundred, 0.01),
-    Number("cram.open_at", "CRAM", "Gate opens at (% of media)", "Gate opening mark", _SHARE, _hundred, 0.01),
-    Number("cram.writeback_high", "CRAM", "Writeback mark (%)", "Writeback mark", _SHARE, _hundred, 0.01),
-    Number("cram.writeback_low", "CRAM", "Writeback down to (%)", "Writeback target", _SHARE, _hundred, 0.01),
+           lambda n: 2 * _all_mib(n), MIB, _BYTE),
+    Number("cram.media_bytes", "CRAM", "CRAM media (MiB)", "CRAM media", "MiB", _all_mib, MIB, _BYTE),
+    Number("cram.close_at", "CRAM", "Gate closes at (% of media)", "Gate closing mark", _SHARE, _hundred, 0.01,
+           top=100),
+    Number("cram.open_at", "CRAM", "Gate opens at (% of media)", "Gate opening mark", _SHARE, _hundred, 0.01, top=100),
+    Number("cram.writeback_high", "CRAM", "Writeback mark (%)", "Writeback mark", _SHARE, _hundred, 0.01, top=100),
+    Number("cram.writeback_low", "CRAM", "Writeback down to (%)", "Writeback target", _SHARE, _hundred, 0.01, top=100),
     Choice("cram.writeback_policy", "CRAM", "Which page is written back", "CRAM writeback policy",
            _policies),
     Number("cram.writable_budget_pages", "CRAM", "Writable budget (pages of 4 KiB)", "Writable budget", "pages",
            lambda n: max(1, n // 4), step=0),
     Number("cram.report_lag", "CRAM", "Report lag (accesses)", "Report lag", "accesses", lambda _: 20_000, step=100),
     Choice("zswap.compressor", "zswap", "Compressor", "zswap compressor", _profiles("compressor")),
-    Number("zswap.max_pool_percent", "zswap", "Pool limit (% of RAM)", "zswap pool limit", _RAM, _hundred),
+    Number("zswap.max_pool_percent", "zswap", "Pool limit (% of RAM)", "zswap pool limit", _RAM, _hundred, top=100),
     Number("zswap.accept_threshold_percent", "zswap", "Accepts again at (% of limit)", "zswap accept threshold",
-           "% of the limit", _hundred),
+           "% of the limit", _hundred, top=100),
     Number("swapfiles.0.capacity_slots", "Swap devices", "Swapfile (slots of 4 KiB)", "Swapfile", "slots",
            lambda n: 2 * n, least=1, step=0),
-    Number("zram.disksize_bytes", "Swap devices", "zram (MiB)", "zram", "MiB", lambda n: 2 * _all_mib(n), MIB, 1),
+    Number("zram.disksize_bytes", "Swap devices", "zram (MiB)", "zram", "MiB", lambda n: 2 * _all_mib(n), MIB,
+           PAGE_SIZE / MIB),
     Choice("zram.compressor", "Swap devices", "zram compressor", "zram compressor", _profiles("compressor")),
     Choice("layer", "Names", "Layer", "Layer",
            _words(Layer, none="none: every swapped page has a slot", vswap="virtual slots", swap_table="swap table")),
@@ -201,6 +248,37 @@ CONTROLS: tuple[Control, ...] = (
 """Everything of a machine that has a control, in the order of the screen."""
 
 BY_KEY = {control.key: control for control in CONTROLS}
+
+
+def asked_words(control: Control | None, value: object) -> str:
+    """Say what was asked for; empty for what is not even of the right kind."""
+    if isinstance(control, Number):
+        return control.plain(cast(float, value)) if is_number(value) and abs(cast(float, value)) < _LONG else ""
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
+def in_words(reason: str) -> str:
+    """Say a machine's reason in the words and units of the screen.
+
+    Examples
+    --------
+    >>> in_words("cram.writeback_low 0.85 is above cram.writeback_high 0.5: put them in order")
+    'Writeback target 85 % of media is above Writeback mark 50 % of media: put them in order'
+    """
+    for control in CONTROLS:
+        short = control.key.rpartition(".")[2]
+        for name in (control.key, *([short] if "_" in short else [])):
+            reason = _worded(reason, control, name)
+    return reason
+
+
+def _worded(reason: str, control: Control, name: str) -> str:
+    def said(found: re.Match[str]) -> str:
+        if found[1] is None or not isinstance(control, Number):
+            return control.noun + (found[0].removeprefix(name))
+        return f"{control.noun} {control.plain(float(found[1]))}"
+
+    return re.sub(rf"(?<![\w.]){re.escape(name)}(?!\w)(?: (\d+(?:\.\d+)?))?(?!\w)", said, reason)
 
 
 def read(machine: Machine, key: str) -> Any:  # noqa: ANN401 - whatever the setting holds

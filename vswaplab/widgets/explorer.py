@@ -9,7 +9,6 @@ background.
 from __future__ import annotations
 
 import json
-import math
 import time
 import warnings
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from vswaplab.base.draws import checked_seed
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE, drawn_ns, format_share
 from vswaplab.charts.panels import Panel, panels
@@ -31,7 +31,19 @@ from vswaplab.results.summary import readable, summarise
 from vswaplab.trace.files import TraceFile, load_or_open, shipped_traces
 from vswaplab.trace.trace import Trace
 from vswaplab.widgets.board import Board
-from vswaplab.widgets.controls import BY_KEY, CONTROLS, TIER_NAMES, Choice, Control, Number, read, why_absent
+from vswaplab.widgets.controls import (
+    BY_KEY,
+    CONTROLS,
+    TIER_NAMES,
+    Choice,
+    Control,
+    Number,
+    asked_words,
+    in_words,
+    is_number,
+    read,
+    why_absent,
+)
 from vswaplab.widgets.refine import Refiner
 
 SIDES = ("A", "B")
@@ -282,12 +294,7 @@ class Explorer:
             getattr(self, name)()
             return
         control = BY_KEY.get(name)
-        try:
-            shown = control.native(value) if isinstance(control, Number) else value
-        except InputError as error:
-            self._refuse(name, value, str(error))
-            self._show()
-            return
+        shown = control.native(value) if isinstance(control, Number) else value
         self.set(name, shown, more=bool(content.get("more")))
 
     # From a wish to a setup -------------------------------------------------------------------
@@ -313,9 +320,10 @@ class Explorer:
             words = "CRAM media now take what is advertised along" if value else "CRAM media now move alone"
             return words, replace(setup, follows=bool(value))
         if name == "seed":
-            return f"Seed {began.seed} to {value}", replace(setup, seed=_seed(value))
+            seed = _seed(value)
+            return f"Seed {began.seed} to {seed}", replace(setup, seed=seed)
         if name == "trace":
-            if value not in self._titles:
+            if str(value) not in self._titles:
                 raise InputError(f"there is no trace {value!r}: choose from {', '.join(self._titles)}")
             return self._to_trace(str(value))
         raise InputError(f"{name} is not a control of the explorer")
@@ -329,6 +337,7 @@ class Explorer:
         why = why_absent(self.machine, control)
         if why:
             raise InputError(why)
+        value = control.checked(value)
         olds = {read(began.machines[side], control.key) for side in self.setup.moved}
         moved = control.moved(olds.pop(), value) if len(olds) == 1 else f"to {control.say(value)}"
         words = f"{control.noun}{self._of_side('of')} {moved}"
@@ -402,16 +411,21 @@ class Explorer:
         self._refine()
 
     def _refuse(self, name: str, value: object, reason: str) -> None:
-        control = BY_KEY.get(name)
-        asked = control.say(value) if isinstance(control, Choice) else _said(control, value)
-        what = control.noun if control is not None else name.capitalize()
+        reason = in_words(reason)
         self.refusal = (name, reason)
-        kept = (
-            ""
-            if control is None or read(self.machine, name) is None
-            else f" stays at {control.say(read(self.machine, name))}"
-        )
-        self.sentence = f"{what}{kept}; {asked} is refused: {reason}."
+        what, here = self._here(name)
+        asked = asked_words(BY_KEY.get(name), value)
+        refused = f"{asked} is refused: {reason}" if asked else reason
+        self.sentence = f"{what} stays at {here}; {refused}." if here else f"{what} {refused}.".lstrip()
+
+    def _here(self, name: str) -> tuple[str, str]:
+        # What a control is called, and where it stands, if anywhere.
+        if name in BY_KEY:
+            control, value = BY_KEY[name], read(self.machine, name)
+            return control.noun, "" if value is None else control.say(value)
+        if name in ("seed", "trace"):
+            return name.capitalize(), str(getattr(self.setup, name))
+        return ("Preset", "") if name == "preset" else ("", "")
 
     def _ask(self, setup: Setup) -> _Answer:
         # Exact if it takes a moment or is known, else from a sample; a trace that no sample stands for is run at once.
@@ -618,11 +632,6 @@ class Explorer:
         }  # fmt: skip
 
 
-def _said(control: Control | None, value: object) -> str:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return control.say(cast(float, value)) if isinstance(control, Number) and is_number else repr(value)
-
-
 def _with_part(machine: Machine, part: str, value: Any) -> Machine:  # noqa: ANN401 - checked by the machine
     return replace(machine, **{part: value})
 
@@ -638,9 +647,10 @@ def _fitted(machine: Machine, ratio: float) -> Machine:
 
 
 def _seed(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
-        raise InputError(f"a seed is a whole number of at least 0, got {value!r}")
-    return int(value)
+    if not is_number(value):
+        raise InputError("the seed needs a number: type digits")
+    found = cast(float, value)
+    return checked_seed(int(found) if found == int(found) else found)
 
 
 def _text(machine: Machine) -> str:
