@@ -227,13 +227,13 @@ def test_policies_chart__shows_both_bounds_in_both_panels() -> None:
 
 def test_policies_chart__title_says_who_is_best_and_how_near_the_ceiling() -> None:
     assert spec_of("policies")["title"]["text"] == (
-        "SIEVE misses DRAM least: 30.0%, 50% of the way from LRU to the clairvoyant"
+        "SIEVE misses DRAM least: 30.0 %, 50 % of the way from LRU to the clairvoyant"
     )
 
 
 def test_policies_chart__of_writeback_names_both_tiers_that_were_missed() -> None:
     spec = policies_chart(POLICIES.with_columns(of=pl.lit("cram"))).to_dict()
-    assert spec["title"]["text"].startswith("SIEVE misses DRAM and CRAM least: 30.0%")
+    assert spec["title"]["text"].startswith("SIEVE misses DRAM and CRAM least: 30.0 %")
     assert "share of accesses that missed DRAM and CRAM" in spec["description"]
     titles = [layer["encoding"]["x"]["title"] for layer in spec["hconcat"][0]["layer"]]
     assert set(titles) == {"Accesses that missed DRAM and CRAM (%)"}
@@ -278,7 +278,7 @@ def test_stall_chart__short_times_have_the_micro_sign() -> None:
 
     spec = stall_chart(epochs).to_dict()
 
-    assert spec["description"].endswith("DRAM 79.50 µs (100.0%).")
+    assert spec["description"].endswith("DRAM 79.50 µs (100.0 %).")
     assert "(µs)" in json.dumps(spec, ensure_ascii=False)
 
 

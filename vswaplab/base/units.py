@@ -24,14 +24,19 @@ def format_bytes(n_bytes: float) -> str:
 
 
 def format_share(share: float) -> str:
-    """Say a share in percent.
+    """Say a share in percent: whole, but what is not quite nothing or everything with a digit more.
 
     Examples
     --------
-    >>> format_share(0.384), format_share(-0.05)
-    ('38 %', '-5 %')
+    >>> format_share(0.384), format_share(-0.05), format_share(0)
+    ('38 %', '-5 %', '0 %')
+    >>> format_share(0.0021), format_share(0.997)
+    ('0.2 %', '99.7 %')
     """
-    return f"{100 * share:.0f} %"
+    percent = 100 * share
+    if 0 < abs(percent) < 0.5:
+        return f"{percent:.1g} %"
+    return f"{percent:.1f} %" if 99.5 <= percent < 99.95 else f"{percent:.0f} %"
 
 
 def time_unit(longest_ns: float) -> tuple[str, int]:

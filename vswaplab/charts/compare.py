@@ -164,5 +164,5 @@ def _comparison_title(totals: pl.DataFrame) -> str:
         return "What an access costs"
     best, worst = ranked.row(0, named=True), ranked.row(-1, named=True)
     times = worst["access_ns"] / best["access_ns"]
-    more = f"{times:.1f} times that" if times >= 1.5 else f"{times - 1:.1%} more"
+    more = f"{times:.1f} times that" if times >= 1.5 else f"{100 * (times - 1):.1f} % more"
     return f"What an access costs: {best['machine']} least, {worst['machine']} {more}"

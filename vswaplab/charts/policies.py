@@ -9,6 +9,7 @@ import polars as pl
 
 from vswaplab.base.checks import need_columns
 from vswaplab.base.errors import InputError
+from vswaplab.base.units import format_share
 from vswaplab.charts.theme import cram_note, layered, line_legend, titled
 
 _COLUMNS = ("policy", "title", "bound", "miss_share", "access_ns")
@@ -74,12 +75,12 @@ def policies_finding(table: pl.DataFrame) -> str:
     ranked = table.filter(pl.col("bound").is_null()).sort("miss_share", maintain_order=True)
     best, worst = ranked.row(0, named=True), ranked.row(-1, named=True)
     ceiling = table.filter(pl.col("bound") == "ceiling")["miss_share"].item()
-    words = f"{best['title']} misses {_missed(table)} least: {best['miss_share']:.1%}"
+    words = f"{best['title']} misses {_missed(table)} least: {100 * best['miss_share']:.1f} %"
     gap = worst["miss_share"] - ceiling
     if ranked.height < 2 or gap <= 0:
-        return f"{words}, the clairvoyant {ceiling:.1%}"
+        return f"{words}, the clairvoyant {100 * ceiling:.1f} %"
     share = (worst["miss_share"] - best["miss_share"]) / gap
-    return f"{words}, {share:.0%} of the way from {worst['title']} to the clairvoyant"
+    return f"{words}, {format_share(share)} of the way from {worst['title']} to the clairvoyant"
 
 
 def _missed(table: pl.DataFrame) -> str:
@@ -134,7 +135,7 @@ def _rule_end(bounds: pl.DataFrame, measure: _Measure, x: alt.X, bound: str) -> 
 
 def _alt_text(table: pl.DataFrame) -> str:
     told = [
-        f"{row['title']} {row['miss_share']:.2%} and {row['access_ns']:,.0f} ns"
+        f"{row['title']} {100 * row['miss_share']:.2f} % and {row['access_ns']:,.0f} ns"
         for row in table.sort("miss_share", maintain_order=True).iter_rows(named=True)
     ]
     return (

@@ -171,7 +171,12 @@ def stall_totals(epochs: pl.DataFrame) -> pl.DataFrame:
     whole = max(1, sum(by_tier.values()))
     unit, size = time_unit(max(by_tier.values()))
     rows = [
-        {"tier": tier, "stall_ns": ns, "share": ns / whole, "label": f"{ns / size:,.2f} {unit} ({ns / whole:.1%})"}
+        {
+            "tier": tier,
+            "stall_ns": ns,
+            "share": ns / whole,
+            "label": f"{ns / size:,.2f} {unit} ({100 * ns / whole:.1f} %)",
+        }
         for tier, ns in by_tier.items()
         if ns
     ]

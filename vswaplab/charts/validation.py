@@ -152,5 +152,5 @@ def _alt_text(shown: pl.DataFrame, agreed: pl.DataFrame) -> str:
     text = f"Points of the model's error by counter, in %; medians of the absolute error: {told or 'nothing'}."
     if not agreed.height:
         return text
-    shares = agreed["agreement"].to_list()
-    return f"{text} Below, points of the share of accesses alike by run: {min(shares):.1%} to {max(shares):.1%}."
+    percents = [100 * share for share in agreed["agreement"]]
+    return f"{text} Below, points of the share of accesses alike by run: {min(percents):.1f} to {max(percents):.1f} %."
