@@ -199,7 +199,8 @@ class Screen:
 
     @property
     def titles(self) -> list[str]:
-        return list(self.page.locator(".vl-panel h3").all_inner_texts())
+        shown = self.page.locator(".vl-panel h3").all_inner_texts()
+        return [title.replace("\u00a0", " ") for title in shown]  # a number and its unit stay on one line
 
     @property
     def drawings(self) -> str:

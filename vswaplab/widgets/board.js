@@ -118,6 +118,11 @@ function refuse(error, inputs, reason) {
 
 const KINDS = { number: numberControl, choice: choiceControl, switch: switchControl };
 
+// A number and its unit stay on one line.
+function held(text) {
+  return text.replace(/(\d) (?=%|[KMGT]iB\b|B\b|[mµn]?s\b)/g, "$1\u00a0");
+}
+
 // Panels --------------------------------------------------------------------------------------
 
 class Drawing {
@@ -164,8 +169,8 @@ class Panel {
   }
 
   async show(panel, specs) {
-    this.title.textContent = panel.title;
-    this.note.textContent = panel.note;
+    this.title.textContent = held(panel.title);
+    this.note.textContent = held(panel.note);
     const key = JSON.stringify(panel.legend);
     if (key !== this.shown) {
       this.shown = key;
