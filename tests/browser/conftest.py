@@ -181,6 +181,11 @@ SETTLED = """(version) => {
   return !!root && Number(root.dataset.shown ?? 0) > version && root.dataset.state === 'shown' }"""
 
 
+def plain(shown: str) -> str:
+    """Undo what keeps a number and its unit on one line."""
+    return shown.replace("\u00a0", " ")
+
+
 class Screen:
     """The explorer on a page, as a person uses it."""
 
@@ -195,12 +200,11 @@ class Screen:
 
     @property
     def sentence(self) -> str:
-        return str(self.page.locator(".vl-sentence").inner_text())
+        return plain(self.page.locator(".vl-sentence").inner_text())
 
     @property
     def titles(self) -> list[str]:
-        shown = self.page.locator(".vl-panel h3").all_inner_texts()
-        return [title.replace("\u00a0", " ") for title in shown]  # a number and its unit stay on one line
+        return [plain(title) for title in self.page.locator(".vl-panel h3").all_inner_texts()]
 
     @property
     def drawings(self) -> str:

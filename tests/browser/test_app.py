@@ -139,7 +139,7 @@ def test_app__refuses_at_the_control_with_the_reason(explorer: Any) -> None:
     assert box.get_attribute("aria-describedby") == error.get_attribute("id")
 
 
-@pytest.mark.parametrize(("clicks", "drags"), [(True, [[1, 2]]), (False, [[1], [2, 3]])])
+@pytest.mark.parametrize(("clicks", "drags"), [(True, [[1, 2]]), (False, [[1], [2, 3]]), (False, [[1, 2], [3, 4]])])
 def test_app__a_drag_begun_before_an_answer_is_a_change_of_its_own(
     clicks: bool, drags: list[list[int]], explorer: Any
 ) -> None:

@@ -72,7 +72,7 @@ def test_linux__without_a_limit_reclaims_between_the_watermarks() -> None:
     ("changed", "words"),
     [
         ({"version": "5.4"}, "no Linux version '5.4': choose from 6.12, 7.1, 7.2, 7.3"),
-        ({"memory_max": 8_192}, "memory_max 8192 leaves no page beside 24576 bytes of kernel memory: raise it"),
+        ({"memory_max": 8_192}, "memory_max leaves 8192 bytes, no page beside 24576 of kernel memory: raise it"),
         ({"memory_max": -1}, "memory_max must be a whole number of at least 0, got -1"),
         ({"memory_max": False}, "memory_max must be a whole number of at least 0, got False"),
         ({"memory_max": 1.5}, "memory_max must be a whole number of at least 0, got 1.5"),
@@ -92,3 +92,9 @@ def test_linux__refuses_in_one_line(changed: dict[str, Any], words: str) -> None
 
 def test_linux__reads_ahead_if_told_to() -> None:
     assert vl.linux(**SIZES, swap_bytes=1 << 20, page_cluster=3).swapfiles[0].page_cluster == 3
+
+
+def test_linux__memory_that_holds_no_page_beside_the_kernel_is_refused_whatever_the_limit() -> None:
+    for limit in (50 * 4096, 1 << 30):
+        with pytest.raises(vl.InputError, match="no page beside 544768 of kernel memory: raise it"):
+            vl.linux("7.3", memory_max=limit, total_ram_pages=50, workload_pages=65_536, swap_bytes=1 << 30)

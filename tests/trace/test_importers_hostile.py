@@ -174,9 +174,21 @@ def test_import__replaces_an_earlier_trace_and_nothing_else(tmp_path: Path) -> N
     text.write_text("it was a dark and stormy night")
     for file in (table, text):
         before = file.read_bytes()
-        with pytest.raises(vl.InputError, match=f"{file.name} is there, and no trace: write the trace somewhere else"):
+        with pytest.raises(
+            vl.InputError,
+            match=f"{file.name} is there, and no trace that vswaplab wrote: write the trace somewhere else",
+        ):
             vl.import_trace(source, file)
         assert file.read_bytes() == before
+
+
+def test_import__a_column_called_mapper_that_is_something_else_is_told_the_way_out(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_bytes(b"page,op,mapper\n5,read,worker-a\n")
+
+    with pytest.raises(vl.InputError, match="if it is something else, name the columns to read, such as page=page"):
+        vl.import_trace(source, tmp_path / "out.parquet")
+    assert len(vl.import_trace(source, tmp_path / "out.parquet", columns={"page": "page", "op": "op"})) == 1
 
 
 def test_skip_unknown__passes_over_and_counts(tmp_path: Path) -> None:

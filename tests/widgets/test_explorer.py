@@ -727,3 +727,19 @@ def test_refiner__gives_work_up_when_other_work_is_wanted() -> None:
 
     assert ended == ["endless"]
     assert delivered == ["quick"]
+
+
+def test_set__a_drag_that_ends_where_it_began_leaves_nothing_to_undo(trace: vl.Trace) -> None:
+    explorer = Explorer(trace, machine())
+    before = read(explorer.machine, "dram.capacity_pages")
+    explorer.set("dram.capacity_pages", before + 20)
+    explorer.set("dram.capacity_pages", before, more=True)
+
+    assert not explorer._past
+
+
+def test_asked__more_than_a_number_can_hold_is_refused(trace: vl.Trace) -> None:
+    explorer = Explorer(trace, machine())
+    explorer._asked({"name": "cram.media_bytes", "value": 1e308, "serial": 1})
+
+    assert explorer.sentence.endswith("CRAM media needs a number, got inf: type digits.")

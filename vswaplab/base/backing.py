@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+MAX_MAPPERS = 8
+"""Processes that may map a page."""
+
 
 class Op(IntEnum):
     """What an access does: the ``op`` column of a trace."""

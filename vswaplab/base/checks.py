@@ -128,7 +128,8 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> None:
     vswaplab.base.errors.InputError: layer must be one of none, vswap, got 5
     """
     if not isinstance(value, str) or value not in allowed:
-        hint = f", a number: write it in quotes, {str(value)!r}" if str(value) in allowed else ""
+        is_number = isinstance(value, int | float) and str(value) in allowed
+        hint = f", a number: write it in quotes, {str(value)!r}" if is_number else ""
         raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{hint}")
 
 

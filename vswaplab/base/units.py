@@ -30,13 +30,18 @@ def format_share(share: float) -> str:
     --------
     >>> format_share(0.384), format_share(-0.05), format_share(0)
     ('38 %', '-5 %', '0 %')
-    >>> format_share(0.0021), format_share(0.997)
-    ('0.2 %', '99.7 %')
+    >>> format_share(0.0021), format_share(0.997), format_share(1e-7), format_share(0.9999)
+    ('0.2 %', '99.7 %', 'under 0.01 %', 'over 99.9 %')
     """
-    percent = 100 * share
-    if 0 < abs(percent) < 0.5:
-        return f"{percent:.1g} %"
-    return f"{percent:.1f} %" if 99.5 <= percent < 99.95 else f"{percent:.0f} %"
+    percent = 100 * abs(share)
+    sign = "-" if share < 0 else ""
+    if 0 < percent < 0.01:
+        return f"{sign}under 0.01 %"
+    if 99.9 < percent < 100:
+        return f"{sign}over 99.9 %"
+    if 0 < percent < 0.5:
+        return f"{sign}{percent:.1g} %"
+    return f"{sign}{percent:.1f} %" if 99.5 <= percent < 100 else f"{sign}{percent:.0f} %"
 
 
 def time_unit(longest_ns: float) -> tuple[str, int]:

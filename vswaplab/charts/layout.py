@@ -41,17 +41,21 @@ def fitted(spec: Spec) -> Spec:
 
 
 def broken(text: str, most: int) -> list[str]:
-    """Break a line into as few as hold it, of like length.
+    """Break a line into as few as hold it, of like length, and no number from its unit.
 
     Examples
     --------
     >>> broken("a line of five words", 12)
     ['a line of', 'five words']
+    >>> broken("zswap holds 96 % of it", 14)
+    ['zswap holds', '96 % of it']
     """
+    text = re.sub(r"(\d) (?=%|[KMGT]iB\b|B\b|[mµn]?s\b)", "\\1\u00a0", text)
     n_lines = len(textwrap.wrap(text, most, break_long_words=False))
     widths = range(ceil(len(text) / max(1, n_lines)), most + 1)
     tries = (textwrap.wrap(text, width, break_long_words=False) for width in widths)
-    return next((lines for lines in tries if len(lines) <= n_lines), [text])
+    lines = next((lines for lines in tries if len(lines) <= n_lines), [text])
+    return [line.replace("\u00a0", " ") for line in lines]
 
 
 def lines_of(text: object) -> list[str]:
@@ -66,7 +70,8 @@ def _fitted(part: Spec, shared: Spec) -> Spec:
     part = part | inner
     if "title" not in part or _longest(part["title"], shared) <= _plot_px(part):
         return part
-    most = drawn_px(shared | _untitled(part)) - PADDING["left"] - PADDING["right"]
+    padding = shared.get("config", {}).get("padding", PADDING)
+    most = drawn_px(shared | _untitled(part)) - padding["left"] - padding["right"]
     return part | {"title": _broken_title(part["title"], most, shared)}
 
 

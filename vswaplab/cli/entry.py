@@ -48,12 +48,11 @@ def run_command(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("vswaplab: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has seen enough
-        _drop_stdout()
-        return OK
     except OSError as error:  # standard output on a full disk, a working folder that is gone
         if error.filename == STANDARD_OUTPUT:
             _drop_stdout()
+            if isinstance(error, BrokenPipeError):  # whoever read our output has seen enough
+                return OK
         return _refuse(_system_words(error))
 
 

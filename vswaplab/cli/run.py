@@ -148,8 +148,9 @@ def _with_options(machine: Machine, profile: str | None, settings: list[str], pr
     if profile is None:
         return with_settings(machine, settings, profiles_file) if settings else machine
     tier = profile_tier(profile, profiles_file)
-    if getattr(machine, tier) is None:  # a setting may add it
-        return swap_profile(with_settings(machine, settings, profiles_file), profile, profiles_file)
+    if getattr(machine, tier) is None:  # a setting may add it, and then may name another profile
+        added = swap_profile(with_settings(machine, settings, profiles_file), profile, profiles_file)
+        return with_settings(added, settings, profiles_file)
     made = with_settings(swap_profile(machine, profile, profiles_file), settings, profiles_file)
     check_tier(made, tier, profile)  # a setting may take it away
     return made

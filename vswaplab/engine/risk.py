@@ -62,7 +62,7 @@ def risk(
     Raises
     ------
     InputError
-        A machine without CRAM, no seed.
+        A machine without CRAM, no seed or more than a million.
     """
     check_run(trace, machine)
     cram = machine.cram

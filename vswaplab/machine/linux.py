@@ -201,14 +201,12 @@ def watermarks(zone_pages: int, total_pages: int, *, is_movable: bool = False) -
 
 
 def _under_limit(memory_max: int, total_ram_pages: int, workload_pages: int) -> Dram:
-    kernel = kernel_memory_bytes(workload_pages)
-    capacity = (memory_max - kernel) // PAGE_SIZE
-    if capacity < 1:
-        raise InputError(
-            f"linux: memory_max {memory_max} leaves no page beside {kernel} bytes of kernel memory: raise it"
-        )
-    total = max(1, total_ram_pages)
-    return Dram(min(memory_max // PAGE_SIZE, total), total_pages=total, charge="memcg")
+    kernel, total = kernel_memory_bytes(workload_pages), max(1, total_ram_pages)
+    limit = min(memory_max, total * PAGE_SIZE)
+    if (limit - kernel) // PAGE_SIZE < 1:
+        name = "memory_max" if limit == memory_max else "total_ram_pages, which is less than memory_max,"
+        raise InputError(f"linux: {name} leaves {limit} bytes, no page beside {kernel} of kernel memory: raise it")
+    return Dram(limit // PAGE_SIZE, total_pages=total, charge="memcg")
 
 
 def percpu_pages(total_pages: int, cpus: int) -> int:

@@ -33,7 +33,8 @@ MOST_STORES = 8
 LARGEST_PAGE = 8192
 """Bytes that a store may take for one page, metadata included."""
 
-_TAKEN = ("dram", "zero", "cram", "zswap", "zram", "swapfile", "pswp", "repeat", "reject", "swap", "ssd", "total")
+_TAKEN = ("dram", "zero", "cram", "zswap", "zram", "swapfile", "pswp", "repeat", "reject", "swap")
+_PAID = ("ssd", "total")  # items of a price list
 
 
 class PageContents(Protocol):
@@ -150,7 +151,8 @@ def check_class(kind: type[Store]) -> None:
         It has no usable name, or another ``before`` or ``in_dram`` than there are.
     """
     name: object = getattr(kind, "name", None)
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or name.startswith(_TAKEN):
+    is_word = isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) is not None
+    if not isinstance(name, str) or not is_word or name.startswith(_TAKEN) or name in _PAID:
         raise InputError(
             f"a store's name must be a lower-case word that is no tier's or counter's own, such as 'far', got {name!r}"
         )

@@ -18,15 +18,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from vswaplab.base.backing import MAX_MAPPERS
 from vswaplab.base.checks import array_of, one_of, whole
 from vswaplab.base.errors import InputError
 from vswaplab.machine.config import Costs, Machine
 
 Method = Literal["page-table", "virtual", "reverse-map"]
 METHODS: tuple[Method, ...] = get_args(Method)
-
-MAX_MAPPERS = 8
-"""Processes that may map a page, as in a trace."""
 
 _SIZES = ("slots_in_use", "virtual_slots", "address_space_pages", "mappers")
 _MOST = (1 << 62) - 1  # two such add up to what 64 bits hold

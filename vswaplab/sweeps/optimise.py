@@ -80,8 +80,8 @@ def optimise(
     Raises
     ------
     InputError
-        Optuna is not installed; an unknown setting or column; no trial; every
-        machine is refused.
+        Optuna is not installed; an unknown setting or column; no trial or more
+        than a million; every machine is refused.
     """
     check_run(trace, machine)
     names = [minimise] if isinstance(minimise, str) else names_of("minimise", minimise)

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vswaplab.base.backing import Op
+from vswaplab.base.backing import MAX_MAPPERS, Op
 from vswaplab.base.checks import array_of, number, whole
 from vswaplab.base.errors import InputError
 from vswaplab.trace.corpus import Corpus
-from vswaplab.trace.sharing import MAX_MAPPERS
 
 MAX_PAGES = (1 << 31) - 1
 MAX_ACCESSES = MAX_PAGES - 1  # of a trace in memory: places of accesses are 32-bit numbers

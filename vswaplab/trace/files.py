@@ -252,7 +252,8 @@ def load_or_open(path: str | Path) -> Trace | TraceFile:
     """Read a trace as ``load_trace`` does, or a large one as ``open_trace`` does: the numbers are the same."""
     source = find_trace(path)
     schema, n_accesses = _shape(source)
-    return open_trace(source) if n_accesses > LARGE_ACCESSES and "mapper" not in schema else load_trace(source)
+    is_shared = "mapper" in schema or _metadata(source).get("mappers") is not None
+    return open_trace(source) if n_accesses > LARGE_ACCESSES and not is_shared else load_trace(source)
 
 
 def is_trace(path: Path) -> bool:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.base.backing import Op
+from vswaplab.base.backing import MAX_MAPPERS, Op
 
-MAX_MAPPERS = 8
 UNMAP = len(Op)
 """Op of a free by one of several mappers: it takes nothing but that mapper away."""
 

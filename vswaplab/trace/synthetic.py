@@ -8,14 +8,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vswaplab.base.backing import Op
+from vswaplab.base.backing import MAX_MAPPERS, Op
 from vswaplab.base.checks import number, whole
 from vswaplab.base.draws import MAKER, checked_seed, draw
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.trace.checks import MAX_ACCESSES, count, fraction
 from vswaplab.trace.corpus import Corpus, as_corpus, stretched, synthetic_corpus
-from vswaplab.trace.sharing import MAX_MAPPERS
 from vswaplab.trace.trace import Trace, Workload, check_trace, default_content
 
 
@@ -429,6 +428,11 @@ def collapse(trace: AnyTrace, *, at: int, factor: float = 2.0) -> AnyTrace:
         Of the trace's.
     factor : float
         Compressed size after over before; sizes end at 4096 bytes.
+
+    Raises
+    ------
+    InputError
+        An access that the trace lacks, a factor out of range.
     """
     check_trace(trace)
     return _shifted(trace, [(_access_of("at", at, trace), factor)])
@@ -447,6 +451,12 @@ def drift(trace: AnyTrace, *, start: int, stop: int, factor: float = 2.0, steps:
         Compressed size at the end over that at the start.
     steps : int
         From 1 to 64; sizes grow by the same ratio in each.
+
+    Raises
+    ------
+    InputError
+        A start that the trace lacks or that is not before ``stop``, a factor
+        or a number of steps out of range.
     """
     check_trace(trace)
     steps, start, stop = whole("steps", steps, 1, 64), _access_of("start", start, trace), whole("stop", stop)

@@ -228,7 +228,7 @@ function render({ model, el }) {
     began ??= performance.now();
     const more = dragged === name;
     dragged = isDragged ? name : null;
-    waiting.set(name, { value, more: waiting.get(name)?.more ?? more }); // a first step that was not sent stays first
+    waiting.set(name, { value, more: more && (waiting.get(name)?.more ?? true) }); // a first step that was not sent stays first
     send();
   };
 
@@ -316,7 +316,8 @@ function render({ model, el }) {
     if (!screen.panels) return;
     const isAnswer = underWay != null && screen.serial >= underWay;
     if (isAnswer) sayBusy(false);
-    if (!root.classList.contains("vl-busy") && sentence.textContent !== screen.sentence) sentence.textContent = screen.sentence;
+    const said = held(screen.sentence);
+    if (!root.classList.contains("vl-busy") && sentence.textContent !== said) sentence.textContent = said;
     badge.textContent = screen.badge;
     badge.hidden = !screen.badge;
     root.classList.toggle("vl-preview", screen.is_preview);
@@ -352,8 +353,10 @@ function render({ model, el }) {
   themes.observe(document.documentElement, { attributes: true });
   const fit = () => root.style.setProperty("--room", `${roomOf(root)}px`);
   window.addEventListener("resize", fit);
+  const rooms = new ResizeObserver(fit); // a notebook's part of the window, too, may become lower
   let width = 0;
   const sizes = new ResizeObserver(() => {
+    if (!width) for (let at = el.parentElement; at; at = at.parentElement) rooms.observe(at);
     if (Math.abs(board.clientWidth - width) < 2) return;
     width = board.clientWidth;
     root.classList.toggle("vl-narrow", el.clientWidth < 760);
@@ -368,6 +371,7 @@ function render({ model, el }) {
     clearTimeout(busy);
     themes.disconnect();
     sizes.disconnect();
+    rooms.disconnect();
     window.removeEventListener("resize", fit);
     model.off("change:screen", show);
     for (const panel of panels.values()) for (const drawn of panel.drawings) drawn.embedded?.finalize();

@@ -77,6 +77,8 @@ class Number:
         if self.scale == 1 or not is_number(shown):
             return shown
         value = cast(float, shown) * self.scale
+        if not math.isfinite(value):
+            return value
         return round(value, 6) if self.scale < 1 else round(value)
 
     def checked(self, value: object) -> float:

@@ -405,6 +405,8 @@ class Explorer:
             self._before = self._answer
             if keep and setup != self.setup:
                 self._past.append(self.setup)
+        elif self._past and list(map(_text, self._past[-1].machines)) == list(map(_text, setup.machines)):
+            self._past.pop()  # the drag is back where it began
         self._lead = words
         self.setup, self._answer, self.refusal = setup, answer, ("", "")
         self.sentence = self._told()
@@ -416,7 +418,8 @@ class Explorer:
         what, here = self._here(name)
         asked = asked_words(BY_KEY.get(name), value)
         refused = f"{asked} is refused: {reason}" if asked else reason
-        self.sentence = f"{what} stays at {here}; {refused}." if here else f"{what} {refused}.".lstrip()
+        joint = " " if asked or not what else ": "
+        self.sentence = f"{what} stays at {here}; {refused}." if here else f"{what}{joint}{refused}.".lstrip()
 
     def _here(self, name: str) -> tuple[str, str]:
         # What a control is called, and where it stands, if anywhere.

@@ -8,12 +8,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.base.backing import State
+from vswaplab.base.backing import MAX_MAPPERS, State
 from vswaplab.engine.outcome import Occupancy, PageTable
 from vswaplab.engine.plan import CramPlan, Plan
 from vswaplab.engine.reference.policies import make_device_order, make_order
 from vswaplab.trace.redraws import Redraws
-from vswaplab.trace.sharing import MAX_MAPPERS
 from vswaplab.trace.trace import Workload
 
 CRAM_MAPPED = (State.CRAM_SOFTLEAF, State.CRAM_READONLY, State.CRAM_WRITABLE)

@@ -115,7 +115,8 @@ def import_trace(
     Raises
     ------
     InputError
-        Names the file and the line, record or row, and what was expected; or an argument that the format does not heed.
+        Names the file and the line, record or row, and what was expected; or an argument that the format does not
+        heed; or another file that is there already.
 
     Examples
     --------
@@ -194,7 +195,7 @@ def _check_place(source: str, out: Path) -> None:
     if out.exists() and source != STDIN and Path(source).exists() and out.samefile(source):
         raise InputError(f"{out} is the file to import: write the trace somewhere else (--out)")
     if out.is_file() and out.stat().st_size and not is_trace(out):
-        raise InputError(f"{out} is there, and no trace: write the trace somewhere else (--out)")
+        raise InputError(f"{out} is there, and no trace that vswaplab wrote: write the trace somewhere else (--out)")
 
 
 def _import(

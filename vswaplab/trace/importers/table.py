@@ -12,14 +12,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base import parquet
-from vswaplab.base.backing import Op
+from vswaplab.base.backing import MAX_MAPPERS, Op
 from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.trace.importers.footer import check_row_groups
 from vswaplab.trace.importers.lines import Block, blocks, shown
 from vswaplab.trace.importers.touches import PIECE, Asked, Keys, Tally, Touches, spread
-from vswaplab.trace.sharing import MAX_MAPPERS
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "page": ("page", "page_number", "vpn", "pfn", "obj_id", "object_id", "object", "obj", "key", "id", "block"),
@@ -258,7 +257,7 @@ def _touches(rows: pl.DataFrame, roles: Mapping[str, str], asked: Asked) -> Iter
         for role in ("repeat_reads", "repeat_writes")
         if role in roles
     }
-    mapper, mappers = _sharing(rows, roles)
+    mapper, mappers = _sharing(rows, roles, asked)
     if "page" in roles:
         yield Touches(_keys(rows, roles["page"]), op, **repeats, mapper=mapper, mappers=mappers)
         return
@@ -268,12 +267,17 @@ def _touches(rows: pl.DataFrame, roles: Mapping[str, str], asked: Asked) -> Iter
     yield from spread(*_spans(rows, role, roles, asked.max_pages * PAGE_SIZE), op, mapper=mapper, mappers=mappers)
 
 
-def _sharing(rows: pl.DataFrame, roles: Mapping[str, str]) -> tuple[_Bytes | None, _Bytes | None]:
+def _sharing(rows: pl.DataFrame, roles: Mapping[str, str], asked: Asked) -> tuple[_Bytes | None, _Bytes | None]:
     # Who makes each access, and the set of those who map its page at the start; None: the table does not tell.
-    mapper, mappers = (
-        _numbers(rows, roles[role], most).astype(np.uint8) if role in roles else None
-        for role, most in (("mapper", MAX_MAPPERS - 1), ("mappers", _MAX_SET))
-    )
+    try:
+        mapper, mappers = (
+            _numbers(rows, roles[role], most).astype(np.uint8) if role in roles else None
+            for role, most in (("mapper", MAX_MAPPERS - 1), ("mappers", _MAX_SET))
+        )
+    except InputError as error:
+        if asked.columns:
+            raise
+        raise InputError(f"{error}; if it is something else, name the columns to read, such as page=page") from None
     if mappers is not None:
         is_stray = mappers & (np.uint8(1) << (np.uint8(0) if mapper is None else mapper)) == 0
         if is_stray.any():
