@@ -94,6 +94,7 @@ def _waits(explorer: Any, moves: int, capsys: Any, what: str) -> tuple[list[floa
     page.evaluate("() => { window.waits = []; window.began = null; performance.clearMeasures() }")  # a late one is none
     for _ in range(moves):  # new machines all, so that none is remembered
         explorer.press("DRAM (pages of 4 KiB)", "ArrowRight")
+        page.wait_for_function("() => window.began == null")  # the change was seen: that takes one more frame
     waits = page.evaluate("() => window.waits")
     own = page.evaluate("() => performance.getEntriesByName('vswaplab-move').map((e) => [e.duration, e.detail])")
     kernel = [took for _, took in own]
