@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import speed
 from bench import peers
+from bench.compiled import chain_side, count_chain
 from bench.guards import over_zipf
 from bench.measure import Measurement, Timed, alternate
-from bench.rows import misses, warm_side
-from bench.streams import KI, STREAMS, M, Scale, chain, make, make_warm, mean_stored_bytes, plain
+from bench.rows import compiled_totals, misses, warm_side
+from bench.streams import KI, STREAMS, Device, M, Scale, chain, make, make_warm, mean_stored_bytes, plain
 from bench.tables import as_markdown, as_text, markdown_of, read_document
 
 import vswaplab as vl
@@ -138,6 +139,17 @@ def test_chain__works_under_the_pressure_that_its_device_is_named_for() -> None:
         seen[device] = [totals[name] > 0 for name in ("cram_writeback_zswap", "zswpwb", "gate_closed_intervals")]
     assert 1024 < mean_stored_bytes(trace) < 2048
     assert seen == {"roomy": [False, True, False], "tight": [True, True, False], "gated": [True, True, True]}
+
+
+@pytest.mark.parametrize("device", ["roomy", "tight", "gated"])
+@pytest.mark.parametrize("stream", ["zipf-1.0", "uniform"])
+def test_compiled_chain__counts_what_the_engine_counts(stream: str, device: Device) -> None:
+    trace = make(stream, 4 * KI, 40_000)
+    machine = chain(trace.n_pages, device, trace=trace)
+    found = chain_side(trace, machine, count_chain)().answer  # as Python runs it
+    assert found == compiled_totals(vl.simulate(trace, machine))
+    assert found["zswpwb"]
+    assert bool(found["cram_writeback_zswap"]) == (device != "roomy")
 
 
 @pytest.fixture

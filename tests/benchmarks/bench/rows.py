@@ -11,6 +11,7 @@ from typing import Any
 import vswaplab as vl
 from bench import peers
 from bench.child import Child, run_child
+from bench.compiled import COUNTERS, chain_side, count_chain
 from bench.measure import Measurement, Side, Timed, alternate, timed
 from bench.streams import KI, MI, Device, M, Scale, chain, count_text, make, make_warm, plain, size_text
 
@@ -113,6 +114,7 @@ class Suite:
 
     def _row_others(self) -> Iterator[Measurement]:
         yield from self._python_and_compiled()
+        yield from self._chain_compiled()
         yield from self._progress()
         yield from self._two_at_once()
 
@@ -125,12 +127,33 @@ class Suite:
             if not self.wanted(label):
                 continue
             if maker is peers.numba_side and not peers.HAS_NUMBA:
-                case.facts["missing"] = "numba is not installed; a yardstick, not a dependency"
+                case.facts["missing"] = peers.NO_NUMBA
                 yield case
                 continue
             trace = make("zipf-1.0", n_pages, n_touches)
             sides = {case.ours: engine_side(trace, plain(n_pages), misses), peer: maker(trace, n_pages // 4)}
             yield alternate(sides, self.rounds, same_misses).into(case)
+
+    def _chain_compiled(self) -> Iterator[Measurement]:
+        devices: tuple[Device, ...] = ("roomy", "tight")
+        n_touches = self.scale.touches(30 * M)
+        for n_pages in (self.scale.pages(MI), self.scale.pages(4 * MI)):
+            for device in devices:
+                label = f"chain {device}, {size_text(n_pages, n_touches)}, against the same method compiled"
+                case = Measurement("others", label, "faster", ours="chain", peer="numba", touches=n_touches)
+                if not self.wanted(label):
+                    continue
+                if not peers.HAS_NUMBA:
+                    case.facts["missing"] = peers.NO_NUMBA
+                    yield case
+                    continue
+                trace = make("zipf-1.0", n_pages, n_touches)
+                machine = chain(n_pages, device, trace=trace)
+                sides = {
+                    case.ours: engine_side(trace, machine, compiled_totals),
+                    case.peer: chain_side(trace, machine, peers.jit(count_chain)),
+                }
+                yield alternate(sides, self.rounds, same_totals).into(case)
 
     def _progress(self) -> Iterator[Measurement]:
         n_pages, n_touches = self.scale.pages(MI), self.scale.touches(10 * M)
@@ -260,6 +283,17 @@ def misses_and_work(result: vl.Result, start: int = 0) -> tuple[int, dict[str, i
         found["CRAM writeback"] = totals["cram_writeback_zswap"] + totals["cram_writeback_swapfile"]
         found["zswap writeback"] = totals["zswpwb"]
     return found["misses"], found
+
+
+def compiled_totals(result: vl.Result) -> dict[str, int]:
+    """Keep the totals that the compiled chain counts too."""
+    return {name: result.totals[name] for name in COUNTERS}
+
+
+def same_totals(answers: Mapping[str, Any]) -> str:
+    """Hold the engine's totals and the compiled chain's against each other."""
+    differ = [name for name in COUNTERS if answers["chain"][name] != answers["numba"][name]]
+    return f"totals differ: {', '.join(differ)}" if differ else ""
 
 
 def tables(result: vl.Result) -> tuple[Any, ...]:
