@@ -507,6 +507,13 @@ def test_parquet__by_columns(tmp_path: Path) -> None:
     assert trace.op.tolist() == [0, 1, 2]
 
 
+def test_import__of_a_trace_of_ours_says_that_its_contents_stay_behind(tmp_path: Path) -> None:
+    source = vl.save_trace(vl.Trace([0, 1, 0], [0, 1, 0]), tmp_path / "ours.parquet")
+    assert "use it as it is" in import_file(str(source), tmp_path / "again.parquet").lost
+    pl.DataFrame({"page": [0, 1, 0]}).write_parquet(tmp_path / "table.parquet")
+    assert "use it as it is" not in import_file(str(tmp_path / "table.parquet"), tmp_path / "t.parquet").lost
+
+
 def test_import__tells_in_the_trace_where_it_is_from(tmp_path: Path) -> None:
     vl.import_trace(SAMPLES / "lackey.txt.gz", tmp_path / "a.parquet", name="mine", title="My program")
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -294,6 +295,31 @@ def test_save_trace__leaves_contents_out_that_are_too_large(tmp_path, monkeypatc
     monkeypatch.setattr("vswaplab.trace.kept.MAX_TEXT", 100)
     with pytest.warns(UserWarning, match="for they are too large to be kept in it: keep the corpus"):
         vl.save_trace(ODD, tmp_path / "t.parquet")
+
+
+def test_save_trace__gives_up_on_large_contents_before_all_of_them_are_packed(tmp_path, monkeypatch):
+    packed: list[int] = []
+    make = zlib.compressobj
+
+    class Counted:
+        def __init__(self) -> None:
+            self.stream = make()
+
+        def compress(self, data) -> bytes:
+            packed.append(len(data))
+            return self.stream.compress(data)
+
+        def flush(self) -> bytes:
+            return self.stream.flush()
+
+    monkeypatch.setattr("vswaplab.trace.kept.MAX_TEXT", 20_000)
+    monkeypatch.setattr("vswaplab.trace.kept._BLOCK", 4_096)
+    monkeypatch.setattr("vswaplab.trace.kept.zlib.compressobj", Counted)
+    content = np.random.default_rng(0).integers(0, 3, 1 << 20)
+    trace = vl.Trace([0], [0], n_pages=content.size, content=content, corpus=ODD.corpus)
+    with pytest.warns(UserWarning, match="for they are too large to be kept in it"):
+        vl.save_trace(trace, tmp_path / "t.parquet")
+    assert 0 < sum(packed) < content.size
 
 
 DAMAGED: dict[str, Any] = {

@@ -27,6 +27,8 @@ _DTYPES: Mapping[str, tuple[type[pl.DataType], str]] = {
 }  # fmt: skip
 
 _ROW = "<i4"
+_TOO_LARGE = "they are too large to be kept in it"
+_BLOCK = 1 << 20  # bytes compressed at once
 
 
 def is_made_up(trace: Workload) -> bool:
@@ -52,12 +54,14 @@ def told_contents(trace: Workload) -> dict[str, object]:
         They cannot be told, and why.
     """
     corpus = trace.corpus
+    if len(corpus) * corpus.table.width > _MAX_CELLS:
+        raise ValueError(_TOO_LARGE)
     columns = {column.name: _told_column(column) for column in corpus.table}
     is_default = np.array_equal(trace.content, default_content(trace.n_pages, corpus))
-    content = None if is_default else _packed(trace.content.astype(_ROW))
+    content = None if is_default else _packed(trace.content.astype(_ROW, copy=False))
     told = {"made_up": corpus.is_made_up, "n_rows": len(corpus), "columns": columns, "content": content}
-    if len(corpus) * len(columns) > _MAX_CELLS or len(json.dumps(told)) > MAX_TEXT:
-        raise ValueError("they are too large to be kept in it")
+    if len(json.dumps(told)) > MAX_TEXT:
+        raise ValueError(_TOO_LARGE)
     return told
 
 
@@ -101,7 +105,13 @@ def _read_column(name: str, told: Sequence[str], n_rows: int) -> pl.Series:
 
 
 def _packed(values: NDArray[np.generic]) -> str:
-    return base64.b64encode(zlib.compress(values.tobytes())).decode("ascii")
+    stream, packed, n_bytes = zlib.compressobj(), bytearray(), values.nbytes
+    data = memoryview(np.ascontiguousarray(values).view(np.uint8))
+    for start in range(0, n_bytes, _BLOCK):
+        packed += stream.compress(data[start : start + _BLOCK])
+        if len(packed) > MAX_TEXT:  # not first all of it, and then too large
+            raise ValueError(_TOO_LARGE)
+    return base64.b64encode(packed + stream.flush()).decode("ascii")
 
 
 def _unpacked(packed: str, layout: str, n: int) -> NDArray[np.generic]:

@@ -31,6 +31,10 @@ MAX_BYTES = 1 << 38
 """Plain bytes an import reads unless it is told otherwise: 256 GiB."""
 
 _HEAD = 1 << 18
+_OWN_LOST = (
+    "; it is a trace of vswaplab's already, whose page contents, redraws and sampling are not taken over: "
+    "use it as it is"
+)
 
 Report = Callable[[int, int], None]
 
@@ -46,11 +50,13 @@ class Imported:
     n_frees: int = 0
     n_pages: int = 0
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    is_own: bool = False
+    """The file was a trace of vswaplab's already."""
 
     @property
     def lost(self) -> str:
-        """What the format cannot tell."""
-        return FORMATS[self.format].lost
+        """What the format cannot tell, or the import does not keep."""
+        return FORMATS[self.format].lost + (_OWN_LOST if self.is_own else "")
 
 
 def import_trace(
@@ -212,7 +218,7 @@ def _import(
         head = stream.peek(_HEAD)[:_HEAD]
         if not head:
             raise InputError("the file is empty")
-        made = Imported(out, format or detect(head))
+        made = Imported(out, format or detect(head), is_own=source != STDIN and is_trace(Path(source)))
         _check_asked(made.format, asked)
         tally, asked = Tally(), replace(asked, max_pages=limits.max_pages)
         reader = FORMATS[made.format].read
