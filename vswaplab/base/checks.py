@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -86,7 +86,7 @@ def number(
     except OverflowError:  # a whole number beyond any float
         found = math.nan
     if not at_least <= found <= at_most or (above is not None and found <= above):
-        raise InputError(f"{name} must be {expected}, got {value!r}")
+        raise InputError(f"{name} must be {expected}, got {shown(value)}")
     return found
 
 
@@ -100,7 +100,7 @@ def text_of(name: str, value: object) -> str:
     vswaplab.base.errors.InputError: title must be a text, got b'redis'
     """
     if not isinstance(value, str):
-        raise InputError(f"{name} must be a text, got {value!r}")
+        raise InputError(f"{name} must be a text, got {shown(value)}")
     return value
 
 
@@ -114,7 +114,7 @@ def flag(name: str, value: object) -> bool:
     vswaplab.base.errors.InputError: children must be true or false, got 1
     """
     if not isinstance(value, bool):
-        raise InputError(f"{name} must be true or false, got {value!r}")
+        raise InputError(f"{name} must be true or false, got {shown(value)}")
     return value
 
 
@@ -130,7 +130,7 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> None:
     if not isinstance(value, str) or value not in allowed:
         is_number = isinstance(value, int | float) and str(value) in allowed
         hint = f", a number: write it in quotes, {str(value)!r}" if is_number else ""
-        raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{hint}")
+        raise InputError(f"{name} must be one of {', '.join(allowed)}, got {shown(value)}{hint}")
 
 
 def names_of(name: str, value: object) -> list[Any]:
@@ -145,7 +145,7 @@ def names_of(name: str, value: object) -> list[Any]:
     vswaplab.base.errors.InputError: policies must be a list of names, got 'lru'
     """
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        raise InputError(f"{name} must be a list of names, got {value!r}")
+        raise InputError(f"{name} must be a list of names, got {shown(value)}")
     return list(value)
 
 
@@ -159,7 +159,7 @@ def mapping_of(name: str, value: object, example: str) -> Mapping[str, Any]:
     vswaplab.base.errors.InputError: below must be a mapping such as {'stall_percent': 2}, got 2
     """
     if not isinstance(value, Mapping):
-        raise InputError(f"{name} must be a mapping such as {example}, got {value!r}")
+        raise InputError(f"{name} must be a mapping such as {example}, got {shown(value)}")
     return value
 
 
@@ -173,7 +173,7 @@ def numbers_of(name: str, value: object) -> list[float]:
     vswaplab.base.errors.InputError: at must be a list of numbers, got 5
     """
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise InputError(f"{name} must be a list of numbers, got {value!r}")
+        raise InputError(f"{name} must be a list of numbers, got {shown(value)}")
     return [number(name, each) for each in value]
 
 
@@ -205,7 +205,7 @@ def need_columns(table: object, columns: Iterable[str], name: str = "the table")
     """
     needed = list(columns)
     if not isinstance(table, pl.DataFrame):
-        raise InputError(f"{name} must be a polars.DataFrame with the columns {', '.join(needed)}, got {table!r}")
+        raise InputError(f"{name} must be a polars.DataFrame with the columns {', '.join(needed)}, got {shown(table)}")
     missing = [column for column in needed if column not in table.columns]
     if missing:
         has = ", ".join(table.columns[:20]) or "none"
@@ -233,7 +233,7 @@ def count_of(name: str, text: str) -> int:
     """
     found = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)(?:iB|B)?", text.strip())
     if found is None or not int(found[1]):
-        raise InputError(f"{name} must be a whole number of at least 1, such as 1000000 or 4G, got {text!r}")
+        raise InputError(f"{name} must be a whole number of at least 1, such as 1000000 or 4G, got {shown(text)}")
     return int(found[1]) * _UNITS[found[2]]
 
 
@@ -242,5 +242,5 @@ def _checked(
 ) -> int:
     if found is None or found < at_least or (at_most is not None and found > at_most):
         ends = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
-        raise InputError(f"{name} must be {expected or f'a whole number {ends}'}, got {given!r}")
+        raise InputError(f"{name} must be {expected or f'a whole number {ends}'}, got {shown(given)}")
     return found

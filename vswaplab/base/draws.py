@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.checks import whole
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 
 MASK = (1 << 64) - 1
 MOST_SEED = (1 << 63) - 1
@@ -42,7 +42,7 @@ def checked_seeds(seeds: object) -> list[int]:
     is_list = isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes)
     numbers = [checked_seed(seed) for seed in seeds] if is_list else []  # type: ignore[attr-defined]
     if not numbers or len(set(numbers)) < len(numbers):
-        raise InputError(f"seeds must be different whole numbers of at least 0, such as range(5), got {seeds!r}")
+        raise InputError(f"seeds must be different whole numbers of at least 0, such as range(5), got {shown(seeds)}")
     return numbers
 
 

@@ -19,3 +19,22 @@ class InputError(ValueError):
     def __init__(self, message: str) -> None:
         lines = message.splitlines()
         super().__init__(message if len(lines) < 2 else " ".join(line.strip() for line in lines))
+
+
+_SHOWN = 100
+
+
+def shown(value: object) -> str:
+    """Write a value for a message: as Python would, and not all of a long one.
+
+    Examples
+    --------
+    >>> shown("1 GB"), shown([1, 2])
+    ("'1 GB'", '[1, 2]')
+    >>> print(shown("a" * 1_000))
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'
+    """
+    if isinstance(value, str):
+        return repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}...")
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

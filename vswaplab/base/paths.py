@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -41,7 +41,7 @@ def path_of(name: str, value: object) -> Path:
     if isinstance(value, os.PathLike):
         text = os.fspath(value)
     if not isinstance(text, str) or "\0" in text:
-        raise InputError(f"{name} must be a path, a text or a pathlib.Path, got {value!r}")
+        raise InputError(f"{name} must be a path, a text or a pathlib.Path, got {shown(value)}")
     return Path(text)
 
 

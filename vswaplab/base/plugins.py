@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Literal, get_args
 
 from vswaplab.base.checks import one_of
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 
 Kind = Literal["profiles", "codec", "policy", "store"]
 
@@ -52,7 +52,7 @@ def check_name(kind: Kind, name: str) -> None:
     """
     one_of("kind", kind, get_args(Kind))
     if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum() or name != name.lower():
-        raise InputError(f"a plug-in's name must be lower-case letters, digits, _ and -, got {name!r}")
+        raise InputError(f"a plug-in's name must be lower-case letters, digits, _ and -, got {shown(name)}")
 
 
 def unregister(kind: Kind, name: str) -> None:

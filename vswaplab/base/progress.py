@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 
 Report = Callable[[int, int], None]
 """Called with how many are done and their total."""
@@ -79,7 +79,7 @@ class Progress:
 def check_report(progress: object) -> None:
     """Check that progress is reported to a function, or to nobody."""
     if progress is not None and not callable(progress):
-        raise InputError(f"progress must be a function of (done, total), or None, got {progress!r}")
+        raise InputError(f"progress must be a function of (done, total), or None, got {shown(progress)}")
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def reporting(progress: bool | Report | None, noun: str) -> Iterator[Report]:
     elif progress is False or progress is None:
         yield lambda done, total: None
     else:
-        raise InputError(f"progress must be true, false or a function of (done, total), got {progress!r}")
+        raise InputError(f"progress must be true, false or a function of (done, total), got {shown(progress)}")
 
 
 def progress_words(done: int, total: int, fresh: int, seconds: float, noun: str) -> str:

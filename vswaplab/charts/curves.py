@@ -9,7 +9,7 @@ import altair as alt
 import polars as pl
 
 from vswaplab.base.checks import mapping_of, need_columns, numbers_of
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.charts.theme import HEIGHT, layered, line_legend, titled
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -196,7 +196,9 @@ def intervals_chart(
 def _columns(table: pl.DataFrame, *parts: tuple[str, str]) -> pl.DataFrame:
     for part in parts:
         if not isinstance(part, tuple) or len(part) != 2 or not all(isinstance(word, str) for word in part):
-            raise InputError(f"a column of the table is given with its title, such as ('page', 'Page'), got {part!r}")
+            raise InputError(
+                f"a column of the table is given with its title, such as ('page', 'Page'), got {shown(part)}"
+            )
     needed = list(dict.fromkeys(name for name, _ in parts))
     need_columns(table, needed)
     return table.select(needed)

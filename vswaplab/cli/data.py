@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from vswaplab.base.checks import count_of
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.progress import Progress
 from vswaplab.base.units import PAGE_SIZE, format_bytes
 from vswaplab.cli.text import OK
@@ -123,7 +123,7 @@ def separator_of(text: str) -> str:
     """
     separator = {"tab": "\t", r"\t": "\t", "space": " "}.get(text, text)
     if len(separator) > 1:
-        raise InputError(f"--separator must be one character, tab or space, got {text!r}")
+        raise InputError(f"--separator must be one character, tab or space, got {shown(text)}")
     return separator
 
 

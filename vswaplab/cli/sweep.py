@@ -20,7 +20,7 @@ import polars as pl
 
 from vswaplab.base.checks import whole, whole_of
 from vswaplab.base.documents import read_toml
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.paths import is_file
 from vswaplab.base.progress import Progress
 from vswaplab.base.whole import refused_in_one_line, write_whole
@@ -138,7 +138,7 @@ def _understood(tables: Mapping[str, Any], folder: Path) -> Asked:
     machine = load_machine(path) if names_file else preset(name, trace.n_pages)
     seeds = tables.get("seeds", [0])
     if not isinstance(seeds, list):
-        raise InputError(f"seeds must be a list, such as [0, 1, 2], got {seeds!r}")
+        raise InputError(f"seeds must be a list, such as [0, 1, 2], got {shown(seeds)}")
     return Asked(trace if head is None else trace.head(head), name, machine, design, settings, seeds)
 
 
@@ -175,7 +175,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def _text(tables: Mapping[str, Any], key: str, default: str) -> str:
     value = tables.get(key, default)
     if not isinstance(value, str):
-        raise InputError(f"{key} must be a text, got {value!r}")
+        raise InputError(f"{key} must be a text, got {shown(value)}")
     return value
 
 

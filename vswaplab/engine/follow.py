@@ -9,7 +9,7 @@ from __future__ import annotations
 import polars as pl
 
 from vswaplab.base.backing import Op, State
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.engine.outcome import PageTable
 from vswaplab.engine.plan import Plan, check_run, make_plan
 from vswaplab.engine.run import make_engine
@@ -115,7 +115,7 @@ def _places(table: PageTable, plan: Plan) -> list[tuple[str, str]]:
 
 def _check_size(trace: Trace) -> None:
     if not isinstance(trace, Trace):
-        raise InputError(f"follow needs a trace in memory, got {trace!r}: read it with vl.load_trace")
+        raise InputError(f"follow needs a trace in memory, got {shown(trace)}: read it with vl.load_trace")
     rows = len(trace) * trace.n_pages
     if rows > MAX_ROWS:
         raise InputError(

@@ -10,7 +10,7 @@ import polars as pl
 
 from vswaplab.base.checks import whole
 from vswaplab.base.draws import checked_seeds
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.engine.plan import check_run
 from vswaplab.engine.run import Progress, simulate
 from vswaplab.engine.turns import in_turn
@@ -133,7 +133,9 @@ def poison_probability(runs: pl.DataFrame) -> pl.DataFrame:
     0.0038
     """
     if not isinstance(runs, pl.DataFrame) or "poison" not in runs.columns or not runs.schema["poison"].is_numeric():
-        raise InputError(f"runs must be a table with a column of numbers, poison, such as vl.risk gives, got {runs!r}")
+        raise InputError(
+            f"runs must be a table with a column of numbers, poison, such as vl.risk gives, got {shown(runs)}"
+        )
     n = runs.height
     poisoned = int((runs["poison"] > 0).sum())
     low, high = wilson_interval(poisoned, n)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from vswaplab.base.backing import State
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.engine.outcome import Drain, Engine, PageTable
 from vswaplab.machine.config import Machine, Zram
 from vswaplab.machine.layers import CLUSTER_SLOTS, metadata_bytes
@@ -46,7 +46,7 @@ class Timeline:
 
     def __init__(self, events: Sequence[Swapoff], machine: Machine, trace: Workload) -> None:
         if not isinstance(events, Sequence) or not all(isinstance(event, Swapoff) for event in events):
-            raise InputError(f"events must be a list of vl.swapoff(...), got {events!r}")
+            raise InputError(f"events must be a list of vl.swapoff(...), got {shown(events)}")
         self.machine, self.trace = machine, trace
         found = [(event, *resolve(event, machine)) for event in events]
         self.waiting = sorted(found, key=lambda entry: entry[0].at)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 
 MINUTE_S = 60
 
@@ -84,7 +84,7 @@ class Control:
     def __post_init__(self) -> None:
         """Refuse a percentile that is none."""
         if not 0 < self.percentile <= 100:
-            raise InputError(f"percentile must be above 0 and at most 100, got {self.percentile!r}")
+            raise InputError(f"percentile must be above 0 and at most 100, got {shown(self.percentile)}")
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def age_histograms(
         A window that is empty or longer than the trace.
     """
     if not 1 <= window <= len(page):
-        raise InputError(f"window must be from 1 to the trace's {len(page):,} accesses, got {window!r}")
+        raise InputError(f"window must be from 1 to the trace's {len(page):,} accesses, got {shown(window)}")
     n_windows = len(page) // window
     page, is_free = page[: n_windows * window], is_free[: n_windows * window]
     order = np.argsort(page, kind="stable")

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.literature.far_memory import MINUTE_S, Control, Histograms, by_job, replay
 
 SCAN_S = 120
@@ -76,7 +76,7 @@ class Fleet:
     def __post_init__(self) -> None:
         """Refuse a swing that turns load negative."""
         if not 0 <= self.day < 1:
-            raise InputError(f"day must be at least 0 and below 1, got {self.day!r}: load cannot be negative")
+            raise InputError(f"day must be at least 0 and below 1, got {shown(self.day)}: load cannot be negative")
 
     def histograms(self, jobs: range, n_minutes: int, seed: int = 0) -> Histograms:
         """Make the histograms of some jobs; what a job gets does not depend on the others.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 
 Floats = NDArray[np.float64]
 
@@ -123,7 +123,7 @@ def requests(
         A rate that is not above 0.
     """
     if not per_us > 0:
-        raise InputError(f"per_us must be above 0 requests a microsecond, got {per_us!r}")
+        raise InputError(f"per_us must be above 0 requests a microsecond, got {shown(per_us)}")
     rng = np.random.default_rng(seed)
     arrival = np.cumsum(rng.exponential(1000 / per_us, n_requests))
     if engine.variation == 0:

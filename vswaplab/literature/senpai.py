@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 
 Floats = NDArray[np.float64]
 
@@ -85,7 +85,7 @@ class Control:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, got {getattr(self, name)!r}")
         if self.signal not in ("pressure", "faults"):
-            raise InputError(f"signal must be 'pressure' or 'faults', got {self.signal!r}")
+            raise InputError(f"signal must be 'pressure' or 'faults', got {shown(self.signal)}")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.machine.config import Machine
 from vswaplab.machine.profiles import Profile, load_profiles
 from vswaplab.machine.stores import Store
@@ -48,7 +48,7 @@ def machine_code(machine: Machine) -> str:
     """
     if not isinstance(machine, Machine):
         raise InputError(
-            f"machine_code writes a vl.Machine, got {machine!r}: make one, or take vl.preset(name, n_pages)"
+            f"machine_code writes a vl.Machine, got {shown(machine)}: make one, or take vl.preset(name, n_pages)"
         )
     return _code(machine, "")
 

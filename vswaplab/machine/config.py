@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Literal, get_args
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.checks import (
     MOST_BYTES,
@@ -45,7 +45,7 @@ ZramWriteback = Literal["idle", "huge", "huge-idle"]
 def _compressor(owner: str, name: str, value: str | Profile) -> Profile:
     profile = find_profile(value, "compressor") if isinstance(value, str) else value
     if not isinstance(profile, Profile) or profile.kind != "compressor":
-        raise InputError(f"{owner}.{name} must name a compressor profile (see `vswaplab profiles`), got {value!r}")
+        raise InputError(f"{owner}.{name} must name a compressor profile (see `vswaplab profiles`), got {shown(value)}")
     return profile
 
 
@@ -191,7 +191,9 @@ class Cram:
     def __post_init__(self) -> None:
         device = find_profile(self.profile, "cram") if isinstance(self.profile, str) else self.profile
         if not isinstance(device, Profile) or device.kind != "cram":
-            raise InputError(f"cram.profile must name a device profile (see `vswaplab profiles`), got {self.profile!r}")
+            raise InputError(
+                f"cram.profile must name a device profile (see `vswaplab profiles`), got {shown(self.profile)}"
+            )
         media = whole("cram", "media_bytes", self.media_bytes, 1)
         if self.advertised_bytes is None:
             pages = max(math.ceil(media / PAGE_SIZE), int(media * device.advertised_ratio) // PAGE_SIZE)
@@ -530,16 +532,16 @@ class Machine:
         for name, kind, may_lack in parts:
             part = getattr(self, name)
             if not isinstance(part, kind) and not (part is None and may_lack):
-                raise InputError(f"machine.{name} must be a vl.{kind.__name__}, got {part!r}")
+                raise InputError(f"machine.{name} must be a vl.{kind.__name__}, got {shown(part)}")
 
     def _check_devices(self) -> None:
         is_list = isinstance(self.swapfiles, Sequence) and not isinstance(self.swapfiles, str)
         if not is_list or not all(isinstance(s, Swapfile) for s in self.swapfiles):
-            raise InputError(f"machine.swapfiles must be a list of vl.Swapfile, got {self.swapfiles!r}")
+            raise InputError(f"machine.swapfiles must be a list of vl.Swapfile, got {shown(self.swapfiles)}")
         if len(self.swapfiles) >= 30:  # MAX_SWAPFILES is 23..29 by configuration
             raise InputError(f"machine.swapfiles has {len(self.swapfiles)} devices: Linux allows fewer than 30")
         if not isinstance(self.stores, Sequence) or isinstance(self.stores, str):
-            raise InputError(f"machine.stores must be a list of vl.Store subclasses' objects, got {self.stores!r}")
+            raise InputError(f"machine.stores must be a list of vl.Store subclasses' objects, got {shown(self.stores)}")
         set_fields(self, swapfiles=tuple(self.swapfiles), stores=tuple(self.stores))
         check_stores(tuple(self.stores))
 
@@ -569,7 +571,7 @@ class Machine:
                 f"machine.kernel has lists of its own: leave out kernel, or dram.policy {self.dram.policy!r}"
             )
         if self.layer == "vswap":
-            raise InputError(f"machine.kernel needs the layer 'none' or 'swap-table', got {self.layer!r}")
+            raise InputError(f"machine.kernel needs the layer 'none' or 'swap-table', got {shown(self.layer)}")
         if kernel.lru_gen and self.cram is not None:
             raise InputError(
                 "kernel.lru_gen true is not modelled of a machine with a CRAM node: leave one of the two out"
@@ -615,12 +617,14 @@ class Machine:
 def check_machine(machine: object) -> None:
     """Check that it is a machine."""
     if not isinstance(machine, Machine):
-        raise InputError(f"machine must be a vl.Machine, got {machine!r}: make one, or take vl.preset(name, n_pages)")
+        raise InputError(
+            f"machine must be a vl.Machine, got {shown(machine)}: make one, or take vl.preset(name, n_pages)"
+        )
 
 
 def _build(kind: type, owner: str, table: object) -> object:
     if not isinstance(table, Mapping):
-        raise InputError(f"{owner} must be a table of settings, got {table!r}")
+        raise InputError(f"{owner} must be a table of settings, got {shown(table)}")
     known = [f.name for f in fields(kind)]
     for name in table:
         if name not in known:
@@ -639,13 +643,13 @@ def _build(kind: type, owner: str, table: object) -> object:
 
 def _list_of_tables(name: str, table: object) -> Sequence[object]:
     if not isinstance(table, Sequence) or isinstance(table, str):
-        raise InputError(f"{name} must be a list of tables ([[{name}]] in TOML), got {table!r}")
+        raise InputError(f"{name} must be a list of tables ([[{name}]] in TOML), got {shown(table)}")
     return table
 
 
 def _build_store(table: object) -> object:
     if not isinstance(table, Mapping) or "kind" not in table:
-        raise InputError(f"stores must be tables with a kind, the name of a plug-in's tier, got {table!r}")
+        raise InputError(f"stores must be tables with a kind, the name of a plug-in's tier, got {shown(table)}")
     kind = store_class(table["kind"])
     return _build(kind, kind.name, {name: value for name, value in table.items() if name != "kind"})
 
@@ -659,7 +663,7 @@ def machine_from_dict(tables: Mapping[str, object]) -> Machine:
         An unknown table or setting, a missing size, a value out of range.
     """
     if not isinstance(tables, Mapping):
-        raise InputError(f"a machine must be a table of dram, cram, zswap..., got {tables!r}")
+        raise InputError(f"a machine must be a table of dram, cram, zswap..., got {shown(tables)}")
     parts = {"dram": Dram, "cram": Cram, "zswap": Zswap, "zram": Zram, "costs": Costs, "kernel": Kernel}
     known = [f.name for f in fields(Machine)]
     values: dict[str, object] = {}

@@ -17,7 +17,7 @@ import polars as pl
 
 from vswaplab.base.checks import number
 from vswaplab.base.documents import read_toml_tables
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.paths import data_dir, path_of
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import Machine, check_machine
@@ -138,7 +138,7 @@ def dram_price(prices_table: pl.DataFrame | None = None) -> float:
 
 def _price(table: pl.DataFrame, item: str) -> float:
     if not isinstance(table, pl.DataFrame):
-        raise InputError(f"the prices must be a table, such as vl.prices gives, got {table!r}")
+        raise InputError(f"the prices must be a table, such as vl.prices gives, got {shown(table)}")
     missing = [name for name in ("item", "usd_per_gib", "date") if name not in table.columns]
     if missing:
         raise InputError(f"the prices have no column {missing[0]!r}: take the table that vl.prices gives")
@@ -191,4 +191,4 @@ def _day(name: str, value: object) -> date:
     try:
         return date.fromisoformat(str(value))
     except ValueError:
-        raise InputError(f"{name} must be a day, YYYY-MM-DD, got {value!r}") from None
+        raise InputError(f"{name} must be a day, YYYY-MM-DD, got {shown(value)}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.machine.checks import MOST_PAGES, choice, flag, set_fields, whole
 
 Version = Literal["6.12", "7.1", "7.2", "7.3"]
@@ -103,4 +103,4 @@ def check_node(cram: object) -> None:
     for name, value in _NODE.items():
         found = getattr(cram, name)
         if found != value:
-            raise InputError(f"machine.kernel models cram.{name} {value!r} only, got {found!r}: set it so")
+            raise InputError(f"machine.kernel models cram.{name} {value!r} only, got {shown(found)}: set it so")

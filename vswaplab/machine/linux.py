@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import isqrt
 
 from vswaplab.base.checks import whole
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zswap
 from vswaplab.machine.kernel import Kernel, Version
@@ -242,7 +242,7 @@ def _whole_machine(total_ram_pages: int, all_pages: int, free_pages: int | None)
 
 def _zswap(settings: Mapping[str, object], version: LinuxVersion, writeback: bool, max_bytes: int | None) -> Zswap:
     if not isinstance(settings, Mapping):
-        raise InputError(f"linux: zswap must be a table of settings or None, got {settings!r}")
+        raise InputError(f"linux: zswap must be a table of settings or None, got {shown(settings)}")
     for name in settings:
         if name not in _ZSWAP_SETTINGS:
             raise InputError(f"linux: zswap.{name} is not a setting: choose from {', '.join(_ZSWAP_SETTINGS)}")

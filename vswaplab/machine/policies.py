@@ -86,7 +86,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.plugins import find_plugin, plugin_names
 
 Policy = Literal["lru", "fifo", "clock", "sieve", "generations", "clairvoyant"]
@@ -119,7 +119,7 @@ def check_policy(owner: str, name: str, value: object) -> None:
         return
     if not isinstance(value, str) or value not in plugin_names("policy"):
         known = ", ".join((*POLICIES, *plugin_names("policy")))
-        raise InputError(f"{owner}.{name} must be one of {known}, got {value!r}")
+        raise InputError(f"{owner}.{name} must be one of {known}, got {shown(value)}")
     plugged_policy(value)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vswaplab.base.checks import array_of
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.plugins import find_plugin, plugin_names
 from vswaplab.machine.checks import MOST_NS, choice, flag, whole
 
@@ -134,7 +134,7 @@ def check_stores(stores: tuple[object, ...]) -> None:
         raise InputError(f"machine.stores has {len(stores)}: at most {MOST_STORES} are allowed")
     for store in stores:
         if not isinstance(store, Store):
-            raise InputError(f"machine.stores must be a list of vl.Store subclasses' objects, got {store!r}")
+            raise InputError(f"machine.stores must be a list of vl.Store subclasses' objects, got {shown(store)}")
         check_class(type(store))
     names = [store.name for store in stores if isinstance(store, Store)]
     twice = {name for name in names if names.count(name) > 1}
@@ -154,7 +154,7 @@ def check_class(kind: type[Store]) -> None:
     is_word = isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) is not None
     if not isinstance(name, str) or not is_word or name.startswith(_TAKEN) or name in _PAID:
         raise InputError(
-            f"a store's name must be a lower-case word that is no tier's or counter's own, such as 'far', got {name!r}"
+            f"a store's name must be a lower-case word that is no tier's or counter's own, such as 'far', got {shown(name)}"
         )
     choice(name, "before", kind.before, get_args(Before))
     flag(name, "in_dram", kind.in_dram)

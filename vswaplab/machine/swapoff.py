@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vswaplab.base.backing import MAX_MAPPERS
 from vswaplab.base.checks import array_of, one_of, whole
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.machine.config import Costs, Machine
 
 Method = Literal["page-table", "virtual", "reverse-map"]
@@ -181,7 +181,7 @@ def swapoff_work(
     """
     costs = Costs() if costs is None else costs
     if not isinstance(costs, Costs):
-        raise InputError(f"costs must be a vl.Costs, got {costs!r}")
+        raise InputError(f"costs must be a vl.Costs, got {shown(costs)}")
     given = (slots_in_use, virtual_slots, address_space_pages, mappers)
     used, virtual, space, n = _checked(given, costs)
     lacking = np.flatnonzero(used > virtual)

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, get_args
 
 import polars as pl
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.machine.config import Layer
 from vswaplab.machine.layers import Kind, find_design
 
@@ -371,7 +371,7 @@ def _shared(path: CodePath) -> CodePath:
 
 def _tiers(tiers: Sequence[str]) -> tuple[str, ...]:
     if isinstance(tiers, str) or not isinstance(tiers, Sequence):
-        raise InputError(f"tiers must be a list of names such as ['ZERO', 'SWAPFILE'], got {tiers!r}")
+        raise InputError(f"tiers must be a list of names such as ['ZERO', 'SWAPFILE'], got {shown(tiers)}")
     for tier in tiers:
         if not isinstance(tier, str) or tier not in TIER_NAMES:
             nearest = difflib.get_close_matches(str(tier).upper(), TIER_NAMES, n=1, cutoff=0.5) or TIER_NAMES

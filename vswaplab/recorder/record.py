@@ -19,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base.checks import flag, text_of, whole
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.interrupts import Interrupts, result_of
 from vswaplab.base.paths import path_of
 from vswaplab.base.whole import refused_in_one_line, whole_file
@@ -141,7 +141,7 @@ def record(
 def _words(command: object) -> list[str]:
     words = list(command) if isinstance(command, Sequence) and not isinstance(command, str | bytes) else None
     if words is None or not all(isinstance(word, str) for word in words):
-        raise InputError(f"the command must be a list of texts, such as ['ls', '-l'], got {command!r}")
+        raise InputError(f"the command must be a list of texts, such as ['ls', '-l'], got {shown(command)}")
     if not words:
         raise InputError("no command to record: vswaplab record [OPTIONS] -- COMMAND ...")
     return words

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base.checks import mapping_of, number
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 
 COST_AND_STALL = ("cost_usd", "stall_percent")
 """The columns of ``vl.frontier`` that pull against each other."""
@@ -54,7 +54,7 @@ def pareto(
     [(1, 9.0), (2, 5.0)]
     """
     if isinstance(minimise, str) or not isinstance(minimise, Sequence) or not minimise:
-        raise InputError(f"minimise must be a list of columns, such as {list(COST_AND_STALL)}, got {minimise!r}")
+        raise InputError(f"minimise must be a list of columns, such as {list(COST_AND_STALL)}, got {shown(minimise)}")
     rows = within(table, below).filter(*(_is_number(table, name) for name in minimise)).sort(minimise)
     return rows.filter(pl.Series(_undominated(rows.select(minimise).to_numpy().astype(np.float64))))
 
@@ -68,7 +68,7 @@ def within(table: pl.DataFrame, below: Mapping[str, float] | None) -> pl.DataFra
         An unknown column, one that is not of numbers, a limit that is no number.
     """
     if not isinstance(table, pl.DataFrame):
-        raise InputError(f"table must be a polars table, such as vl.frontier gives, got {table!r}")
+        raise InputError(f"table must be a polars table, such as vl.frontier gives, got {shown(table)}")
     limits = limits_of(below)
     return table.filter(*(_is_number(table, name) & (pl.col(name) <= limit) for name, limit in limits.items()))
 

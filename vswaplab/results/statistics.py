@@ -7,7 +7,7 @@ import sys
 from statistics import NormalDist
 
 from vswaplab.base.checks import number, whole
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 
 _MOST_SPREADS = 1e9
 _Z95 = NormalDist().inv_cdf(0.975)
@@ -67,7 +67,7 @@ def runs_needed(*, spread: float, effect: float, confidence: float = 0.95, power
         number(name, value, above=0, at_most=sys.float_info.max, expected="above 0")
     for name, value in (("confidence", confidence), ("power", power)):
         if not 0 < number(name, value, 0, 1, expected="above 0 and below 1") < 1:
-            raise InputError(f"{name} must be above 0 and below 1, got {value!r}")
+            raise InputError(f"{name} must be above 0 and below 1, got {shown(value)}")
     z = NormalDist().inv_cdf((1 + confidence) / 2) + NormalDist().inv_cdf(power)
     side = z * spread / effect
     if not side < _MOST_SPREADS:

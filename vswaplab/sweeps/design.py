@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vswaplab.base.checks import whole
 from vswaplab.base.draws import DESIGN, checked_seed, draws
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zram, Zswap
 from vswaplab.machine.kernel import Kernel
 from vswaplab.machine.presets import TIERS_ARE_IN_A_FILE, setting_value
@@ -216,7 +216,7 @@ def _series(values: Sequence[object]) -> pl.Series:
 def _names(settings: object) -> tuple[str, ...]:
     if not isinstance(settings, Mapping) or not settings:
         raise InputError(
-            f"a design needs settings and their values, such as {{'dram.capacity_pages': [...]}}, got {settings!r}"
+            f"a design needs settings and their values, such as {{'dram.capacity_pages': [...]}}, got {shown(settings)}"
         )
     for name in settings:
         _check_name(name)
@@ -247,7 +247,7 @@ def _choices(name: str, values: object) -> list[object]:
     if isinstance(values, Mapping):
         raise InputError(f"{name}: a grid takes a list of values; ranges are for random and Latin-hypercube designs")
     if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
-        raise InputError(f"{name}: give a list of values, got {values!r}")
+        raise InputError(f"{name}: give a list of values, got {shown(values)}")
     if not len(values):
         raise InputError(f"{name}: the list of values is empty: give at least one")
     return [_read(name, value) for value in values]

@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.workers import deaf_children, end_pool, new_pool, submit_to
 from vswaplab.sweeps.worker import (
     AnyTrace,
@@ -105,7 +105,7 @@ def _opened(executor: object, trace: AnyTrace) -> Any:  # noqa: ANN401 - a conte
         return _dask(executor, trace)
     raise InputError(
         f"executor must be None, a number of processes up to {_MOST_WORKERS:,}, a concurrent.futures executor or a "
-        f"dask.distributed client, got {executor!r}"
+        f"dask.distributed client, got {shown(executor)}"
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vswaplab.base.backing import MAX_MAPPERS, Op
 from vswaplab.base.checks import array_of, number, whole
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.trace.corpus import Corpus
 
 MAX_PAGES = (1 << 31) - 1
@@ -111,7 +111,7 @@ def shifts(
     """Check when contents shift, and by how many rows."""
     is_list = isinstance(values, Sequence) and not isinstance(values, str)
     if not is_list or not all(isinstance(pair, Sequence) and len(pair) == 2 for pair in values):
-        raise InputError(f"content_shifts must be a list of pairs (access, rows), got {values!r}")
+        raise InputError(f"content_shifts must be a list of pairs (access, rows), got {shown(values)}")
     checked = tuple((whole("content_shifts", at), whole("content_shifts", by)) for at, by in values)
     if list(checked) != sorted(checked):
         raise InputError(f"content_shifts {checked} must be in the order of their accesses")

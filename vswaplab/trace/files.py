@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from vswaplab.base.backing import Op
 from vswaplab.base.checks import text_of, whole
 from vswaplab.base.documents import parse_json
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.parquet import parquet_facts, read_parquet, write_frames
 from vswaplab.base.paths import data_dir, is_file, path_of
 from vswaplab.base.whole import refused_in_one_line, whole_file
@@ -349,7 +349,7 @@ def write_trace(
     target, n_pages = path_of("path", path), count("n_pages", n_pages)
     about = _about(n_pages, target.stem if name is None else name, title, redraw_probability, recorder_k)
     if not isinstance(pieces, Iterable):
-        raise InputError(f"pieces must be a list or an iterator of mappings, got {pieces!r}")
+        raise InputError(f"pieces must be a list or an iterator of mappings, got {shown(pieces)}")
     rest = iter(pieces)
     first = next(rest, None)
     if first is None:

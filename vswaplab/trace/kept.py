@@ -106,7 +106,7 @@ def _read_column(name: str, told: Sequence[str], n_rows: int) -> pl.Series:
 
 def _packed(values: NDArray[np.generic]) -> str:
     stream, packed, n_bytes = zlib.compressobj(), bytearray(), values.nbytes
-    data = memoryview(np.ascontiguousarray(values).view(np.uint8))
+    data = np.ascontiguousarray(values).view(np.uint8).data
     for start in range(0, n_bytes, _BLOCK):
         packed += stream.compress(data[start : start + _BLOCK])
         if len(packed) > MAX_TEXT:  # not first all of it, and then too large

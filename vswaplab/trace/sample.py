@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vswaplab.base.checks import number, whole
 from vswaplab.base.draws import SAMPLE, draws, threshold
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.trace.trace import Piece, Trace, Workload, check_trace
 
 _BLOCK = 1 << 20  # pages whose hashes are looked at at once
@@ -100,7 +100,7 @@ def checked_rate(rate: object) -> float:
     expected = "a number above 0 and up to 1, the share of the pages to keep"
     share = number("rate", rate, above=0, at_most=1, expected=expected)
     if not threshold(share):
-        raise InputError(f"rate must be at least 2**-53 ({2**-53:.3g}), got {rate!r}: raise the rate")
+        raise InputError(f"rate must be at least 2**-53 ({2**-53:.3g}), got {shown(rate)}: raise the rate")
     return share
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vswaplab.base.backing import MAX_MAPPERS, Op
 from vswaplab.base.checks import number, whole
 from vswaplab.base.draws import MAKER, checked_seed, draw
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.trace.checks import MAX_ACCESSES, count, fraction
 from vswaplab.trace.corpus import Corpus, as_corpus, stretched, synthetic_corpus
@@ -242,7 +242,7 @@ def _check_alike(traces: tuple[Trace, ...]) -> None:
     first = traces[0]
     for trace in traces:
         if not isinstance(trace, Trace):
-            raise InputError(f"mixture takes traces in memory, got {trace!r}: read it with vl.load_trace")
+            raise InputError(f"mixture takes traces in memory, got {shown(trace)}: read it with vl.load_trace")
         if trace.mappers is not None:
             raise InputError(
                 f"{trace!r} has mappers, and nothing says which of them are the same process as another trace's: "
@@ -329,7 +329,7 @@ def prefork(
     """
     n_pages, n_accesses, write_share, seed = _checked(n_pages, n_accesses, write_share, seed)
     if not 0 < fraction("private_share", private_share) < 1:
-        raise InputError(f"private_share must lie between 0 and 1, got {private_share!r}")
+        raise InputError(f"private_share must lie between 0 and 1, got {shown(private_share)}")
     n_workers = _family_size("n_workers", n_workers, 1, n_accesses)
     own = int(n_pages * private_share) // n_workers
     n_shared = n_pages - own * n_workers
@@ -407,7 +407,7 @@ def with_contents(trace: AnyTrace, corpus: Corpus) -> AnyTrace:
         raise InputError(f"{trace!r} drifts or collapses already: give the trace that it was made of its contents")
     if not isinstance(corpus, Corpus | pl.DataFrame):
         raise InputError(
-            f"corpus must be a vl.Corpus or a polars table, got {corpus!r}: "
+            f"corpus must be a vl.Corpus or a polars table, got {shown(corpus)}: "
             "vl.load_contents(...).corpus reads one from a file"
         )
     corpus = as_corpus(corpus)

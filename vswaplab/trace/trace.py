@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vswaplab.base.checks import whole
 from vswaplab.base.draws import CONTENT, draws
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.trace.access_index import AccessIndex, index_accesses
 from vswaplab.trace.checks import (
     MAX_ACCESSES,
@@ -139,7 +139,7 @@ class Workload:
 def check_trace(trace: object) -> None:
     """Check that it is a trace, in memory or in a file."""
     if not isinstance(trace, Workload):
-        raise InputError(f"trace must be a vl.Trace, got {trace!r}: read one with vl.load_trace or vl.open_trace")
+        raise InputError(f"trace must be a vl.Trace, got {shown(trace)}: read one with vl.load_trace or vl.open_trace")
 
 
 class Trace(Workload):

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.engine import simulate
 from vswaplab.engine.codes import Moment, Story, tell
 from vswaplab.engine.outcome import Occupancy
@@ -82,7 +82,7 @@ def replay(
         No run; a setting that no machine can have, or contents that nobody measured.
     """
     if not isinstance(run, TruthRun):
-        raise InputError(f"run must be one of the runs that vl.read_truth gives, got {run!r}")
+        raise InputError(f"run must be one of the runs that vl.read_truth gives, got {shown(run)}")
     trace, made = trace_of(run), machine or machine_of(run)
     before, n_acc = served_before(run), run.trace.n_acc
     ends = [*range(run.epoch_accesses, n_acc, run.epoch_accesses), n_acc]

@@ -15,7 +15,7 @@ from numbers import Real
 from typing import Any, cast, get_args
 
 from vswaplab.base.checks import text_of
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.plugins import plugin_names
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import CramMode, Layer, Machine
@@ -84,11 +84,11 @@ class Number:
     def checked(self, value: object) -> float:
         """Check a number in the machine's unit; refuse it in the unit and words of the screen."""
         if not is_number(value):
-            got = "" if value is None else f", got {value!r}"
+            got = "" if value is None else f", got {shown(value)}"
             raise InputError(f"{self.noun} needs a number{got}: type digits")
-        found, shown = cast(float, value), cast(float, value) / self.scale
-        if not self.least <= shown <= self.top:
-            raise InputError(f"{self.noun} must be {self._range()}, got {_digits(shown)}")
+        found, on_screen = cast(float, value), cast(float, value) / self.scale
+        if not self.least <= on_screen <= self.top:
+            raise InputError(f"{self.noun} must be {self._range()}, got {_digits(on_screen)}")
         if self.scale < 1:
             return float(found)
         if found != int(found):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from vswaplab.base.draws import checked_seed
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.units import PAGE_SIZE, drawn_ns, format_share
 from vswaplab.charts.panels import Panel, panels
 from vswaplab.engine.run import Progress, simulate
@@ -127,10 +127,10 @@ class Explorer:
         preview_after: float = 0.4,
     ) -> None:
         if not isinstance(trace, Trace | TraceFile):
-            raise InputError(f"the explorer needs a vl.Trace, got {trace!r}: read one with vl.load_trace")
+            raise InputError(f"the explorer needs a vl.Trace, got {shown(trace)}: read one with vl.load_trace")
         for made in (machine, *([] if compare is None else [compare])):
             if not isinstance(made, Machine):
-                raise InputError(f"the explorer needs a vl.Machine, got {made!r}: take vl.preset(name, n_pages)")
+                raise InputError(f"the explorer needs a vl.Machine, got {shown(made)}: take vl.preset(name, n_pages)")
         titles = dict(shipped_traces().select("name", "title").iter_rows())
         self._titles = {trace.name: trace.title} | titles
         self._is_shipped = trace.name in titles

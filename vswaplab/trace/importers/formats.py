@@ -8,9 +8,8 @@ from typing import BinaryIO
 
 import polars as pl
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.trace.importers import blkparse, damo, ftrace, lackey, oracle, perf, table
-from vswaplab.trace.importers.lines import shown
 from vswaplab.trace.importers.touches import Asked, Tally, Touches
 
 Reader = Callable[[BinaryIO, Asked, Tally], Iterator[Touches]]

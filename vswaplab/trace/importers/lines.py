@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.trace.importers.touches import Asked, Tally
 
 BLOCK = 1 << 22
@@ -17,8 +17,6 @@ BLOCK = 1 << 22
 
 MAX_LINE = 1 << 16
 """Longest line, bytes."""
-
-_SHOWN = 60
 
 
 class Block(NamedTuple):
@@ -101,17 +99,6 @@ def sift(block: Block, pattern: str, aside: str, expected: str, asked: Asked, ta
 def unknown(line: int, text: str, expected: str) -> InputError:
     """Make the error of a line that is none of the format's."""
     return InputError(f"line {line}: expected {expected}, got {shown(text)}; --skip-unknown passes over such lines")
-
-
-def shown(text: str) -> str:
-    """Show a text from a file in a message: quoted, and not all of a long one.
-
-    Examples
-    --------
-    >>> print(shown("a" * 100))
-    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'
-    """
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
 
 
 def whole(rows: pl.DataFrame, name: str, *, base: int = 10, most: int = (1 << 64) - 1) -> NDArray[np.uint64]:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from vswaplab.base import parquet
 from vswaplab.base.backing import MAX_MAPPERS, Op
 from vswaplab.base.documents import parse_json
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.trace.importers.footer import check_row_groups
-from vswaplab.trace.importers.lines import Block, blocks, shown
+from vswaplab.trace.importers.lines import Block, blocks
 from vswaplab.trace.importers.touches import PIECE, Asked, Keys, Tally, Touches, spread
 
 ROLES: Mapping[str, tuple[str, ...]] = {
