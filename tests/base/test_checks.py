@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+import vswaplab as vl
 from vswaplab.base.checks import array_of, count_of, names_of, number, one_of, whole, whole_of
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 
 
 @pytest.mark.parametrize("value", [3, np.uint8(3), np.int64(3)])
@@ -63,7 +64,15 @@ def test_number__refuses_in_one_line(value: object) -> None:
     with pytest.raises(InputError) as error:
         number("share", value, 0, 1, expected="a number from 0 to 1")
 
-    assert str(error.value) == f"share must be a number from 0 to 1, got {value!r}"
+    assert str(error.value) == f"share must be a number from 0 to 1, got {shown(value)}"
+
+
+def test_messages__are_short_whatever_they_are_given() -> None:
+    machine = vl.preset("four-tiers", 1000)
+    assert len(repr(machine)) > 300
+    with pytest.raises(InputError, match="got Machine") as error:
+        whole("n", machine)
+    assert len(str(error.value)) < 220
 
 
 def test_number__above_is_an_end_that_may_not_come() -> None:
@@ -77,9 +86,11 @@ def test_number__above_is_an_end_that_may_not_come() -> None:
 
 def test_whole_of__reads_text_and_shows_it() -> None:
     assert whole_of("--n", "12", 1, 12) == 12
-    for text in ("13", "0", "1.5", "1e1", "", "9" * 5000):
+    for text in ("13", "0", "1.5", "1e1", "", "9" * 160):
         with pytest.raises(InputError, match=f"--n must be a whole number from 1 to 12, got '{text}'"):
             whole_of("--n", text, 1, 12)
+    with pytest.raises(InputError, match=rf"got '{'9' * 160}\.\.\.'$"):
+        whole_of("--n", "9" * 5000, 1, 12)
 
 
 def test_count_of__takes_units_of_1024() -> None:

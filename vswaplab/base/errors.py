@@ -21,7 +21,7 @@ class InputError(ValueError):
         super().__init__(message if len(lines) < 2 else " ".join(line.strip() for line in lines))
 
 
-_SHOWN = 100
+_SHOWN = 160
 
 
 def shown(value: object) -> str:
@@ -31,8 +31,8 @@ def shown(value: object) -> str:
     --------
     >>> shown("1 GB"), shown([1, 2])
     ("'1 GB'", '[1, 2]')
-    >>> print(shown("a" * 1_000))
-    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'
+    >>> shown("a" * 1_000) == repr("a" * 160 + "...")
+    True
     """
     if isinstance(value, str):
         return repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}...")

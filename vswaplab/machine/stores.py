@@ -154,7 +154,8 @@ def check_class(kind: type[Store]) -> None:
     is_word = isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) is not None
     if not isinstance(name, str) or not is_word or name.startswith(_TAKEN) or name in _PAID:
         raise InputError(
-            f"a store's name must be a lower-case word that is no tier's or counter's own, such as 'far', got {shown(name)}"
+            "a store's name must be a lower-case word that is no tier's or counter's own, such as 'far', "
+            f"got {shown(name)}"
         )
     choice(name, "before", kind.before, get_args(Before))
     flag(name, "in_dram", kind.in_dram)
