@@ -246,6 +246,16 @@ def test_policies_chart__needs_both_bounds_and_a_policy_between() -> None:
         policies_chart(POLICIES.filter(pl.col("bound").is_not_null()))
 
 
+def test_policies_chart__names_policies_under_which_memory_ran_out_and_draws_the_others() -> None:
+    ended = POLICIES.with_columns(oom=(pl.col("policy") == "sieve").cast(pl.Int64))
+    spec = policies_chart(ended).to_dict()
+    assert spec["title"]["text"] == "LRU misses DRAM least: 40.0 %, the clairvoyant 20.0 %; memory ran out under SIEVE"
+    assert "SIEVE" not in {row["title"] for row in data_of(spec) if "title" in row}
+    for policies in (["lru", "sieve"], ["clairvoyant"]):
+        with pytest.raises(vl.InputError, match=r"memory ran out under .*, so nothing compares"):
+            policies_chart(POLICIES.with_columns(oom=pl.col("policy").is_in(policies).cast(pl.Int64)))
+
+
 def test_comparison_chart__missing_column_is_named() -> None:
     with pytest.raises(vl.InputError, match="no column 'access_ns'"):
         comparison_chart(COMPARISON.drop("access_ns"))

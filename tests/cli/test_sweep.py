@@ -96,6 +96,22 @@ def test_sweep__refused_machines_are_counted(grid: Path, capsys: Captured) -> No
     assert "8 rows, 4 of them refused; 0 of 4 runs were there before" in capsys.readouterr().out
 
 
+def test_sweep__a_machine_whose_memory_ran_out_is_not_the_best(grid: Path, capsys: Captured) -> None:
+    grid.write_text(GRID.replace("zswap.max_pool_percent = [5, 20]", '"swapfiles.0.capacity_slots" = [2, 200]'))
+
+    assert cli.main(["sweep", str(grid)]) == 0
+
+    out, err = capsys.readouterr()
+    runs = pl.read_parquet("vswaplab-results/sweep-grid/runs.parquet")
+    ended = runs.filter(pl.col("oom") == 1)
+    assert ended["swapfiles.0.capacity_slots"].unique().to_list() == [2]
+    assert all(" of 200 accesses" in note for note in ended["note"])
+    assert f"8 rows, 0 of them refused, {ended.height} ended when memory ran out;" in out
+    best = out.split("effective access time:\n")[1].split("\n\n")[0].splitlines()
+    assert {line.split()[1] for line in best[2:]} == {"200"}
+    assert f"{ended.height} of 8 runs ended when memory ran out" in err
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

@@ -221,6 +221,14 @@ def test_sampled__counts_every_access_of_the_trace_once(trace: vl.Trace) -> None
     assert totals["dram_hit"] == pytest.approx(exact["dram_hit"], rel=0.02)
 
 
+def test_sampled__says_that_memory_ran_out() -> None:
+    trace = vl.zipf(n_pages=4_000, n_accesses=40_000, alpha=0.5)
+    result = vl.Sampled(trace, 0.5).run(vl.Machine(vl.Dram(600), swapfiles=[vl.Swapfile(300)])).result
+    assert result.totals["oom"] == 1
+    assert result.provenance["notes"] == ["memory ran out in 4 of 4 samples, whose later accesses are missing"]
+    assert not vl.Sampled(trace, 0.5).run(vl.preset("swap-only", 4_000)).result.provenance["notes"]
+
+
 def test_sampled__error_shrinks_with_the_sample(trace: vl.Trace) -> None:
     machine = vl.preset("zswap-only", trace.n_pages)
 

@@ -41,7 +41,8 @@ def policies_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode: 
     table : polars.DataFrame
         One row a policy, as ``vl.compare_policies`` gives it: ``policy``,
         ``title``, ``bound``, ``miss_share``, ``access_ns``, and ``of`` if it is
-        not DRAM's; one row must be the floor and one the ceiling.
+        not DRAM's; one row must be the floor and one the ceiling. Policies under
+        which memory ran out (``oom``) are named, not drawn.
     title, cram_mode
         As in ``residency_chart``.
 
@@ -55,19 +56,31 @@ def policies_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode: 
     Raises
     ------
     InputError
-        A column is missing, or a bound, or every policy but the bounds.
+        A column is missing, or a bound, or every policy but the bounds; memory
+        ran out under a bound, or under every other policy.
     """
     need_columns(table, _COLUMNS)
     for bound in _BOUNDS:
         if bound not in table["bound"]:
             raise InputError(f"the table has no {bound}: take all rows that vl.compare_policies gives")
-    shown = table.filter(pl.col("bound").is_null()).sort("miss_share", maintain_order=True)
-    if not shown.height:
+    if not table["bound"].null_count():
         raise InputError("the table has no policy besides the bounds: compare at least one")
+    is_ended = pl.col("oom") > 0 if "oom" in table.columns else pl.lit(value=False)
+    whole, ended = table.filter(~is_ended), table.filter(is_ended)
+    shown = whole.filter(pl.col("bound").is_null()).sort("miss_share", maintain_order=True)
+    if not shown.height or ended["bound"].count():
+        raise InputError(f"memory ran out under {_named(ended)}, so nothing compares: give the machine more room")
     panels = [_panel(shown, table, measure, has_names=i == 0) for i, measure in enumerate(_MEASURES)]
-    heading = titled(title or policies_finding(table), cram_note(cram_mode))
-    chart: alt.HConcatChart = alt.hconcat(*panels, spacing=24).properties(title=heading, description=_alt_text(table))
+    left_out = f"; memory ran out under {_named(ended)}" if ended.height else ""
+    heading = titled((title or policies_finding(whole)) + left_out, cram_note(cram_mode))
+    chart: alt.HConcatChart = alt.hconcat(*panels, spacing=24).properties(
+        title=heading, description=_alt_text(whole) + f"{left_out[2:].capitalize()}." * bool(left_out)
+    )
     return chart
+
+
+def _named(table: pl.DataFrame) -> str:
+    return ", ".join(table["title"])
 
 
 def policies_finding(table: pl.DataFrame) -> str:

@@ -29,7 +29,7 @@ from vswaplab.cli.text import INTERRUPTED, OK, aligned_table
 from vswaplab.machine.config import Machine
 from vswaplab.machine.presets import DEFAULT_PRESET, load_machine, preset
 from vswaplab.sweeps.design import Design, grid, latin_hypercube, random_design
-from vswaplab.sweeps.run import sweep
+from vswaplab.sweeps.run import ENDED, sweep
 from vswaplab.sweeps.worker import AnyTrace, model_version
 from vswaplab.trace.files import load_or_open
 
@@ -253,8 +253,8 @@ def _provenance(asked: Asked, source: Path, *, is_partial: bool) -> dict[str, ob
 
 
 def _tell(runs: pl.DataFrame, design: Design, counts: _Counts, folder: Path) -> None:
-    refused = runs["reason"].count()
-    best = runs.filter(pl.col("accesses").is_not_null()).sort("effective_access_ns", maintain_order=True).head(_BEST)
+    refused, ended = runs["reason"].count(), runs["oom"].sum()
+    best = runs.filter(pl.col("oom") == 0).sort("effective_access_ns", maintain_order=True).head(_BEST)
     headings = [*design.names, "seed", "A touch, ns", "Stall, ms", "Faults to disk"]
     body = [
         [
@@ -269,5 +269,7 @@ def _tell(runs: pl.DataFrame, design: Design, counts: _Counts, folder: Path) -> 
         print(f"\nThe {len(body)} with the shortest effective access time:")
         print(aligned_table([headings, *body], left=0))
     told = f"{runs.height:,} rows, {refused:,} of them refused"
+    if ended:
+        told += f", {ended:,} {ENDED}"
     print(f"\n{told}; {counts.kept:,} of {counts.total:,} runs were there before")
     print(f"Result: {os.path.join(folder, 'runs.parquet')}")  # noqa: PTH118 - as the user wrote it

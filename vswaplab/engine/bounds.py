@@ -76,7 +76,7 @@ def compare_policies(
     """Run a trace under several orders of reclaim, or of CRAM writeback, between the two bounds.
 
     The floor is a machine with DRAM for every page: what is left are first
-    touches, which no policy avoids. The ceiling is the clairvoyant, the best
+    touches and copies on write, which no policy avoids. The ceiling is the clairvoyant, the best
     choice of victims for the DRAM, or the device, that there is (its definition
     in ``vswaplab.machine.policies`` says when that is proven).
 
@@ -105,7 +105,8 @@ def compare_policies(
         * ``bound``: "floor", "ceiling", or null.
         * ``capacity_pages``: DRAM, pages.
         * ``misses``: records that did not find their page in DRAM, or if CRAM's
-          orders are compared, neither there nor on the device; frees left out.
+          orders are compared, neither there nor on the device; frees left out. A
+          write that makes a copy of a shared page counts: the copy was not there.
           ``miss_share``: over all records but frees. Repeats that a recorder
           dropped are in neither, but their time is in the next two.
         * ``faults``: records that were page faults: of those that did not find

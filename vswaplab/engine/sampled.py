@@ -50,11 +50,13 @@ class Estimate:
     ----------
     result : Result
         Counters and sizes of the whole trace, estimated; ``state()`` is empty.
+        If memory ran out in a sample, ``totals["oom"]`` is 1, the provenance has
+        a note, and all numbers lack what would have come after.
     table : polars.DataFrame
         One row a quantity that is not 0: ``quantity``, ``estimate``, ``low``
         and ``high`` (95 %), ``error`` (half the width over the estimate). The
         quantities are ``misses`` (accesses that did not find their page in
-        DRAM), ``record_wait_ns`` and ``below_dram_ns`` (time that accesses waited
+        DRAM, copies on write among them), ``record_wait_ns`` and ``below_dram_ns`` (time that accesses waited
         below DRAM, without and with the repeats that a record stands for) and
         every counter that a sample must guess.
     share : float
@@ -167,7 +169,7 @@ class Sampled:
             "n_pages": self.n_pages,
             "machine": machine.to_dict(),
             "sampled_share": share,
-            "notes": [],
+            "notes": _notes(runs),
         }
         return Result(totals, epochs, tiers, first.state().clear(), first.events, provenance)
 
@@ -250,6 +252,11 @@ def _table(runs: list[Result], shares: list[float], machine: Machine) -> pl.Data
     rows = [_interval(name, np.array(found), np.array(shares)) for name, found in by_group.items() if any(found)]
     schema = {"quantity": pl.String} | dict.fromkeys(("estimate", "low", "high", "error"), pl.Float64)
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _notes(runs: list[Result]) -> list[str]:
+    n = sum(run.totals["oom"] for run in runs)
+    return [f"memory ran out in {n} of {len(runs)} samples, whose later accesses are missing"] if n else []
 
 
 def _misses(run: Result) -> int:

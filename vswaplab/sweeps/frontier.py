@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from vswaplab.results.prices import repeat_wait_ns
 from vswaplab.results.statistics import wilson_interval
 from vswaplab.sweeps.design import Design
 from vswaplab.sweeps.design import grid as full_grid
-from vswaplab.sweeps.run import sweep
+from vswaplab.sweeps.run import ENDED, sweep
 from vswaplab.sweeps.worker import AnyTrace
 
 RISKS = ("cannot lose data", "lost none", "lost data")
@@ -99,7 +100,9 @@ def frontier(
     [(200, 2000), (400, 2000)]
     """
     design = grid if isinstance(grid, Design) else full_grid(grid)
-    runs = sweep(trace, machine, design, seeds=seeds, executor=executor, store=store, progress=progress)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=f".* {ENDED}")  # which is told as a reason here
+        runs = sweep(trace, machine, design, seeds=seeds, executor=executor, store=store, progress=progress)
     settings = design.frame()
     rows = []
     for (point,), own in runs.partition_by("point", as_dict=True).items():  # after Ctrl-C some points are missing

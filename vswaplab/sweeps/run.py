@@ -74,7 +74,8 @@ def sweep(
     runs : polars.DataFrame
         One row a point and seed, in the order of the design: ``point``, the
         settings, ``seed``; ``reason`` (why this machine was refused: then there
-        are no numbers), ``note`` (what the run says about itself),
+        are no numbers), ``note`` (what the run says about itself, such as that
+        memory ran out, and its numbers with it),
         ``effective_access_ns``, ``stall_ns``, ``cpu_ns``, ``stall_TIER_ns``,
         and every counter, those of plug-ins' tiers too. After Ctrl-C, which a warning tells, rows of runs
         that are not finished are missing.
@@ -104,10 +105,16 @@ def sweep(
     runs = plan.table(rows)
     if stopped:
         warnings.warn(f"interrupted: {runs.height:,} of {plan.keys.height:,} rows are there", stacklevel=2)
-    noted = runs["note"].count()
+    ended, noted = runs["oom"].sum(), runs.filter(pl.col("oom") == 0)["note"].count()
+    if ended:
+        warnings.warn(f"{ended:,} of {runs.height:,} runs {ENDED}: their numbers are of what came before", stacklevel=2)
     if noted:
         warnings.warn(f"{noted:,} of {runs.height:,} runs carry a note: see the column note", stacklevel=2)
     return runs
+
+
+ENDED = "ended when memory ran out"
+"""What a warning says of runs that did."""
 
 
 @dataclass(frozen=True)

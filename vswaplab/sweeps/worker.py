@@ -111,14 +111,16 @@ def _run(trace: AnyTrace, task: Task, columns: Iterable[str]) -> Row:
         return tuple(str(error) if name == "reason" else None for name in columns)
     if result.provenance["partial"]:
         raise KeyboardInterrupt
-    return tuple(_number(result, name) for name in columns)
+    return tuple(_number(result, name, len(trace)) for name in columns)
 
 
-def _number(result: Result, name: str) -> object:
+def _number(result: Result, name: str, n_accesses: int) -> object:
     if name == "reason":
         return None
     if name == "note":
         notes: list[str] = result.provenance["notes"]  # type: ignore[assignment]
+        if result.totals["oom"]:
+            notes = [f"memory ran out after {result.totals['accesses']:,} of {n_accesses:,} accesses", *notes]
         return "; ".join(notes) or None
     if name == "effective_access_ns":
         return effective_access_ns(result)
