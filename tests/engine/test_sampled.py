@@ -221,12 +221,53 @@ def test_sampled__counts_every_access_of_the_trace_once(trace: vl.Trace) -> None
     assert totals["dram_hit"] == pytest.approx(exact["dram_hit"], rel=0.02)
 
 
-def test_sampled__says_that_memory_ran_out() -> None:
-    trace = vl.zipf(n_pages=4_000, n_accesses=40_000, alpha=0.5)
-    result = vl.Sampled(trace, 0.5).run(vl.Machine(vl.Dram(600), swapfiles=[vl.Swapfile(300)])).result
-    assert result.totals["oom"] == 1
-    assert result.provenance["notes"] == ["memory ran out in 4 of 4 samples, whose later accesses are missing"]
-    assert not vl.Sampled(trace, 0.5).run(vl.preset("swap-only", 4_000)).result.provenance["notes"]
+def test_sampled__ends_where_memory_runs_out() -> None:
+    trace = vl.uniform(n_pages=4_000, n_accesses=40_000, seed=1)
+    machine = vl.Machine(vl.Dram(500, low=0, high=8), swapfiles=[vl.Swapfile(1_000)])
+    exact = vl.simulate(trace, machine).totals
+    result = vl.Sampled(trace, 0.5).run(machine).result
+
+    assert exact["oom"] == result.totals["oom"] == result.epochs["oom"].sum() == 1
+    assert result.totals["accesses"] == pytest.approx(exact["accesses"], rel=0.15)
+    assert result.epochs["stop"][-1] == result.totals["accesses"] == result.tiers["access"][-1]
+    assert result.totals["first_touch"] == pytest.approx(exact["first_touch"], rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["balloon", "small-media", "four-tiers", "swap-only", "zram-first"])
+def test_sampled__what_a_machine_does_by_itself_is_not_multiplied(name: str) -> None:
+    trace = vl.zipf(n_pages=16_000, n_accesses=160_000, seed=1, alpha=0.7)
+    machine = vl.preset(name, trace.n_pages)
+    totals = vl.simulate(trace, machine).totals
+    found = vl.Sampled(trace, 0.5).run(machine)
+    told = dict(found.table.select("quantity", "estimate").rows())
+
+    for counter in ("reclaim_runs", "flushes", "trims", "gate_closed_intervals"):
+        assert told.get(counter, 0) == pytest.approx(totals[counter], rel=0.35, abs=4), counter
+        assert found.result.totals[counter] == pytest.approx(told.get(counter, 0), abs=1)
+
+
+def test_sampled__result_says_what_the_table_says(trace: vl.Trace) -> None:
+    found = vl.Sampled(trace, 0.7).run(vl.preset("four-tiers", trace.n_pages))
+    told = dict(found.table.select("quantity", "estimate").rows())
+
+    for counter in ("pswpin", "zswpin", "first_touch", "cram_promote"):
+        assert found.result.totals[counter] == pytest.approx(told[counter], abs=0.51)
+
+
+def test_sampled__the_last_window_has_all_groups() -> None:
+    machine = vl.Machine(vl.Dram(400, low=0, high=8), swapfiles=[vl.Swapfile(4_000)])
+    for seed in range(8):
+        trace = vl.uniform(n_pages=1_000, n_accesses=2_000, seed=seed)
+        tiers = vl.Sampled(trace, 1.0).run(machine).result.tiers.filter(pl.col("tier") == "DRAM")
+        assert tiers["pages"][-1] > 380
+
+
+def test_sampled__a_group_that_nobody_accesses_counts_as_nothing() -> None:
+    pages = np.random.default_rng(2).choice(4_000, 3, replace=False)
+    trace = vl.Trace(np.tile(pages, 500), n_pages=4_000)
+    found = vl.Sampled(trace, 1.0).run(vl.Machine(vl.Dram(4_000, high=1), swapfiles=[vl.Swapfile(9_000)]))
+    assert found.result.totals["first_touch"] == 3
+    assert found.table.filter(pl.col("quantity") == "first_touch")["estimate"].item() == pytest.approx(3, rel=0.01)
 
 
 def test_sampled__error_shrinks_with_the_sample(trace: vl.Trace) -> None:

@@ -27,7 +27,7 @@ from vswaplab.results.changes import below_dram_ns
 from vswaplab.results.counters import TIMES
 from vswaplab.results.prices import add_times, repeat_wait_ns
 from vswaplab.results.result import Result
-from vswaplab.trace.sample import checked_rate, sample_groups
+from vswaplab.trace.sample import checked_rate, group_sizes, sample_groups
 from vswaplab.trace.trace import Piece, Trace, Workload, check_trace
 
 LEAST_PAGES = 64
@@ -50,8 +50,8 @@ class Estimate:
     ----------
     result : Result
         Counters and sizes of the whole trace, estimated; ``state()`` is empty.
-        If memory ran out in a sample, ``totals["oom"]`` is 1, the provenance has
-        a note, and all numbers lack what would have come after.
+        If memory ran out in a sample, ``totals["oom"]`` is 1, and the numbers end
+        where the first of them did.
     table : polars.DataFrame
         One row a quantity that is not 0: ``quantity``, ``estimate``, ``low``
         and ``high`` (95 %), ``error`` (half the width over the estimate). The
@@ -116,6 +116,10 @@ class Sampled:
         if len(self.samples) < 2:
             raise InputError(f"all accesses fall into {len(self.samples)} of {groups} groups of pages: raise the rate")
         self.n_accesses, self.n_pages = len(trace), trace.n_pages
+        sizes = group_sizes(trace.n_pages, rate / groups, groups)
+        for each in self.samples:
+            sizes.remove(each.n_pages)
+        self._idle = [size / trace.n_pages for size in sizes]  # shares of groups that nobody accesses
         self._least_step = 0.0
         self._counts = touches.running()
 
@@ -146,22 +150,38 @@ class Sampled:
             A machine with ``kernel``: its batches of 32 pages do not scale.
         """
         shares = self.shares
-        runs = [self._one(each, machine, share, seed) for each, share in zip(self.samples, shares, strict=True)]
-        return Estimate(self._scaled_up(runs, sum(shares), machine), _table(runs, shares, machine), sum(shares))
+        machines = [scaled(machine, share, least_step=self._least_step) for share in shares]
+        runs = self._runs(self.samples, machines, seed)
+        part = min(_progress(run, each) for run, each in zip(runs, self.samples, strict=True))
+        ends = any(run.totals["oom"] for run in runs)
+        if ends:  # all as far as the first that ended
+            heads = [each.head(max(1, round(part * len(each)))) for each in self.samples]
+            runs = self._runs(heads, machines, seed)
+        weights = [_weights(machine, small, share) for small, share in zip(machines, shares, strict=True)]
+        result = self._scaled_up(runs, weights, machine, round(part * self.n_accesses), ends=ends)
+        return Estimate(result, _table(runs, weights, [*shares, *self._idle], machine), self._share)
 
-    def _one(self, sample: Trace, machine: Machine, share: float, seed: int) -> Result:
-        small = scaled(machine, share, least_step=self._least_step)
+    @property
+    def _share(self) -> float:
+        return sum(self.shares) + sum(self._idle)
+
+    def _runs(self, samples: list[Trace], machines: list[Machine], seed: int) -> list[Result]:
+        n_windows = _common_windows([len(each) for each in samples])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return simulate(sample, small, seed=seed, epoch_accesses=-(-len(sample) // _WINDOWS))
+            return [
+                simulate(each, small, seed=seed, epoch_accesses=-(-len(each) // n_windows))
+                for each, small in zip(samples, machines, strict=True)
+            ]
 
-    def _scaled_up(self, runs: list[Result], share: float, machine: Machine) -> Result:
-        n_windows = max(run.epochs.height for run in runs)
-        stops = np.linspace(0, self.n_accesses, n_windows + 1).round().astype(np.int64)
-        epochs = add_times(self._epochs(runs, share, stops), machine)
+    def _scaled_up(
+        self, runs: list[Result], weights: list[_Weights], machine: Machine, n_accesses: int, *, ends: bool
+    ) -> Result:
+        share = self._share
+        stops = np.linspace(0, n_accesses, runs[0].epochs.height + 1).round().astype(np.int64)
+        epochs = add_times(self._epochs(runs, weights, share, stops, ends=ends), machine)
         tiers = _tiers(runs, share, stops)
         totals = {name: int(epochs[name].sum()) for name in runs[0].totals}
-        totals["oom"] = max(run.totals["oom"] for run in runs)
         first = runs[0]
         provenance = first.provenance | {
             "trace_digest": None,
@@ -169,18 +189,25 @@ class Sampled:
             "n_pages": self.n_pages,
             "machine": machine.to_dict(),
             "sampled_share": share,
-            "notes": _notes(runs),
+            "notes": [],
         }
         return Result(totals, epochs, tiers, first.state().clear(), first.events, provenance)
 
-    def _epochs(self, runs: list[Result], share: float, stops: NDArray[np.int64]) -> pl.DataFrame:
+    def _epochs(
+        self, runs: list[Result], weights: list[_Weights], share: float, stops: NDArray[np.int64], *, ends: bool
+    ) -> pl.DataFrame:
         counters = [name for name in runs[0].epochs.columns if name not in ("epoch", "start", "stop")]
         counters = [name for name in counters if not name.startswith("stall_") and name not in TIMES]
-        total = np.sum([_padded(run.epochs.select(counters), stops.size - 1) for run in runs], axis=0)
-        columns: dict[str, NDArray[np.int64]] = {
-            name: np.round(total[:, i] / share).astype(np.int64) for i, name in enumerate(counters)
-        }
+        total = sum(
+            run.epochs.select(counters).to_numpy() * np.array([weight.get(name, 1.0) for name in counters])
+            for run, weight in zip(runs, weights, strict=True)
+        )
+        # Rounded where a window ends, not by itself: the windows' sum is what the table says.
+        upto = np.round(np.cumsum(total, axis=0) / share).astype(np.int64)
+        columns: dict[str, NDArray[np.int64]] = dict(zip(counters, np.diff(upto, axis=0, prepend=0).T, strict=True))
         self._correct(columns, stops)
+        columns["oom"] = np.zeros(stops.size - 1, np.int64)
+        columns["oom"][-1] = ends
         times = {"epoch": np.arange(stops.size - 1), "start": stops[:-1], "stop": stops[1:]}
         return pl.DataFrame(times | columns)
 
@@ -227,9 +254,36 @@ class _Running:
         return np.round(np.interp(at, self.points, self.sums)).astype(np.int64)
 
 
-def _padded(table: pl.DataFrame, n_rows: int) -> NDArray[np.int64]:
-    rows = table.to_numpy()
-    return np.pad(rows, ((0, n_rows - rows.shape[0]), (0, 0)))
+_Weights = dict[str, float]
+"""Counter to what one of a sample's stands for in a sum that is divided by the share; 1 if it is not named."""
+
+
+def _weights(machine: Machine, small: Machine, share: float) -> _Weights:
+    # What a machine does by itself (a reclaim of so many pages, a flush every so often) a smaller one does as often.
+    weights = {"reclaim_runs": _step(small) / _step(machine)}
+    cram, node = machine.cram, small.cram
+    if cram is not None and node is not None:
+        weights["gate_closed_intervals"] = share
+        if cram.flush_period:
+            weights["flushes"] = node.flush_period / cram.flush_period
+            weights["trims"] = node.trim_batch_pages / cram.trim_batch_pages
+    return weights
+
+
+def _step(machine: Machine) -> int:
+    return machine.dram.high_pages - machine.dram.low
+
+
+def _progress(run: Result, sample: Trace) -> float:
+    return run.totals["accesses"] / len(sample) if run.totals["oom"] else 1.0
+
+
+def _common_windows(lengths: list[int]) -> int:
+    # So many windows that all samples have as many: of short ones equal parts may make fewer.
+    def heights(n_windows: int) -> set[int]:
+        return {-(-length // -(-length // n_windows)) for length in lengths}
+
+    return next(n for n in range(_WINDOWS, 0, -1) if len(heights(n)) == 1)
 
 
 def _tiers(runs: list[Result], share: float, stops: NDArray[np.int64]) -> pl.DataFrame:
@@ -240,23 +294,20 @@ def _tiers(runs: list[Result], share: float, stops: NDArray[np.int64]) -> pl.Dat
     return tiers.select("epoch", access, "tier", *sizes)
 
 
-def _table(runs: list[Result], shares: list[float], machine: Machine) -> pl.DataFrame:
+def _table(runs: list[Result], weights: list[_Weights], shares: list[float], machine: Machine) -> pl.DataFrame:
     names = [name for name in runs[0].totals if name not in _KNOWN and name not in TIMES]
     measures: dict[str, Callable[[Result], int]] = {
         "misses": _misses,
         "record_wait_ns": lambda run: below_dram_ns(run) - repeat_wait_ns(machine, run.totals),
         "below_dram_ns": below_dram_ns,
     }
-    by_group = {name: [measure(run) for run in runs] for name, measure in measures.items()}
-    by_group |= {name: [run.totals[name] for run in runs] for name in names}
-    rows = [_interval(name, np.array(found), np.array(shares)) for name, found in by_group.items() if any(found)]
+    by_group = {name: [float(measure(run)) for run in runs] for name, measure in measures.items()}
+    for name in names:
+        by_group[name] = [run.totals[name] * weight.get(name, 1.0) for run, weight in zip(runs, weights, strict=True)]
+    idle = [0.0] * (len(shares) - len(runs))
+    rows = [_interval(name, np.array(found + idle), np.array(shares)) for name, found in by_group.items() if any(found)]
     schema = {"quantity": pl.String} | dict.fromkeys(("estimate", "low", "high", "error"), pl.Float64)
     return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def _notes(runs: list[Result]) -> list[str]:
-    n = sum(run.totals["oom"] for run in runs)
-    return [f"memory ran out in {n} of {len(runs)} samples, whose later accesses are missing"] if n else []
 
 
 def _misses(run: Result) -> int:
@@ -264,7 +315,7 @@ def _misses(run: Result) -> int:
 
 
 def _interval(
-    name: str, found: NDArray[np.int64], shares: NDArray[np.float64]
+    name: str, found: NDArray[np.float64], shares: NDArray[np.float64]
 ) -> tuple[str, float, float, float, float]:
     # A ratio estimate: groups of more pages count for more, and what a group deviates is counted against its pages.
     estimate = float(found.sum() / shares.sum())

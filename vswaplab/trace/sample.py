@@ -95,6 +95,11 @@ def sample_groups(
     return _samples(trace, share, range(n_groups), watch)
 
 
+def group_sizes(n_pages: int, rate: float, n_groups: int) -> list[int]:
+    """Count the pages of each group of ``sample_groups``, accessed or not."""
+    return [pages.size for pages in _pages(n_pages, checked_rate(rate), range(n_groups)).values()]
+
+
 def checked_rate(rate: object) -> float:
     """Give a rate of sampling as a number above 0 and up to 1, not too small for a hash of 53 bits to tell from 0."""
     expected = "a number above 0 and up to 1, the share of the pages to keep"
