@@ -10,6 +10,7 @@ import pytest
 import vswaplab as vl
 from vswaplab.charts.panels import DIFFERENCE, metadata_table, panels, slots_in_use
 from vswaplab.charts.theme import TIER_COLOURS, screen_config
+from vswaplab.engine.bounds import FAULTS
 
 N = 2000
 
@@ -104,12 +105,16 @@ def test_risk__without_cram_there_is_none(trace: vl.Trace) -> None:
     assert (panel.views, panel.legend) == ((), ())
 
 
-@pytest.mark.parametrize("preset", ["four-tiers", "cram-tier", "zswap-only", "swap-only"])
+@pytest.mark.parametrize(
+    "preset", ["four-tiers", "small-media", "cram-tier", "cram-writable", "zram-first", "zswap-only", "swap-only"]
+)
 @pytest.mark.parametrize("layer", ["none", "vswap"])
 def test_metadata__of_the_machine_s_kind_is_that_of_the_end_of_metadata_along(
     preset: str, layer: str, trace: vl.Trace
 ) -> None:
     machine = replace(vl.preset(preset, N), layer=layer)
+    if machine.zram is not None:
+        machine = replace(machine, zswap=vl.Zswap())
     table = metadata_table(vl.simulate(trace, machine))
 
     own_kind = vl.layer_designs().filter((pl.col("layer") == "none") == (layer == "none"))["name"].to_list()
@@ -117,6 +122,17 @@ def test_metadata__of_the_machine_s_kind_is_that_of_the_end_of_metadata_along(
     at_end = along.filter(pl.col("epoch") == pl.col("epoch").max())
     ours = dict(zip(table["design"], table["metadata_bytes"], strict=True))
     assert {name: ours[name] for name in own_kind} == dict(zip(at_end["design"], at_end["slot_bytes"], strict=True))
+
+
+def test_faults__copies_on_write_are_faults(run: vl.Result) -> None:
+    family = vl.prefork(n_pages=200, n_accesses=4_000, seed=1)
+    shared = vl.simulate(family, vl.preset("four-tiers", family.n_pages))
+    panel = by_name(shared)["faults"]
+
+    assert shared.totals["copy_on_write"]
+    assert f"{sum(shared.totals[name] for name in FAULTS):,} faults" in panel.title
+    assert "copied on write" in {entry.name for entry in panel.legend}
+    assert "copied on write" not in {entry.name for entry in by_name(run)["faults"].legend}
 
 
 def test_metadata__a_design_without_room_is_null(trace: vl.Trace) -> None:

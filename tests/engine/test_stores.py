@@ -359,7 +359,8 @@ def test_settings__name_a_store_by_its_kind():
     changed = with_settings(machine, ["stores.far.capacity_bytes=1MiB", "stores.lines.most=9"])
     assert changed.stores == (Far(1 << 20), Lines(512, most=9))
     grid = {"stores.far.capacity_bytes": [4096, 8192]}
-    runs = vl.sweep(vl.uniform(n_pages=20, n_accesses=99), machine, grid, progress=False)
+    with pytest.warns(UserWarning, match="2 of 2 runs ended when memory ran out"):
+        runs = vl.sweep(vl.uniform(n_pages=20, n_accesses=99), machine, grid, progress=False)
     assert runs["far_out"][0] < runs["far_out"][1]
 
 

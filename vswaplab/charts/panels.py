@@ -22,6 +22,7 @@ from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE, drawn_ns, format_bytes, format_share
 from vswaplab.charts.history import fault_counts, last_places
 from vswaplab.charts.tables import (
+    COPIED,
     FAULTS,
     MAX_WINDOWS,
     MIB,
@@ -320,27 +321,56 @@ def metadata_table(result: Result) -> pl.DataFrame:
 
 
 def slots_in_use(result: Result) -> tuple[dict[str, int], int]:
-    """Count the slots that swapped pages hold at the end, by what stands behind them, and those of the devices."""
+    """Count the slots that swapped pages hold at the end, by what stands behind them, and those of the devices.
+
+    Page by page; a sample, which has none, by its tiers: a page that another tier holds and that kept its old slot
+    is then counted twice.
+    """
     machine = cast("Mapping[str, Any]", result.provenance["machine"])
+    state = result.state()
+    used = _slots_of_pages(state, machine) if state.height else _slots_of_tiers(result, machine)
+    capacity = sum(device["capacity_slots"] for device in machine["swapfiles"])
+    capacity += 0 if machine["zram"] is None else machine["zram"]["disksize_bytes"] // PAGE_SIZE
+    return used, capacity
+
+
+def _slots_of_pages(state: pl.DataFrame, machine: Mapping[str, Any]) -> dict[str, int]:
+    has_device = pl.col("swap_device").is_not_null()
+    in_cram = pl.col("backing") == "CRAM" if _is_swap(machine["cram"]) else pl.lit(value=False)
+    behind = {
+        "zswap": ~pl.col("backing").is_in(["NONE", "ZERO", "CRAM", "ZRAM", "SWAPFILE"]),  # and plug-ins' tiers
+        "zero": (pl.col("backing") == "ZERO") | pl.col("is_cache_only"),
+        "cram": in_cram,
+    }
+    if machine["layer"] == "none":  # there a page holds a slot of the device, or none
+        held = {kind: mask & has_device for kind, mask in behind.items()}
+        held["disk"] = has_device & ~pl.any_horizontal(*held.values())
+    else:
+        held = {kind: mask & ~has_device for kind, mask in behind.items()} | {"disk": has_device}
+    return state.select(**{kind: mask.sum() for kind, mask in held.items()}).row(0, named=True)
+
+
+def _slots_of_tiers(result: Result, machine: Mapping[str, Any]) -> dict[str, int]:
     last = result.tiers.filter(pl.col("epoch") == result.tiers["epoch"].max())
     rows = {row["tier"]: row for row in last.iter_rows(named=True)}
     pages = {tier: rows[tier]["pages"] if tier in rows else 0 for tier in TIERS}
-    cram = machine["cram"]
     stored = sum(row["pages"] for tier, row in rows.items() if tier not in TIERS)  # each needs an entry as zswap's do
     used = {"zswap": pages["zswap"] + stored, "zero": pages["ZERO"]}
-    used["cram"] = pages["CRAM"] if cram is not None and cram["mode"] == "swap" else 0
+    used["cram"] = pages["CRAM"] if _is_swap(machine["cram"]) else 0
     on_files = rows["swapfile"]["media_bytes"] // PAGE_SIZE if "swapfile" in rows else 0
     disk = on_files + pages["zram"]
     if machine["layer"] == "none":  # there every swapped page holds a slot of the device
         disk = max(0, disk - sum(used.values()))
-    capacity = sum(device["capacity_slots"] for device in machine["swapfiles"])
-    capacity += 0 if machine["zram"] is None else machine["zram"]["disksize_bytes"] // PAGE_SIZE
-    return used | {"disk": disk}, capacity
+    return used | {"disk": disk}
+
+
+def _is_swap(cram: Mapping[str, Any] | None) -> bool:
+    return cram is not None and cram["mode"] == "swap"
 
 
 # Keys: what a machine's tiers can show, whether or not it happens --------------------------------
 
-_FAULT_TIER = {"first touch": "DRAM", "zero page": "ZERO", "zswap, decompressed": "zswap"}
+_FAULT_TIER = {"first touch": "DRAM", COPIED: "DRAM", "zero page": "ZERO", "zswap, decompressed": "zswap"}
 _FAULT_TIER |= {"CRAM, mapped in place": "CRAM", "CRAM, moved to DRAM": "CRAM"}
 _FAULT_TIER |= {"zram, decompressed": "zram", "swapfile, read": "swapfile"}
 
@@ -350,8 +380,9 @@ def _tier_keys(result: Result) -> tuple[str, ...]:
 
 
 def _fault_keys(result: Result) -> tuple[str, ...]:
-    have = tiers_of(result)
-    return tuple(kind for kind in faults_of(result.epochs) if _FAULT_TIER.get(kind, _tier_of(kind)) in have)
+    have, copies = tiers_of(result), int(result.epochs["copy_on_write"].sum())
+    kinds = (kind for kind in faults_of(result.epochs) if kind != COPIED or copies)  # which only shared pages have
+    return tuple(kind for kind in kinds if _FAULT_TIER.get(kind, _tier_of(kind)) in have)
 
 
 def _traffic_keys(result: Result) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from itertools import chain
 import polars as pl
 
 from vswaplab.base.units import PAGE_SIZE, format_bytes, time_unit
-from vswaplab.charts.theme import HEIGHT, PALE_CRAM, TIER_COLOURS, tier_colour, tier_rank
+from vswaplab.charts.theme import HEIGHT, PALE_CRAM, PALE_DRAM, TIER_COLOURS, tier_colour, tier_rank
 from vswaplab.results.summary import TIERS
 
 MAX_POINTS = 250
@@ -31,8 +31,10 @@ STORED, WHOLE = "stored on the media", "pages, uncompressed"
 REPEATS = ("repeat_dram", "repeat_cram_read", "repeat_cram_write", "repeat_unserved")
 _LABEL_PX = 17  # height of one line of text
 
+COPIED = "copied on write"
 FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
     "first touch": (("first_touch",), TIER_COLOURS["DRAM"]),
+    COPIED: (("copy_on_write",), PALE_DRAM),
     "zero page": (("swpin_zero",), TIER_COLOURS["ZERO"]),
     "CRAM, mapped in place": (("cram_soft_fault", "cram_made_writable"), PALE_CRAM),
     "CRAM, moved to DRAM": (("cram_promote",), TIER_COLOURS["CRAM"]),

@@ -44,6 +44,9 @@ SPARE_COLOURS = ("#56B4E9", "#F0E442", "#000000", "#999933")
 PALE_CRAM = "#7FCEB9"
 """CRAM's colour in a lighter tint: what CRAM serves without moving the page."""
 
+PALE_DRAM = "#8FC3E3"
+"""DRAM's colour in a lighter tint: copies of pages that lie there."""
+
 TIME_TITLE = "Time (accesses since the start)"
 
 WIDTH, HEIGHT = 680, 260
