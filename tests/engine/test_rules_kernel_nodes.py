@@ -247,6 +247,8 @@ def test_no_swap_and_no_node__nothing_is_scanned_and_memory_runs_out() -> None:
     [
         (vl.Cram(1 << 20, mode="swap"), "machine.kernel models cram.mode 'tier' only, got 'swap'"),
         (vl.Cram(1 << 20, mode="tier"), "machine.kernel models cram.writeback_high 1.0 only, got 0.9"),
+        (node(writeback_to="swapfile"), "machine.kernel models cram.writeback_to 'zswap' only, got 'swapfile'"),
+        (node(trim_batch_pages=8), "machine.kernel models cram.trim_batch_pages 512 only, got 8"),
         (node(report_lag=5), "machine.kernel models cram.report_lag 0 only, got 5"),
     ],
 )

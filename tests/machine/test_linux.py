@@ -82,6 +82,12 @@ def test_linux__without_a_limit_reclaims_between_the_watermarks() -> None:
         ({"lru_gen": True, "version": "7.2"}, "kernel.lru_gen is modelled of Linux 6.12 and 7.3, not of 7.2"),
         ({"zswap": {"zpool": "zbud"}}, "zswap.zpool is not a setting: choose from compressor"),
         ({"zswap": {"max_pool_percent": 101}}, "zswap.max_pool_percent must be a percentage of at most 100"),
+        ({"zswap_writeback": False}, "zswap_writeback and zswap_max are settings of zswap: leave them out"),
+        ({"zswap_max": 5}, "zswap_writeback and zswap_max are settings of zswap: leave them out"),
+        ({"zswap_writeback": 1, "zswap": {}}, "zswap_writeback must be true or false, got 1"),
+        ({"free_pages": 500}, "free_pages is of a machine without memory_max: give one of them"),
+        ({"page_cluster": 99}, "page_cluster must be a whole number from 0 to 31, got 99"),
+        ({"vswap": "no"}, "vswap must be true or false, got 'no'"),
         ({"zswap": "on"}, "zswap must be a table of settings or None, got 'on'"),
     ],
 )

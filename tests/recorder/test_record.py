@@ -146,6 +146,7 @@ def test_guest_command__refuses_what_it_cannot_load(tmp_path: Path) -> None:
         (["record", "--max-records", "0", "--", "true"], "--max-records must be a whole number of at least 1"),
         (["record", "--name", "../x", "--", "true"], "the name '../x' is no name for a file"),
         (["record", "--out", "file", "--", "true"], "cannot make file: "),
+        (["record", "--sample", "5", "--", "true"], "--sample is for --contents, which is not asked for"),
     ],
 )
 def test_command__refuses_in_one_line(

@@ -8,6 +8,7 @@ import time
 from typing import TextIO
 
 from vswaplab.base.checks import count_of
+from vswaplab.base.errors import InputError
 from vswaplab.base.units import PAGE_SIZE, format_bytes
 from vswaplab.cli.text import INTERRUPTED, OK
 from vswaplab.recorder.family import MAX_CHILDREN
@@ -62,6 +63,8 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
 def run_record(arguments: argparse.Namespace) -> int:
     """Record, tell; return the exit status."""
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if arguments.sample is not None and not arguments.contents:
+        raise InputError("--sample is for --contents, which is not asked for: add it, or leave --sample out")
     limits = Limits(
         _count("--max-records", arguments.max_records, FAMILY_RECORDS if arguments.children else Limits.max_records),
         _count("--max-pages", arguments.max_pages, Limits.max_pages),

@@ -84,7 +84,8 @@ class Kernel:
 
 _NODE: dict[str, object] = {
     "mode": "tier", "pressure_law": "two-level", "balloon": False, "writeback_high": 1.0, "writeback_policy": "lru",
-    "report_lag": 0, "flush_period": 0, "reaper_period": 0,
+    "report_lag": 0, "flush_period": 0, "reaper_period": 0, "writeback_to": "zswap", "trim_batch_pages": 512,
+    "balloon_reserve": 0.0,
 }  # fmt: skip
 
 

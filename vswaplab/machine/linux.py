@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isqrt
 
-from vswaplab.base.checks import whole
+from vswaplab.base.checks import flag, whole
 from vswaplab.base.errors import InputError, shown
 from vswaplab.base.units import PAGE_SIZE
 from vswaplab.machine.config import Costs, Cram, Dram, Machine, Swapfile, Zswap
@@ -104,7 +104,7 @@ def linux(
     costs : Costs
         How long things take; what runs beside the program depends on it.
     free_pages : pages
-        Needed without ``memory_max``: what is free before the workload starts,
+        Needed without ``memory_max``, and only there: what is free before the workload starts,
         and on the per-CPU lists, which MemFree does not count (``percpu_pages``).
 
     Returns
@@ -114,8 +114,9 @@ def linux(
     Raises
     ------
     InputError
-        An unknown version, a zswap setting that is not one, a size out of
-        range or smaller than the kernel memory of the workload.
+        An unknown version, a zswap setting that is not one or is given
+        without zswap, a size out of range or smaller than the kernel memory of
+        the workload.
 
     Examples
     --------
@@ -134,6 +135,8 @@ def linux(
     memory_max, swap_max, free_pages = (
         None if limit is None else whole(f"linux: {name}", limit) for name, limit in limits.items()
     )
+    _check_use(zswap, zswap_writeback, zswap_max, memory_max, free_pages)
+    page_cluster = whole("linux: page_cluster", page_cluster, 0, 31)
     all_pages = total_ram_pages + (0 if cram is None else cram.device_pages)
     if memory_max is None:
         dram = _whole_machine(total_ram_pages, all_pages, free_pages)
@@ -148,8 +151,19 @@ def linux(
         zswap=None if zswap is None else _zswap(zswap, VERSIONS[version], zswap_writeback, zswap_max),
         swapfiles=_swapfiles(swap_bytes, page_cluster),
         swap_max_slots=None if swap_max is None else swap_max // PAGE_SIZE,
-        layer="swap-table" if vswap else "none",
+        layer="swap-table" if flag("linux: vswap", vswap) else "none",
     )
+
+
+def _check_use(
+    zswap: object, zswap_writeback: object, zswap_max: object, memory_max: int | None, free_pages: int | None
+) -> None:
+    # Nothing is accepted that would be without effect.
+    flag("linux: zswap_writeback", zswap_writeback)
+    if zswap is None and (zswap_writeback is not True or zswap_max is not None):
+        raise InputError("linux: zswap_writeback and zswap_max are settings of zswap: leave them out, or give zswap={}")
+    if memory_max is not None and free_pages is not None:
+        raise InputError("linux: free_pages is of a machine without memory_max: give one of them")
 
 
 def kernel_memory_bytes(workload_pages: int) -> int:
