@@ -281,7 +281,9 @@ def test_sweep__dask_a_lost_scheduler_is_one_line_and_what_was_finished_stays(
     _, err = sweep.process.communicate(timeout=60)
 
     assert sweep.process.returncode == 2
-    assert re.fullmatch(r"vswaplab: the cluster .*start again, what was finished is in the store\n", notes(err))
+    assert re.fullmatch(
+        r"vswaplab: the cluster .*start again; what was finished is in the store, if one was given\n", notes(err)
+    )
     kept = sweep.kept()
     assert 20 <= kept < N_RUNS
     again = Sweep(tmp_path)

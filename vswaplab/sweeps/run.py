@@ -62,7 +62,9 @@ def sweep(
         From 0 to 2**63 - 1. Every machine runs with each.
     executor : None, int, concurrent.futures.Executor or dask.distributed.Client
         Default: this process, one run after the other. A number: so many
-        processes, made anew if one dies. No number in the table depends on it.
+        processes, made anew if one dies; a script that asks for them keeps what
+        it does under ``if __name__ == "__main__":``, as every script with
+        processes. No number in the table depends on it.
     store : path
         A folder that keeps each run when it is finished. A sweep that was
         killed goes on from there, and another that shares runs takes them.
@@ -290,20 +292,19 @@ class _Driver:
             again = "" if self.door.revive is None else " again and again"
             raise InputError(
                 f"a worker process died{again} (killed, or out of memory; or the script that starts it lacks "
-                f"`if __name__ == '__main__':`): start again, perhaps with fewer workers; "
-                f"what was finished is in the store"
+                f"`if __name__ == '__main__':`): start again, perhaps with fewer workers; {_KEPT}"
             ) from problem
         self.door.revive()
+
+
+_KEPT = "what was finished is in the store, if one was given"
 
 
 def _told(problem: BaseException) -> BaseException:
     # What a cluster says in many lines, in one.
     if isinstance(problem, CancelledError):
-        return InputError(
-            "the cluster dropped the runs it had (is the scheduler lost?): start again, what was finished is in the "
-            "store"
-        )
+        return InputError(f"the cluster dropped the runs it had (is the scheduler lost?): start again; {_KEPT}")
     if type(problem).__module__.partition(".")[0] == "distributed":
         reason = " ".join(str(problem).split())[:200]
-        return InputError(f"the cluster gave up a run ({reason}): start again, what was finished is in the store")
+        return InputError(f"the cluster gave up a run ({reason}): start again; {_KEPT}")
     return problem
