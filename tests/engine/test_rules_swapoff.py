@@ -283,6 +283,13 @@ def test_half_full_is_half_of_the_devices_that_are_left(kit, off, ends):
     )
 
 
+def test_a_page_that_the_swapoff_itself_pushes_out_has_more_than_a_folio_behind_its_name():
+    two = [vl.Swapfile(9, priority=0), vl.Swapfile(9, priority=-1)]
+    story = vl.Trace([1, 4, 2, 4], [1, 0, 1, 0], n_pages=5)
+    events = vl.simulate(story, vl.Machine(vl.Dram(2, high=2), swapfiles=two), events=[vl.swapoff(at=4)]).events
+    assert events["virtual_slots_left"].to_list() == [1]  # page 1; page 4 went to the other device meanwhile
+
+
 def test_a_page_in_the_swap_cache_holds_its_virtual_slot_when_the_next_device_goes(kit):
     result = kit.play(
         """

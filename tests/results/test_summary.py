@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 import vswaplab as vl
+from vswaplab.machine.presets import preset_names
 from vswaplab.results.summary import comparison_table, effective_access_ns, summarise, touches, verdict
 
 CORPUS = vl.Corpus(pl.DataFrame({"region": [0], "is_zero": [False], "lz4_4k": [1024], "zstd1_4k": [512]}))
@@ -166,3 +168,10 @@ def test_verdict__notes_and_interruption_come_last() -> None:
     told = replace(result, provenance=result.provenance | {"notes": ["beware"], "partial": True})
 
     assert verdict(told)[-2:] == ["Note: beware.", "The run was interrupted: this is 4 of 4 accesses."]
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_provenance__comes_back_as_it_was(name: str, tmp_path: Path) -> None:
+    result = vl.simulate(vl.zipf(n_pages=100, n_accesses=300, seed=1), vl.preset(name, 100))
+    result.save(tmp_path / name)
+    assert vl.load_result(tmp_path / name).provenance == result.provenance

@@ -78,6 +78,7 @@ class Timeline:
     def _take_away(self, runner: Engine, event: Swapoff, device: int | None, method: Method) -> dict[str, object]:
         table = runner.page_table(is_ranked=False)
         row, was_cache_only = self._survey(table, device), table.cache_only.copy()
+        was_held = (table.slot == device) & (table.state == State.RESIDENT)
         before = runner.count["reclaim_runs"]
         maps = method == "page-table"
         drain = runner.remove_cram(maps=maps) if device is None else runner.swapoff(device, maps=maps)
@@ -86,7 +87,8 @@ class Timeline:
         name = event.device if isinstance(event.device, str) else f"swapfile {event.device}"
         after = runner.page_table(is_ranked=False)  # a reclaim meanwhile may have taken some out again
         cache_only = int(np.count_nonzero(after.cache_only & ~was_cache_only))
-        left = row.pop("virtual_slots_left") + cache_only
+        is_unbacked = was_held & (after.state == State.RESIDENT) & (after.slot < 0)
+        left = (int(np.count_nonzero(is_unbacked)) if row["virtual_clusters"] else 0) + cache_only
         return {
             "at": event.at, "event": "swapoff", "device": name, "method": method, **row,
             **asdict(drain), "store_loaded": sum(drain.store_loaded),
@@ -119,8 +121,7 @@ class Timeline:
         for method, visits, scan_ns in work.select("method", "visits", "scan_ns").iter_rows():
             name = method.replace("-", "_")
             found |= {f"visits_{name}": visits, f"scan_{name}_ns": scan_ns}
-        unbacked = int(np.count_nonzero(held & (table.state == State.RESIDENT))) if clusters else 0
-        return found | {"virtual_clusters": clusters, "virtual_slots_left": unbacked}
+        return found | {"virtual_clusters": clusters}
 
     def _data_ns(self, drain: Drain, device: int | None) -> int:
         machine, costs = self.machine, self.machine.costs

@@ -594,6 +594,8 @@ class Machine:
             second = self.zram.second_profile
             tables["zram"]["compressor"] = asdict(self.zram.profile)
             tables["zram"]["recompressor"] = None if second is None else asdict(second)
+        tables["swapfiles"] = list(tables["swapfiles"])
+        tables["tiers"] = {name: list(span) for name, span in tables["tiers"].items()}
         return tables
 
     def may_use(self, device: Swapfile | Zram) -> bool:

@@ -89,7 +89,7 @@ COUNTERS: dict[str, str] = {
     "repeat_dram": "dropped repeat touches of a page that lay in DRAM",
     "repeat_cram_read": "dropped repeat reads of a page that lay in CRAM: device reads",
     "repeat_cram_write": "dropped repeat writes of a page that lay in CRAM: device writes",
-    "repeat_unserved": "dropped repeat touches that followed a sigbus",
+    "repeat_unserved": "dropped repeat touches that followed a sigbus or a free",
 }
 """Counter name to what it counts; the order of every table."""
 

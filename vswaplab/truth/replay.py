@@ -107,7 +107,7 @@ def _epochs(story: Story, before: int, n_pages: int) -> pl.DataFrame:
         "access": [moment.access - before for moment in seen],
         "mapped": [_mapped(moment, n_pages) for moment in seen],
         "stored": [now.zswap for now in held],
-        "pool_pages": [now.zswap_footprint // FOOTPRINT_PAGE for now in held],
+        "pool_pages": [-(-now.zswap_footprint // FOOTPRINT_PAGE) for now in held],
     }
     columns |= {name: [moment.count[name] for moment in seen] for name in _FOLLOWED}
     return pl.DataFrame(columns)
