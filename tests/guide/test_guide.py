@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import runpy
+from enum import EnumMeta
 from pathlib import Path
+from types import FunctionType
 
 import pytest
+
+import vswaplab as vl
+from vswaplab.engine.sampled import Estimate
+from vswaplab.recorder.record import Recording
+from vswaplab.truth.replay import Replay
 
 GUIDE = Path(__file__).resolve().parents[2] / "notebooks" / "guide"
 
@@ -16,6 +25,41 @@ def test_api_reference__is_what_the_docstrings_say() -> None:
     pytest.importorskip("griffe2md", reason="needs griffe2md: pip install -e '.[test]'")
     made = runpy.run_path(str(Path(__file__).with_name("api_reference.py")))
     assert (GUIDE / "api.md").read_text() == made["reference"](), "out of step: python tests/guide/api_reference.py"
+
+
+def _callables() -> list[tuple[str, object]]:
+    public = [(f"vl.{name}", getattr(vl, name)) for name in vl.__all__ if not isinstance(getattr(vl, name), EnumMeta)]
+    given = [(f"{one.__module__}.{one.__name__}", one) for one in (Estimate, Recording, Replay)]
+    return public + given
+
+
+@pytest.mark.parametrize(("name", "thing"), _callables(), ids=lambda value: value if isinstance(value, str) else "-")
+def test_api_reference__has_signature_and_parameters(name: str, thing: type | FunctionType) -> None:
+    # By inspect, which knows nothing of how the page is made.
+    told = (GUIDE / "api.md").read_text().partition(f"### `{name}`\n")[2].partition("\n### ")[0].partition("\n#### ")[0]
+    signature = inspect.signature(thing)
+    called = re.search(r"\A\n```python\n(\w+)(\(.*?\))\n```\n", told, re.DOTALL)
+    assert called is not None, "no signature"
+    arguments = ast.walk(ast.parse(f"def {called[1]}{called[2]}: pass"))
+    assert {one.arg for one in arguments if isinstance(one, ast.arg)} == set(signature.parameters)
+    for parameter, is_typed in _documented(thing):
+        shown = re.search(rf"^- \*\*\*{{0,2}}{parameter}\*\* \(<code>(.*?)</code>\)", told, re.MULTILINE)
+        assert shown is not None, parameter
+        if not is_typed:
+            assert _plain(shown[1]) == str(signature.parameters[parameter].annotation).replace("pl.", "")
+
+
+def _documented(thing: type | FunctionType) -> list[tuple[str, bool]]:
+    # Parameters of a docstring, and whether it says what to give in place of a type.
+    said = re.search(
+        r"^Parameters\n-+\n(.*?)(?=\n\n\w+\n---|\Z)", inspect.getdoc(thing) or "", re.DOTALL | re.MULTILINE
+    )
+    lines = [line for line in (said[1] if said else "").split("\n") if re.match(r"[\w*]", line)]
+    return [(one.lstrip("*"), " : " in line) for line in lines for one in line.partition(" : ")[0].split(", ")]
+
+
+def _plain(shown: str) -> str:
+    return re.sub(r"\[([^\[\]]*)\]\(#\w+\)", r"\1", shown)
 
 
 def test_troubleshooting__quotes_what_the_commands_say() -> None:

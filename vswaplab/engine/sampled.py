@@ -144,6 +144,10 @@ class Sampled:
     def run(self, machine: Machine, *, seed: int = 0) -> Estimate:
         """Estimate what a run would say.
 
+        Returns
+        -------
+        estimate : Estimate
+
         Raises
         ------
         InputError
