@@ -38,29 +38,70 @@ EPOCHS = {
 TIERS = {
     "epoch": "number of the window; the row is of its end",
     "access": "index behind the window's last access",
-    "tier": "DRAM, ZERO, CRAM, zswap, zram, swapfile",
+    "tier": "DRAM, ZERO, and of CRAM, zswap, zram, plug-ins' tiers and swapfile what the machine has",
     "pages": "pages in the tier",
-    "stored_bytes": "their data, compressed, bytes",
-    "media_bytes": "what that takes of the tier's medium, bytes",
+    "stored_bytes": "their data as it lies there, bytes: 4096 a page in DRAM and on a swapfile, 0 of ZERO",
+    "media_bytes": "what is in use of the tier's medium, bytes: of a swapfile all slots in use, with those of pages "
+    "that lie elsewhere; of CRAM also what freed pages hold until a flush",
     "multi_state_pages": "CRAM pages that some of their mappers have mapped and some not",
-    "writable_pages": "CRAM pages mapped writable: writable budget in use",
+    "writable_pages": "writable budget in use: CRAM pages mapped writable, poisoned ones and zombies",
     "zombie_pages": "writable CRAM pages that were freed unseen",
     "balloon_pages": "device pages that a balloon holds back",
 }
 PAGES = {
     "page": "page number",
     "is_resident": "whether a folio of it is in DRAM",
-    "backing": "NONE, ZERO, CRAM, ZSWAP, ZRAM, SWAPFILE; of a resident page: its valid copy on a swapfile",
-    "mapping": "of a CRAM page: softleaf (behind a swap entry), read-only or writable",
-    "stored_bytes": "compressed size where it lies, bytes",
-    "swap_device": "device of its slot, -1: none",
-    "copy": "of a page that holds a slot: valid, or stale (a write changed the page since)",
-    "content": "row of the corpus that it holds",
+    "backing": "NONE, ZERO, CRAM, ZSWAP, ZRAM, SWAPFILE or a plug-in's name; of a resident page SWAPFILE if its copy "
+    "there is valid, else NONE",
+    "mapping": "of a CRAM page: softleaf (behind a swap entry), read-only, writable or poisoned; else null",
+    "stored_bytes": "compressed size in CRAM, zswap, zram or a plug-in's tier, bytes; 0 elsewhere (SWAPFILE, ZERO, "
+    "DRAM, zram's backing device) and of a poisoned page",
+    "swap_device": "device of its slot: index of a swapfile, or of zram, behind the last of them; null: no slot",
+    "copy": "of a page that holds a slot: valid (the device has the page as it is), or stale (it has not: a write "
+    "changed the page since, or nothing was written there); else null",
+    "content": "row of the corpus that it holds, or held last; before any touch: the trace's",
     "mappers": "who maps it, one bit a mapper",
     "mapped": "who has a CRAM page mapped rather than behind a swap entry, one bit a mapper",
     "has_second_chance": "of a zswap entry: the shrinker passes it once",
-    "is_cache_only": "of a resident page: only the swap cache knows it",
-    "reclaim_rank": "place in the order of leaving its tier, 0: next",
+    "is_cache_only": "of a resident page: only the swap cache knows it, after a swapoff or (`Machine.kernel`) while it "
+    "is written out",
+    "reclaim_rank": "of a page in DRAM, CRAM or zswap: place in the order of leaving the tier, 0: next; else null",
+}
+EVENTS = {
+    "at": "index of the access before which the device goes",
+    "event": "swapoff",
+    "device": "swapfile N, zram or cram",
+    "method": "how its pages are found: page-table, virtual or reverse-map",
+    "slots_in_use": "slots of the device that pages hold; of cram: pages on it",
+    "virtual_slots": "virtual slots with a page behind them; 0 without a layer",
+    "virtual_clusters": "clusters of 512 virtual slots that these lie in",
+    "address_space_pages": "page-table entries of one process: pages of the trace",
+    "mappers": "processes with page tables",
+    "visits_page_table": "entries that a search of all page tables would visit",
+    "visits_virtual": "... of all virtual slots of those clusters",
+    "visits_reverse_map": "... by a reverse map: the slots in use",
+    "scan_page_table_ns": "time of the visits by page tables",
+    "scan_virtual_ns": "... of all virtual slots",
+    "scan_reverse_map_ns": "... by a reverse map",
+    "pages_read": "pages read from the swapfile, or from zram's backing device",
+    "pages_loaded": "pages decompressed, out of zswap or zram",
+    "zswap_loaded": "those of them out of zswap",
+    "recompressed_loaded": "those of them out of zram that its second compressor had made smaller",
+    "zero_loaded": "pages filled with zeroes",
+    "cram_loaded": "pages copied from CRAM to DRAM",
+    "store_loaded": "pages loaded out of plug-ins' tiers",
+    "copies_dropped": "slots behind pages that need none: given back, nothing read",
+    "written_back": "CRAM pages that went on to a slower tier",
+    "cache_only": "loaded pages that only the swap cache knew when they were loaded",
+    "pte_changed": "page-table entries rewritten",
+    "reclaim_runs": "reclaims run meanwhile",
+    "minor_faults_left": "pages that only the swap cache knows since, at its end: a minor fault each, when touched",
+    "virtual_slots_left": "virtual slots with only a folio behind them since; 0 without a layer",
+    "metadata_left_bytes": "what the layer keeps for those",
+    "data_ns": "time of reading, decompressing and copying",
+    "time_ns": "that and the scan of the method taken",
+    "later_ns": "time of the minor faults left",
+    "oom": "1 if no frame could be freed and the run ended there; later events then have no row",
 }
 SWEEP = {
     "point": "number of the design's point",
@@ -82,7 +123,7 @@ runs are in [data/README.md](../../data/README.md).
 def dictionary() -> str:
     """Tell every column of every table, as a run that is made here has them."""
     trace, machine = vl.zipf(n_pages=500, n_accesses=2000), vl.preset("four-tiers", 500)
-    run = vl.simulate(trace, machine)
+    run = vl.simulate(trace, machine, events=[vl.swapoff(at=len(trace))])
     swept = vl.sweep(trace, machine, {"dram.capacity_pages": [200]})
     counters = COUNTERS | TIMES
     parts = [
@@ -95,6 +136,9 @@ def dictionary() -> str:
         _rows(_told(run.tiers, TIERS, {})),
         "## `result.state()`: one row a page, at the end\n",
         _rows(_told(run.state(), PAGES, {})),
+        "## `result.events`: one row a device taken away (`vl.swapoff`)\n",
+        "What was there just before, and what came of it:\n",
+        _rows(_told(run.events, EVENTS, {})),
         "## `vl.sweep(...)`: one row a run\n\nCounters and times of the run, and:\n",
         _rows(_told(swept, SWEEP, counters | EPOCHS)),
     ]

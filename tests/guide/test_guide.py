@@ -6,10 +6,12 @@ import ast
 import inspect
 import re
 import runpy
+from dataclasses import replace
 from enum import EnumMeta
 from pathlib import Path
 from types import FunctionType
 
+import polars as pl
 import pytest
 
 import vswaplab as vl
@@ -71,6 +73,36 @@ def test_troubleshooting__quotes_what_the_commands_say() -> None:
 def test_tables__are_told_column_by_column() -> None:
     made = runpy.run_path(str(Path(__file__).with_name("tables.py")))
     assert (GUIDE / "tables.md").read_text() == made["dictionary"](), "out of step: python tests/guide/tables.py"
+
+
+def test_tables__columns_of_pages_are_as_told() -> None:
+    trace = vl.zipf(n_pages=2000, n_accesses=20_000, seed=1, redraw_probability=0.5, write_share=0.5)
+    machine = vl.preset("four-tiers", 2000)
+    cram = replace(machine.cram, media_bytes=250_000, writable_budget_pages=600)
+    result = vl.simulate(trace, replace(machine, cram=cram))
+    found, tiers = result.state(), result.tiers.tail(5)
+
+    in_cram = found.filter(pl.col("backing") == "CRAM")
+    assert set(in_cram["mapping"]) == {"softleaf", "read-only", "writable", "poisoned"}
+    assert set(found.filter(pl.col("stored_bytes") > 0)["backing"]) == {"CRAM", "ZSWAP"}
+    assert set(found["swap_device"]) == {0, None}
+    assert (found["copy"].is_null() == found["swap_device"].is_null()).all()
+    is_sound = (found["backing"] == "CRAM") & (found["mapping"] != "poisoned")
+    ranked = found["is_resident"] | (found["backing"] == "ZSWAP") | is_sound
+    assert (found["reclaim_rank"].is_not_null() == ranked).all()
+    budget = found["mapping"].is_in(["writable", "poisoned"]).sum()
+    assert tiers.filter(tier="CRAM")["writable_pages"].item() == budget
+    assert tiers.filter(tier="swapfile")["media_bytes"].item() == 4096 * found["swap_device"].count()
+
+
+def test_result__docstring_names_every_column_of_events_and_pages() -> None:
+    result = vl.simulate(vl.loop(n_pages=9, n_accesses=9), vl.Machine(vl.Dram(9), swapfiles=[vl.Swapfile(9)]))
+
+    said = inspect.getdoc(vl.Result) or ""
+    spelled = {name for name in result.events.columns if not name.startswith(("visits_", "scan_"))}
+    assert {name for name in spelled if f"``{name}``" not in said} == set()
+    pages = inspect.getdoc(vl.Result.state) or ""
+    assert {name for name in result.state().columns if f"``{name}``" not in pages} == set()
 
 
 @pytest.mark.parametrize("page", sorted(GUIDE.glob("*.md")), ids=lambda page: page.stem)

@@ -65,20 +65,24 @@ class Result:
         stall and CPU time in ns.
     tiers : polars.DataFrame
         One row per window and tier, at the window's end: ``pages``,
-        ``stored_bytes`` (their data), ``media_bytes`` (what that takes of the
+        ``stored_bytes`` (their data), ``media_bytes`` (what is in use of the
         tier's medium); of CRAM also ``multi_state_pages`` (some of their
         mappers have them mapped and some not), ``writable_pages`` (writable
         budget in use), ``zombie_pages`` and ``balloon_pages`` (held back).
     final : Pages or polars.DataFrame
         What ``state()`` makes its table of.
     events : polars.DataFrame
-        One row per device taken away: ``at`` (access), ``device``, ``method``;
-        before it ``slots_in_use``, ``virtual_slots``, ``virtual_clusters``,
-        ``address_space_pages``, ``mappers``; ``visits_`` and ``scan_..._ns`` of
-        each method; what was moved (``pages_read``, ``pages_loaded``,
-        ``zero_loaded``, ``cram_loaded``, ``store_loaded`` (out of plug-ins'
-        tiers), ``copies_dropped``, ``written_back``, ``pte_changed``, ``reclaim_runs``);
-        ``minor_faults_left`` (pages that only the swap cache knows since) and
+        One row per device taken away: ``at`` (access), ``event`` ("swapoff"),
+        ``device``, ``method``; before it ``slots_in_use``, ``virtual_slots``,
+        ``virtual_clusters``, ``address_space_pages``, ``mappers``;
+        ``visits_`` and ``scan_..._ns`` of each method; what was moved
+        (``pages_read``, ``pages_loaded``, of them ``zswap_loaded`` and
+        ``recompressed_loaded``; ``zero_loaded``, ``cram_loaded``,
+        ``store_loaded`` (out of plug-ins' tiers), ``copies_dropped``,
+        ``written_back``, ``cache_only`` (loaded, and known to the swap cache
+        only), ``pte_changed``, ``reclaim_runs``);
+        ``minor_faults_left`` (pages that only the swap cache knows since, at
+        the end: a reclaim meanwhile may have taken some out again) and
         ``virtual_slots_left`` (names with only a folio behind them, whatever
         the method those of resident copies too) with their
         ``metadata_left_bytes``; ``data_ns`` (reading and decompressing),
@@ -110,14 +114,17 @@ class Result:
         -------
         pages : polars.DataFrame
             ``page``, ``is_resident``, ``backing`` (NONE, ZERO, CRAM, ZSWAP, ZRAM,
-            SWAPFILE; of a resident page: its valid swapfile copy), ``mapping``
-            (of a CRAM page), ``stored_bytes``, ``swap_device`` and ``copy`` (of
-            a page that holds a slot), ``content`` (row of the corpus), ``mappers``
+            SWAPFILE or a plug-in's name; of a resident page: its valid swapfile
+            copy), ``mapping`` (of a CRAM page: softleaf, read-only, writable or
+            poisoned), ``stored_bytes`` (compressed size; 0 where pages lie as
+            they are), ``swap_device`` and ``copy`` (of a page that holds a
+            slot), ``content`` (row of the corpus), ``mappers``
             and ``mapped`` (bit sets: who maps the page, and who has a CRAM page
             mapped rather than behind a swap entry),
             ``has_second_chance`` (of a zswap entry), ``is_cache_only`` (of a
-            resident page that a swapoff left in the swap cache),
-            ``reclaim_rank`` (0 is next in its tier).
+            resident page that only the swap cache knows), ``reclaim_rank``
+            (of a page in DRAM, CRAM or zswap; 0 is next in its tier). ``mapping``,
+            ``swap_device``, ``copy`` and ``reclaim_rank`` are null of other pages.
         """
         return self.pages
 
