@@ -58,6 +58,18 @@ def test_optimise__only_its_seed_matters(tmp_path: Path) -> None:
     assert alone["point"].to_list() == list(range(20))
 
 
+@pytest.mark.usefixtures("_optuna")
+def test_optimise__has_the_columns_of_a_frontier() -> None:
+    knobs = {"dram.capacity_pages": [-9, 100, 200, 400]}
+    grid = vl.frontier(TRACE, MACHINE, knobs, progress=False)
+    found = optimise(knobs=knobs, trials=12, below={"stall_percent": 0.0})
+
+    assert found.columns == [*grid.columns, "is_feasible", "is_best"]
+    assert found.filter("is_on_front").sort("cost_usd").equals(vl.pareto(found))
+    assert found["is_on_front"].any()  # a limit does not matter to it
+    assert not found["is_feasible"].any()
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("_optuna")
 def test_optimise__several_aims_give_a_front() -> None:

@@ -132,9 +132,7 @@ def _measured(
         }
         if n_trials is None:
             return frontier(asked.trace, asked.machine, asked.design, **wanted)  # type: ignore[arg-type]
-        found = optimise(asked.trace, asked.machine, asked.settings, below=below, trials=n_trials, **wanted)  # type: ignore[arg-type]
-    front = pareto(found)["point"]
-    return found.with_columns(is_on_front=pl.col("point").is_in(front.implode()))
+        return optimise(asked.trace, asked.machine, asked.settings, below=below, trials=n_trials, **wanted)  # type: ignore[arg-type]
 
 
 def _next(asked: Asked, front: pl.DataFrame, table_of_prices: pl.DataFrame) -> pl.DataFrame:

@@ -188,6 +188,7 @@ def _judged(table: pl.DataFrame, names: Sequence[str], limits: Mapping[str, floa
     feasible = within(table, limits).filter(pl.col("reason").is_null())
     best = pareto(feasible, names)
     return table.with_columns(
+        is_on_front=pl.col("point").is_in(pareto(table)["point"].implode()),
         is_feasible=pl.col("point").is_in(feasible["point"].implode()),
         is_best=pl.col("point").is_in(best["point"].implode()),
     )
