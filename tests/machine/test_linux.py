@@ -88,6 +88,10 @@ def test_linux__without_a_limit_reclaims_between_the_watermarks() -> None:
         ({"free_pages": 500}, "free_pages is of a machine without memory_max: give one of them"),
         ({"page_cluster": 99}, "page_cluster must be a whole number from 0 to 31, got 99"),
         ({"vswap": "no"}, "vswap must be true or false, got 'no'"),
+        (
+            {"cram": vl.Cram(1 << 20, mode="tier"), "total_ram_pages": 100_000},
+            "linux: a cram node of 512 pages is too small for the watermarks that the kernel gives, low 32 and high 32",
+        ),
         ({"zswap": "on"}, "zswap must be a table of settings or None, got 'on'"),
     ],
 )

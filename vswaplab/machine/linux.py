@@ -69,7 +69,7 @@ def linux(
     version : {"6.12", "7.1", "7.2", "7.3"}
     memory_max : bytes
         memory.max of the cgroup, kernel memory of the workload included
-        (``kernel_memory_bytes``). None: no limit, the whole machine is the
+        (``vswaplab.machine.linux.kernel_memory_bytes``). None: no limit, the whole machine is the
         workload's, and kswapd reclaims. More than all RAM: taken for all of it.
     total_ram_pages : pages
         MemTotal without the CRAM node; ``max_pool_percent`` is a percentage of
@@ -92,7 +92,9 @@ def linux(
         vm.page-cluster; 0: no readahead. The kernel's default is 3. The swap
         device does not rotate.
     cram : Cram
-        A CRAM node, in tier mode; watermarks that it lacks are the kernel's.
+        A CRAM node, in tier mode; watermarks that it lacks are the kernel's
+        (``vswaplab.machine.linux.watermarks``), of which a node of fewer than
+        a thousand pages may have no two that differ: then set them.
     vswap : bool
         The kernel has the virtual swap layer.
     swappiness : 0..200
@@ -104,8 +106,9 @@ def linux(
     costs : Costs
         How long things take; what runs beside the program depends on it.
     free_pages : pages
-        Needed without ``memory_max``, and only there: what is free before the workload starts,
-        and on the per-CPU lists, which MemFree does not count (``percpu_pages``).
+        Needed without ``memory_max``, and only there: what is free before the
+        workload starts, and on the per-CPU lists, which MemFree does not count
+        (``vswaplab.machine.linux.percpu_pages``).
 
     Returns
     -------
@@ -240,6 +243,11 @@ def _node(cram: Cram, dram_pages: int) -> Cram:
     if cram.node_low:
         return cram
     low, high = watermarks(cram.device_pages, dram_pages, is_movable=True)
+    if not low < high <= cram.device_pages:
+        raise InputError(
+            f"linux: a cram node of {cram.device_pages} pages is too small for the watermarks that the kernel gives, "
+            f"low {low} and high {high}: set cram.node_low and cram.node_high, or give it more pages"
+        )
     return replace(cram, node_low=low, node_high=high)
 
 
