@@ -96,7 +96,7 @@ def _entry(name: str, target: griffe.Object, told: dict[str, str]) -> str:
         docstring_style="numpy", heading_level=3, members=methods, summary=False, show_root_full_path=True,
         show_bases=False,
     )  # fmt: skip
-    text = render_object_docs(target, config).replace(f"`{target.path}", f"`{name}")
+    text = re.sub(rf"`{re.escape(target.path)}\b", f"`{name}", render_object_docs(target, config))
     text = re.sub(r"(?<=^```python\n).+$", _folded, text, flags=re.MULTILINE)
     text = re.sub(" \u2013 *$", "", text, flags=re.MULTILINE)  # of an argument whose name and unit say it all
     return re.sub(r"\[([^\[\]]*)\]\(#([^()]*)\)", lambda link: _link(link, told), text).strip() + "\n"

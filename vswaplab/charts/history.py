@@ -55,7 +55,8 @@ def residency_chart(tiers: pl.DataFrame, *, title: str | None = None, cram_mode:
     Parameters
     ----------
     tiers : polars.DataFrame
-        ``Result.tiers``: ``epoch``, ``access``, ``tier``, ``pages``.
+        ``Result.tiers``: ``epoch``, ``access``, ``tier``, ``pages``,
+        ``media_bytes``.
     title
         Instead of the usual one.
     cram_mode : {"swap", "tier"}

@@ -122,7 +122,7 @@ def power_law(n_pages: float, cold_share: float, exponent: float, n_points: int 
     Returns
     -------
     curve
-        From half of the cold pages' complement to all pages.
+        From n_pages (1 - 1.5 c), which is below 0 if c is above two thirds, to n_pages.
     """
     away = n_pages * cold_share * np.geomspace(1.5, 1e-4, n_points)
     age_s = 120 * (away / (n_pages * cold_share)) ** (-1 / exponent)

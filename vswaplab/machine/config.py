@@ -436,6 +436,8 @@ class Zram:
 class Costs:
     """Time of the events that no device or compressor profile prices, in ns.
 
+    They price what a run counted and change no counter, but of a machine with
+    ``kernel``: there they decide how much runs beside the program meanwhile.
     What names no other date was set in November 2026.
     """
 
@@ -481,9 +483,10 @@ class Machine:
         entries or all zero, and a full device stops them all.
     costs : Costs
     kernel : optional
-        Reclaim as a Linux version does it; None: by ``dram.policy``. CRAM is
-        then a tier without balloon, report lag, flush period or writeback by
-        media.
+        Reclaim as a Linux version does it; None: by ``dram.policy``. It needs
+        ``layer`` "none" or "swap-table"; ``vl.linux`` makes such a machine.
+        CRAM is then a tier without balloon, report lag, flush period or
+        writeback by media.
     tiers : mapping
         Swap tiers: name to the lowest and highest priority of its devices. They
         must not overlap; a device may be in none.

@@ -55,7 +55,7 @@ class Kernel:
         version.
     lru_gen : bool
         /sys/kernel/mm/lru_gen/enabled: generations (MGLRU) in place of the
-        active and the inactive list; not of 7.2, of which nothing was measured.
+        active and the inactive list; of 6.12 and 7.3 only, which were measured so.
     """
 
     version: Version = "7.3"

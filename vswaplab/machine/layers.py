@@ -346,7 +346,7 @@ DESIGNS = {design.name: design for design in _DESIGNS}
 
 
 def layer_designs() -> pl.DataFrame:
-    """Show the designs as a table, one row each, the fields of ``LayerDesign`` as columns.
+    """Show the designs as a table, one row each, the fields of ``vswaplab.machine.layers.LayerDesign`` as columns.
 
     Examples
     --------

@@ -152,7 +152,7 @@ def preset(name: str, n_pages: int) -> Machine:
     Parameters
     ----------
     name
-        One of ``preset_names()``.
+        One of ``vswaplab.machine.presets.preset_names()``.
     n_pages : pages
         What the workload touches (``trace.n_pages``); every size follows it.
 

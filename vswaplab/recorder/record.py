@@ -96,7 +96,7 @@ def record(
         Pages of a block: the trace is exact for LRU memories of so many pages and more. Default: a sixteenth
         of the program's live pages, 64 to 1024.
     limits
-        Default: 16,777,216 records (4,194,304 with children), 4,194,304 pages.
+        A ``vswaplab.recorder.guest.Limits``. Default: 16,777,216 records (4,194,304 with children), 4,194,304 pages.
     report, told
         Called while the program runs; before a longer step that follows.
 

@@ -173,7 +173,11 @@ def phases(
     corpus: Corpus | None = None,
     redraw_probability: float = 0.0,
 ) -> Trace:
-    """Make a trace whose working set moves: each phase has its own pages, Zipf 1.0 among them.
+    """Make a trace whose working set moves: each phase works on other pages, Zipf 1.0 among them.
+
+    A phase's pages follow each other, from phase times ``n_pages / n_phases``
+    on and round the end. With a ``working_share`` above ``1 / n_phases``, as by
+    default, each phase shares some with the next: 50 of its 300, of 1,000 pages.
 
     Parameters
     ----------
@@ -181,7 +185,7 @@ def phases(
     n_phases : int
         Phases of equal length.
     working_share : float
-        Share of the pages a phase works on; phases start evenly spread.
+        Share of the pages a phase works on.
     write_share, seed, corpus, redraw_probability
         As in ``zipf``.
     """
