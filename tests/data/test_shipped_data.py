@@ -144,6 +144,27 @@ def test_the_readme_agrees_with_the_corpus(path):
     assert float(cells[5]) == pytest.approx(4096 * len(table) / table["lz4_4k"].sum(), abs=0.006)
 
 
+# ---- truth --------------------------------------------------------------------------------------
+
+
+def test_truth_folders_and_their_files_are_documented():
+    told = README.read_text().split("# Kernel measurements")[1]
+    for path in sorted(DATA.glob("truth/*")):
+        name = f"`truth/{path.name}/`" if path.is_dir() else f"`truth/{path.name}`"
+        assert name in told, name
+    for name in sorted({path.name for path in DATA.glob("truth/*/*.*")}):
+        assert re.search(rf"^\|.*`{re.escape(name)}`", told, re.MULTILINE), name
+
+
+def test_only_own_keeps_emulated_time():
+    columns = {
+        path.parent.name: path.read_text().split("\n", 1)[0].split(",") for path in DATA.glob("truth/*/*epochs.csv")
+    }
+    assert {name for name, found in columns.items() if any(re.match("t_ns|ns_code", one) for one in found)} == {"own"}
+    assert {path.parent.name for path in DATA.glob("truth/*/latency_hist.csv")} == {"own"}
+    assert "none is kept in `kernel` and `vswap`, and what `own` keeps says nothing" in README.read_text()
+
+
 # ---- traces -------------------------------------------------------------------------------------
 
 
