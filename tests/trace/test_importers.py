@@ -507,6 +507,12 @@ def test_parquet__by_columns(tmp_path: Path) -> None:
     assert trace.op.tolist() == [0, 1, 2]
 
 
+def test_parquet__a_bad_value_is_told_by_its_row_from_1(tmp_path: Path) -> None:
+    pl.DataFrame({"page": [3, -5]}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(vl.InputError, match="row 2: page is '-5'"):
+        vl.import_trace(tmp_path / "t.parquet", tmp_path / "out.parquet")
+
+
 def test_import__of_a_trace_of_ours_says_that_its_contents_stay_behind(tmp_path: Path) -> None:
     source = vl.save_trace(vl.Trace([0, 1, 0], [0, 1, 0]), tmp_path / "ours.parquet")
     assert "use it as it is" in import_file(str(source), tmp_path / "again.parquet").lost

@@ -104,6 +104,9 @@ def _tell(found: Validation, target: Path, n_boots: int) -> None:
         print(line)
     print("Low and High: over repetitions of the configuration. Model: from the configuration, and from")
     print("times of the emulated guest, three of them chosen by fit (vswaplab/truth/machines.py).")
+    if found.runs.height:
+        print("Agreement: accesses with the kernel's outcome. Exact LRU is an easier question: hit or miss alone, of a")
+        print("cache told the size that was measured. Ceiling: the lowest agreement of two repetitions of the kernel.")
     print(f"Tables and figure: {target}; open {target / 'validation.html'} in a browser")
 
 

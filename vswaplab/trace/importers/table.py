@@ -149,7 +149,7 @@ def _fields(block: Block, separator: str, n_columns: int, header: Sequence[str])
     return clean.with_columns(rows["line"].alias(_LINE))
 
 
-_LINE = "\0line"  # no heading can be that
+_LINE, _ROW = "\0line", "\0row"  # where a row is from, CSV or Parquet; no heading can be that
 
 
 # Parquet ---------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def read_parquet(path: Path, asked: Asked, tally: Tally) -> Iterator[Touches]:
         sets = None if asked.columns or roles.get("page") != "page" or "mappers" in roles else _sets(facts.metadata)
         for start in range(0, facts.n_rows, PIECE):
             rows = parquet.read_parquet(path, sorted(set(roles.values())), start=start, n_rows=PIECE)
-            numbered = rows.with_columns(pl.Series(_LINE, np.arange(start, start + rows.height)))
+            numbered = rows.with_columns(pl.Series(_ROW, np.arange(start, start + rows.height) + 1))
             if sets is not None:
                 page = _numbers(numbered, "page", sets.size - 1)
                 numbered = numbered.with_columns(mappers=sets[page.astype(np.int64)])
@@ -341,4 +341,5 @@ def _bad(rows: pl.DataFrame, name: str, at: int, expected: str) -> InputError:
     value = rows[name][at]
     got = "nothing" if value is None else shown(str(value))
     column = f"column {name}" if name.isdecimal() else name
-    return InputError(f"line {rows[_LINE][at]}: {column} is {got}: expected {expected}")
+    where = next(name for name in (_LINE, _ROW) if name in rows.columns)
+    return InputError(f"{where[1:]} {rows[where][at]}: {column} is {got}: expected {expected}")
