@@ -61,6 +61,13 @@ def known(calibration) -> dict[str, tuple[object, str]]:
     return {f"{s.part}.{s.name}": (s.value, s.evidence) for s in calibration.settings}
 
 
+def test_guide__prints_the_file_that_the_phone_s_line_gives(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "notebooks" / "guide" / "calibrate.md").read_text(encoding="utf-8")
+    path = box(tmp_path / "box", {"mm_stat": ANDROID})
+    made = vl.calibrate(path).toml("box")
+    assert made.strip() in guide
+
+
 # Android -----------------------------------------------------------------------------------------
 
 
