@@ -70,17 +70,18 @@ class Profile:
     algorithm
         What compresses.
     granule_bytes : bytes
-        Unit that is compressed on its own: 64, 1024 or 4096.
+        Unit that is compressed on its own: 64, 1024 or 4096. For reading only:
+        ``size_column`` has sizes by it.
     size_column
         Column of the page corpus that holds its compressed sizes: one of
         ``SIZE_COLUMNS``, of a codec of a plug-in, or of your own corpus, if its
         name begins with ``own_``.
     rounding_bytes : bytes
-        A stored page takes a multiple of this, at most 4096. 1 for a
-        compressor: rounding is the pool allocator's affair.
+        A stored page takes a multiple of this, at most 4096. Of a compressor
+        not used, and 1: rounding is the pool allocator's affair.
     metadata_bytes : bytes per stored page
-        Kept in the device's media beside the data. 0 for a compressor: what
-        an entry costs depends on the layer that names it.
+        Kept in the device's media beside the data. Of a compressor not used,
+        and 0: what an entry costs depends on the layer that names it.
     read_ns : ns
         One read of a stored page in place, device idle. A compressor has no
         read in place: the three figures here repeat ``load_ns`` and ``store_ns``.
@@ -95,7 +96,7 @@ class Profile:
         Getting one page back. ``cram``: the copy of a promotion, without the
         fault. ``compressor``: a whole page-in, fault included.
     bandwidth_bytes_per_s : bytes/s
-        0: not published.
+        0: not published. For reading only: no run waits for it.
     advertised_ratio : original over media bytes
         What a node shows over what it has, unless a machine says otherwise.
     ratio : original over stored bytes
