@@ -173,6 +173,12 @@ ONCE_MISSED: list[tuple[Callable[[], object], str, str]] = [
     ),
     (lambda: corpus(is_zero=[None, True]).is_zero, "is_zero", "accepted as False"),
     (lambda: corpus(is_zero=["no"]).is_zero, "is_zero", "accepted as True"),
+    (lambda: corpus(is_zero=[0, 2]), "2", "accepted as True"),
+    *(
+        (lambda name=name, v=v: corpus(**{name: [64, v]}), f"{name}' row 1 is {v}", "found out when it was asked for")
+        for name in ("lz4_4k", "w842_4k", "own_mine")
+        for v in (0, 4097, 5.5, math.nan)
+    ),
     (lambda: vl.synthetic_corpus(n_regions=1.5), "1.5", "TypeError"),
     (lambda: vl.synthetic_corpus(sigma=1e300), "sigma", "RuntimeWarning: overflow in exp"),
     (lambda: vl.zipf(n_pages=1, n_accesses=1, alpha="x"), "'x'", "TypeError"),

@@ -21,6 +21,9 @@ MORE_COLUMNS: dict[str, str] = {
 }
 """Columns that measured corpora have besides, and made-up ones have not."""
 
+OWN = "own_"
+"""How the name of a size column of one's own begins."""
+
 RAW = "raw"
 """The column every corpus has without storing it: 4096 bytes a page."""
 

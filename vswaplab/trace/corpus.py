@@ -16,9 +16,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vswaplab.base.checks import flag, number, whole
-from vswaplab.base.codecs import FACT_COLUMNS, RAW
+from vswaplab.base.codecs import FACT_COLUMNS, MORE_COLUMNS, OWN, RAW, SIZE_COLUMNS
 from vswaplab.base.draws import MAKER, checked_seed, draw
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.units import PAGE_SIZE
 
 REGION_PAGES = 64
@@ -38,15 +38,18 @@ class Corpus:
         One row per content: ``region`` (any integer; null-free), ``is_zero``
         (bool) and any of ``SIZE_COLUMNS`` or columns of your own, in bytes
         from 1 to 4096 (4096: does not compress). Missing ``region`` means one
-        region, missing ``is_zero`` means no zero pages.
+        region, missing ``is_zero`` means no zero pages. Truth values may be 0
+        and 1.
     is_made_up : bool
         No page was measured: what ``synthetic_corpus`` makes.
 
     Raises
     ------
     InputError
-        An empty table, a size out of range (names the column, row and value),
-        rows not sorted by region.
+        An empty table, a size out of range (names the column, row and value; in
+        a column that is not one of ``SIZE_COLUMNS`` and does not begin with
+        ``own_``, or one that is missing, when it is asked for), rows not sorted
+        by region.
     """
 
     def __init__(self, table: pl.DataFrame, *, is_made_up: bool = False) -> None:
@@ -54,6 +57,11 @@ class Corpus:
             raise InputError("a corpus needs a polars table with at least one row")
         self.table, self.is_made_up = table, flag("is_made_up", is_made_up)
         self._columns: dict[str, NDArray[np.int32]] = {}
+        for column in table:
+            if column.dtype.is_numeric() and is_size_column(column.name):
+                _check_sizes(column, may_lack=True)
+        for name in ("is_zero", "same_filled"):
+            self._truths(name)
         region = _regions(table)
         if (np.diff(region) < 0).any():
             raise InputError("a corpus must be sorted by its region column: sort the table first")
@@ -93,6 +101,9 @@ class Corpus:
         column = self.table[name]
         if column.null_count() or not (column.dtype == pl.Boolean or column.dtype.is_integer()):
             raise InputError(f"the corpus column {name} is {column.dtype} or lacks values: it must hold true or false")
+        if column.dtype.is_integer() and not column.is_between(0, 1).all():
+            ends = f"{shown(column.min())} to {shown(column.max())}"
+            raise InputError(f"the corpus column {name} has values from {ends}: it must hold true or false, or 0 and 1")
         return column.to_numpy().astype(np.bool_)
 
     def sizes(self, column: str) -> NDArray[np.int32]:
@@ -125,13 +136,22 @@ class Corpus:
                 f"the corpus has no size column {column!r} that the profile stores by: "
                 f"it has {', '.join(have) or 'none'}"
             )
-        values = self.table[column].to_numpy()
-        bad = np.flatnonzero(~((values >= 1) & (values <= PAGE_SIZE) & (values == np.floor(values))))
-        if bad.size:
-            raise InputError(
-                f"corpus column {column!r} row {bad[0]} is {values[bad[0]]}: sizes are whole bytes, 1 to {PAGE_SIZE}"
-            )
-        return values.astype(np.int32)
+        _check_sizes(self.table[column], may_lack=False)
+        return self.table[column].to_numpy().astype(np.int32)
+
+
+def is_size_column(name: str) -> bool:
+    """Say whether a corpus column of that name holds sizes, whatever plug-ins there are."""
+    return name.startswith(OWN) or name in SIZE_COLUMNS or name in MORE_COLUMNS
+
+
+def _check_sizes(column: pl.Series, *, may_lack: bool) -> None:
+    is_size = column.is_between(1, PAGE_SIZE) & (column == column.floor())
+    bad = (~is_size.fill_null(may_lack)).arg_true()
+    if bad.len():
+        raise InputError(
+            f"corpus column {column.name!r} row {bad[0]} is {column[bad[0]]}: sizes are whole bytes, 1 to {PAGE_SIZE}"
+        )
 
 
 def as_corpus(given: object) -> Corpus:
