@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vswaplab.base.errors import InputError
-from vswaplab.base.whole import check_place, refused_in_one_line, whole_file, write_whole
+from vswaplab.base.whole import check_old, check_place, refused_in_one_line, whole_file, write_whole
 
 
 def test_whole_file__two_writers_do_not_meet_and_the_last_stays(tmp_path: Path) -> None:
@@ -68,6 +68,17 @@ def test_refused_in_one_line__names_the_place_the_reason_and_the_remedy(tmp_path
         write_whole(b"1", tmp_path / "folder")
 
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_check_old__names_a_file_of_somebody_else_s(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    with pytest.raises(InputError, match=r"^\S+mine is there, and no table of ours: name another$"):
+        check_old(mine, lambda path: path != mine, "no table of ours", "name another")
+    mine.write_text("")
+
+    for place in (mine, tmp_path, tmp_path / "new"):  # empty, a folder, not there
+        check_old(place, lambda _: False, "no table of ours", "name another")
 
 
 def test_check_place__tries_and_leaves_nothing(tmp_path: Path) -> None:

@@ -115,6 +115,18 @@ def test_contents__come_back_from_a_file_and_feed_a_trace(write, tmp_path):
     assert lengths <= set(saved.table["lz4_4k"])
 
 
+def test_contents__replace_nothing_but_a_corpus(write, tmp_path):
+    contents = vl.measure(write(TEXT), processes=1)
+    (tmp_path / "notes.txt").write_text("mine")
+    trace = vl.save_trace(vl.Trace([0]), tmp_path / "trace.parquet")
+    for mine in (tmp_path / "notes.txt", trace):
+        before = mine.read_bytes()
+        with pytest.raises(vl.InputError, match=f"{mine.name} is there, and no corpus that vswaplab wrote"):
+            contents.save(mine)
+        assert mine.read_bytes() == before
+    assert contents.save(contents.save(tmp_path / "own.parquet"))
+
+
 def test_with_contents__changes_contents_and_no_access(write):
     contents = vl.measure(write(TEXT * 3 + NOISE), processes=1)
     trace = vl.load_trace("sort").head(2000)
@@ -168,6 +180,32 @@ def test_load_contents__refuses_what_is_no_corpus(write, tmp_path, monkeypatch):
     with pytest.raises(vl.InputError, match="a corpus has at most 10"):
         vl.load_contents("redis")
     assert MOST_ROWS > 10
+
+
+@pytest.mark.parametrize(
+    ("table", "about", "reason"),
+    [
+        (
+            {"page": [0], "op": [0]},
+            None,
+            "it has no column of sizes, such as lz4_4k; give a file that vswaplab measure",
+        ),
+        ({"page": [0], "op": [0]}, {"kind": "trace"}, "it is a trace; give a file that vswaplab measure wrote"),
+        ({"lz4_4k": [0]}, {"kind": "corpus"}, "sizes are whole bytes, 1 to 4096"),
+        ({"lz4_4k": [64]}, [5], r"its vswaplab metadata is \[5\]"),
+    ],
+)
+def test_load_contents__names_a_parquet_that_is_no_corpus(table, about, reason, tmp_path):
+    path, metadata = tmp_path / "a.parquet", None if about is None else {"vswaplab": json.dumps(about)}
+    pl.DataFrame(table).write_parquet(path, metadata=metadata)
+    with pytest.raises(vl.InputError, match=rf"a\.parquet.*{reason}"):
+        vl.load_contents(path)
+
+
+def test_load_contents__takes_a_table_of_one_s_own(tmp_path):
+    pl.DataFrame({"own_halves": [2048, 64]}).write_parquet(tmp_path / "own.parquet")
+
+    assert len(vl.load_contents(tmp_path / "own.parquet").corpus) == 2
 
 
 def test_load_contents__a_file_that_the_disk_refuses_is_named_once():

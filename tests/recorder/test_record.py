@@ -147,6 +147,7 @@ def test_guest_command__refuses_what_it_cannot_load(tmp_path: Path) -> None:
         (["record", "--name", "../x", "--", "true"], "the name '../x' is no name for a file"),
         (["record", "--out", "file", "--", "true"], "cannot make file: "),
         (["record", "--sample", "5", "--", "true"], "--sample is for --contents, which is not asked for"),
+        (["record", "--out", "other", "--", "true"], "other/traces/true.parquet is there, and no trace that vswaplab"),
     ],
 )
 def test_command__refuses_in_one_line(
@@ -155,6 +156,8 @@ def test_command__refuses_in_one_line(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(emulator, "check_tools", lambda: None)
     Path("file").write_text("")
+    Path("other/traces").mkdir(parents=True)
+    Path("other/traces/true.parquet").write_text("mine")
 
     assert main(words) == 2
 

@@ -380,6 +380,23 @@ def test_write_trace__refuses_what_cannot_be_and_leaves_nothing_behind(pieces, w
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: vl.save_trace(vl.Trace([0]), path),
+        lambda path: vl.write_trace([{"page": [0], "op": [0]}], path, n_pages=1),
+    ],
+)
+def test_save_and_write_trace__replace_nothing_but_a_trace(write, tmp_path):
+    mine = tmp_path / "notes.txt"
+    mine.write_text("mine")
+    with pytest.raises(vl.InputError, match=r"notes\.txt is there, and no trace that vswaplab wrote: choose another"):
+        write(mine)
+    assert mine.read_text() == "mine"
+    mine.write_text("")
+    assert len(vl.load_trace(write(write(mine)))) == 1  # an empty file, then its own
+
+
 def test_write_trace__lets_out_what_the_pieces_raise_and_keeps_the_file_there_was(tmp_path):
     def pieces() -> Iterator[dict[str, list[int]]]:
         yield {"page": [0], "op": [0]}

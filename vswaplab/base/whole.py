@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -93,6 +93,30 @@ def check_place(folder: Path) -> None:
     attempt = unused_name(next(place for place in (folder, *folder.parents) if place.exists()))
     attempt.touch(exist_ok=False)
     attempt.unlink()
+
+
+def check_old(target: Path, is_ours: Callable[[Path], bool], otherwise: str, remedy: str) -> None:
+    """Make sure that a file which is there, and not empty, is one that may be replaced.
+
+    Parameters
+    ----------
+    target
+    is_ours : callable
+        Says of a file whether the package wrote it.
+    otherwise
+        What a file is that it did not: follows "is there, and".
+    remedy
+        Stands at the end.
+
+    Raises
+    ------
+    InputError
+        It is somebody else's, or cannot be read.
+    """
+    with refused_in_one_line(target, remedy):
+        is_other = target.is_file() and target.stat().st_size > 0 and not is_ours(target)
+    if is_other:
+        raise InputError(f"{target} is there, and {otherwise}: {remedy}")
 
 
 @contextmanager

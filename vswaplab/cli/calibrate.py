@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vswaplab.base.errors import InputError
-from vswaplab.base.whole import refused_in_one_line, write_whole
+from vswaplab.base.whole import check_old, refused_in_one_line, write_whole
 from vswaplab.boxes.calibrate import HEAD, Calibration, calibrate, contents_words
 from vswaplab.cli.text import OK, aligned_table
 from vswaplab.images.measure import Contents
 from vswaplab.machine.presets import load_machine
-from vswaplab.trace.files import load_or_open
+from vswaplab.trace.files import check_corpus_place, load_or_open
 
 _FILE = "machine.toml"
 _REMEDY = "name another file, --out FILE"
@@ -32,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def calibrate_machine(arguments: argparse.Namespace) -> int:
     """Read, write, tell; return the exit status."""
     target = Path(arguments.out)
-    _check_target(target)
+    check_old(target, _is_ours, "not from `vswaplab calibrate`", _REMEDY)
+    if arguments.contents is not None:
+        check_corpus_place(Path(arguments.contents), "name another file, --contents CORPUS")
     found = calibrate(arguments.folder, cgroup=arguments.cgroup)
     if arguments.trace is not None:
         found = found.scaled(load_or_open(arguments.trace).n_pages)
@@ -51,15 +52,9 @@ def calibrate_machine(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _check_target(target: Path) -> None:
-    with refused_in_one_line(target, _REMEDY):
-        try:
-            with target.open("rb") as file:
-                ours = file.read(len(HEAD)) == HEAD.encode()
-        except FileNotFoundError:
-            return
-    if not ours:
-        raise InputError(f"{target} is there, and not from `vswaplab calibrate`: {_REMEDY}")
+def _is_ours(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(len(HEAD)) == HEAD.encode()
 
 
 def _tell(found: Calibration) -> None:

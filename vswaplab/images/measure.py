@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vswaplab.base.checks import whole
 from vswaplab.base.documents import parse_json
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.interrupts import Interrupts
 from vswaplab.base.parquet import parquet_facts, read_parquet
 from vswaplab.base.paths import data_dir, is_file, path_of
@@ -33,7 +33,8 @@ from vswaplab.contents.schemes import Pages
 from vswaplab.contents.sizes import LZO_MISSING, Measure, measure_pages, measures, versions
 from vswaplab.images.sources import Image, open_core, open_file, open_process
 from vswaplab.images.stretches import Chunk, Stretches, chunks
-from vswaplab.trace.corpus import REGION_PAGES, Corpus, number_regions
+from vswaplab.trace.corpus import REGION_PAGES, Corpus, is_size_column, number_regions
+from vswaplab.trace.files import check_corpus_place
 
 MOST_PAGES = 200_000
 """Pages that are measured unless told otherwise: 800 MB, two to three minutes of one core."""
@@ -82,11 +83,12 @@ class Contents:
         Raises
         ------
         InputError
-            The place cannot be written, or the disk is full.
+            The place cannot be written or has a file that is no corpus of ours, or the disk is full.
         """
         target = path_of("path", path)
+        check_corpus_place(target)
         with refused_in_one_line(target, "free some space or choose another place"), whole_file(target) as file:
-            self.table.write_parquet(file, metadata={"vswaplab": json.dumps(self.about)})
+            self.table.write_parquet(file, metadata={"vswaplab": json.dumps({"kind": "corpus"} | self.about)})
         return target
 
 
@@ -178,7 +180,9 @@ def load_contents(path: str | Path) -> Contents:
         source = shipped
     try:
         facts = parquet_facts(source)
-        about = dict(parse_json(facts.metadata.get("vswaplab", "{}")))
+        about = parse_json(facts.metadata.get("vswaplab", "{}"))
+        if not isinstance(about, dict):
+            raise ValueError(f"its vswaplab metadata is {shown(about)}")
         if facts.n_rows > MOST_ROWS:
             raise InputError(f"{source} has {facts.n_rows:,} rows: a corpus has at most {MOST_ROWS:,}; sample it")
         table = read_parquet(source)
@@ -189,9 +193,21 @@ def load_contents(path: str | Path) -> Contents:
         raise InputError(
             f"cannot read the corpus {source}: {reason}; give a file that vswaplab measure wrote"
         ) from None
-    corpus = Corpus(table)
+    corpus = _corpus(source, table, about)
     known = {"source": str(about.get("title", source.stem)), "pages_seen": len(corpus), "pages_measured": len(corpus)}
     return Contents(corpus, known | about)
+
+
+def _corpus(source: Path, table: pl.DataFrame, about: dict[str, Any]) -> Corpus:
+    kind = about.get("kind", "corpus")
+    has_sizes = "kind" in about or any(map(is_size_column, table.columns))  # those of plug-ins have any name
+    if kind != "corpus" or not has_sizes:
+        why = f"it is a {kind}" if kind != "corpus" else "it has no column of sizes, such as lz4_4k"
+        raise InputError(f"{source} is no corpus: {why}; give a file that vswaplab measure wrote")
+    try:
+        return Corpus(table)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
 
 
 # The work ----------------------------------------------------------------------------------------

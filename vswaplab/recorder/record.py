@@ -30,7 +30,7 @@ from vswaplab.recorder import emulator, family
 from vswaplab.recorder.family import FREE, MOMENT
 from vswaplab.recorder.guest import DUMPS_KEPT, Limits, Ran, Report, run_guest
 from vswaplab.recorder.pages import make_corpus, parents_ops, redraw_points, redraw_probability
-from vswaplab.trace.files import write_numbered
+from vswaplab.trace.files import check_corpus_place, check_trace_place, write_numbered
 
 K = (64, 1024)
 """Least and most pages of a block, unless one number is asked for."""
@@ -158,10 +158,12 @@ def _places(out: Path, name: str, *, contents: bool) -> tuple[Path, Path | None]
     if not re.fullmatch(r"[\w.+@-]+", name) or name.startswith("."):
         raise InputError(f"the name {name!r} is no name for a file: use letters, digits and any of _.+@- (--name)")
     trace, corpus = out / "traces" / f"{name}.parquet", out / "corpus" / f"{name}.parquet"
-    if corpus.exists() and not contents:
-        raise InputError(
-            f"{corpus} is of an earlier recording and would be taken for this one's: choose another --name or --out"
-        )
+    remedy = "choose another --name or --out"
+    check_trace_place(trace, remedy)
+    if contents:
+        check_corpus_place(corpus, remedy)
+    elif corpus.exists():
+        raise InputError(f"{corpus} is of an earlier recording and would be taken for this one's: {remedy}")
     try:
         for path in (trace, corpus) if contents else (trace,):
             path.parent.mkdir(parents=True, exist_ok=True)

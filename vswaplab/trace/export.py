@@ -17,7 +17,7 @@ from vswaplab.base.checks import one_of
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import path_of
 from vswaplab.base.units import PAGE_SIZE
-from vswaplab.base.whole import refused_in_one_line, whole_file
+from vswaplab.base.whole import check_old, refused_in_one_line, whole_file
 from vswaplab.trace.checks import mapper_sets
 from vswaplab.trace.files import TraceFile
 from vswaplab.trace.importers.oracle import RECORD
@@ -75,26 +75,28 @@ def export_trace(trace: Trace | TraceFile, path: str | Path, format: str | None 
     if str(path) == "-":
         raise InputError("a trace is exported to a file, not to standard output: name one, such as trace.csv")
     with refused_in_one_line(target, "choose another place"):
-        _check_old(target, name)
+        is_no_file = target.exists() and not target.is_file()
+    if is_no_file:
+        raise InputError(f"cannot write {target}: it is not a plain file; choose another place")
+    is_export = _is_our_csv if name == "csv" else _is_our_oracle
+    check_old(target, is_export, f"not from an earlier export to {name}", "choose another place")
     write = _write_csv if name == "csv" else _write_oracle
     with refused_in_one_line(target, "choose another place"), whole_file(target) as file:
         write(trace, file)
     return target
 
 
-def _check_old(target: Path, name: str) -> None:
-    if not target.exists():
-        return
-    if not target.is_file():
-        raise InputError(f"cannot write {target}: it is not a plain file; choose another place")
-    with target.open("rb") as file:
-        head = file.read(_HEAD)
-    is_export = _HEADING.match(head) is not None if name == "csv" else _is_our_oracle(head)
-    if head and not is_export:
-        raise InputError(f"{target} is there, and not from an earlier export to {name}: choose another place")
+def _head(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(_HEAD)
 
 
-def _is_our_oracle(head: bytes) -> bool:
+def _is_our_csv(file: Path) -> bool:
+    return _HEADING.match(_head(file)) is not None
+
+
+def _is_our_oracle(file: Path) -> bool:
+    head = _head(file)
     records = np.frombuffer(head[: len(head) // RECORD.itemsize * RECORD.itemsize], RECORD)
     is_counted = records["time"] == np.arange(records.size)
     return bool(records.size and is_counted.all() and (records["size"] == PAGE_SIZE).all())

@@ -21,7 +21,7 @@ from vswaplab.base.documents import parse_json
 from vswaplab.base.errors import InputError, shown
 from vswaplab.base.parquet import parquet_facts, read_parquet, write_frames
 from vswaplab.base.paths import data_dir, is_file, path_of
-from vswaplab.base.whole import refused_in_one_line, whole_file
+from vswaplab.base.whole import check_old, refused_in_one_line, whole_file
 from vswaplab.trace.checks import access_column, count, parallel, probability, whole_numbers
 from vswaplab.trace.checksums import KEY, Checksums, check_columns, checksums_of, told_checksums
 from vswaplab.trace.corpus import Corpus
@@ -258,10 +258,28 @@ def load_or_open(path: str | Path) -> Trace | TraceFile:
 
 def is_trace(path: Path) -> bool:
     """Say whether a file is a trace that this package wrote."""
-    try:
-        return _metadata(path).get("kind") == "trace"
-    except InputError:
-        return False
+    return _told(path).get("kind") == "trace"
+
+
+def is_corpus(path: Path) -> bool:
+    """Say whether a file is a corpus that this package wrote."""
+    return _told(path).get("kind") == "corpus"
+
+
+def check_trace_place(path: Path, remedy: str = "choose another place") -> None:
+    """Make sure that a trace written to a path replaces nothing but a trace.
+
+    Raises
+    ------
+    InputError
+        A file is there that is no trace of ours.
+    """
+    check_old(path, is_trace, "no trace that vswaplab wrote", remedy)
+
+
+def check_corpus_place(path: Path, remedy: str = "choose another place") -> None:
+    """Make sure that a corpus written to a path replaces nothing but a corpus; errors as ``check_trace_place``."""
+    check_old(path, is_corpus, "no corpus that vswaplab wrote", remedy)
 
 
 def save_trace(trace: Trace | TraceFile, path: str | Path) -> Path:
@@ -275,12 +293,14 @@ def save_trace(trace: Trace | TraceFile, path: str | Path) -> Path:
     Returns
     -------
     path : Path
+        An earlier trace that is there is replaced.
 
     Raises
     ------
     InputError
         A trace of ``vl.drift`` or ``vl.collapse``, a place that cannot be
-        written, a full disk. Nothing is left behind then.
+        written or has a file that is no trace of ours, a full disk. Nothing is
+        left behind then.
     """
     check_trace(trace)
     if trace.content_shifts:
@@ -335,8 +355,8 @@ def write_trace(
     ------
     InputError
         No access at all, a piece with other names or arrays of different
-        length, a value out of range (names the access), a full disk. Nothing
-        is left behind then.
+        length, a value out of range (names the access), a place that has a file
+        which is no trace of ours, a full disk. Nothing is left behind then.
 
     Examples
     --------
@@ -426,6 +446,7 @@ def _write(
     target: Path,
     about: Callable[[], dict[str, object]],
 ) -> Path:
+    check_trace_place(target)
     schema = {name: _COLUMNS[name] for name in columns}
     counts, sums = {"n_records": 0, "n_accesses": 0}, Checksums()
 
@@ -481,6 +502,14 @@ def _metadata(path: Path) -> dict[str, object]:
     if not isinstance(about, dict) or not isinstance(about.get("k", 0), int):
         raise InputError(f"{path}: its vswaplab metadata is damaged ({about!r}): write it again with save_trace")
     return cast("dict[str, object]", about)
+
+
+def _told(path: Path) -> dict[str, object]:
+    # Nothing, of a file that cannot be read.
+    try:
+        return _metadata(path)
+    except InputError:
+        return {}
 
 
 def _shape(path: Path) -> tuple[Mapping[str, pl.DataType], int]:

@@ -16,7 +16,7 @@ from vswaplab.base.checks import flag, mapping_of, one_of, text_of, whole
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import path_of
 from vswaplab.trace.checks import count
-from vswaplab.trace.files import TraceFile, is_trace, load_or_open, write_numbered
+from vswaplab.trace.files import TraceFile, check_trace_place, is_trace, load_or_open, write_numbered
 from vswaplab.trace.importers.formats import FORMATS, detect
 from vswaplab.trace.importers.mappers import MapperSets
 from vswaplab.trace.importers.numbers import Numbers
@@ -200,8 +200,7 @@ def _check_place(source: str, out: Path) -> None:
         )
     if out.exists() and source != STDIN and Path(source).exists() and out.samefile(source):
         raise InputError(f"{out} is the file to import: write the trace somewhere else (--out)")
-    if out.is_file() and out.stat().st_size and not is_trace(out):
-        raise InputError(f"{out} is there, and no trace that vswaplab wrote: write the trace somewhere else (--out)")
+    check_trace_place(out, "write the trace somewhere else (--out)")
 
 
 def _import(
