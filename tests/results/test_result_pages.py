@@ -55,6 +55,27 @@ def test_save__of_many_pages_writes_the_same_table(result, tmp_path, monkeypatch
     assert_frame_equal(vl.load_result(sliced.save(tmp_path / "again")).pages, result.pages)
 
 
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        ({"../escaped.txt": "x"}, r"extra must have names of files in the folder, .* got '\.\./escaped\.txt'"),
+        ({"a/b": "x"}, "got 'a/b'"),
+        ({"..": "x"}, "got '..'"),
+        ({5: "x"}, "got 5"),
+        ({"totals.json": "x"}, "extra has 'totals.json', a file of the result's own: choose another name"),
+        ({"a.txt": 5}, r"extra\['a.txt'\] must be a text, got 5"),
+        (["a.txt"], "extra must be a mapping"),
+    ],
+)
+def test_save__takes_more_files_of_the_folder_and_of_no_other_name(extra, says, tmp_path):
+    result = vl.simulate(vl.Trace([0, 1]), MACHINE)
+    with pytest.raises(vl.InputError, match=says):
+        result.save(tmp_path / "r", extra=extra)
+
+    assert not list(tmp_path.iterdir())
+    assert (result.save(tmp_path / "r", extra={"a.txt": "mine"}) / "a.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r))])
 def test_results__can_be_copied_and_sent_without_their_engine(result, duplicate):
     other = duplicate(result)

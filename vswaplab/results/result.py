@@ -11,8 +11,9 @@ from typing import Protocol
 
 import polars as pl
 
+from vswaplab.base.checks import mapping_of, text_of
 from vswaplab.base.documents import read_json
-from vswaplab.base.errors import InputError
+from vswaplab.base.errors import InputError, shown
 from vswaplab.base.parquet import read_parquet, write_frames
 from vswaplab.base.paths import path_of
 from vswaplab.results.counters import COUNTERS, TIMES
@@ -29,12 +30,9 @@ _FORMAT = 2
 _SLICE = 1 << 18  # pages that are laid out as a table at once when a result is saved
 
 
-RESULT = Kind(
-    "a vswaplab result",
-    frozenset({"result_format"}),
-    frozenset({*(f"{name}.parquet" for name in _TABLES), "totals.json", "provenance.json"})
-    | {"report.html", "residency.svg"},
-)
+_OWN = frozenset({*(f"{name}.parquet" for name in _TABLES), "totals.json", "provenance.json"})
+
+RESULT = Kind("a vswaplab result", frozenset({"result_format"}), _OWN | {"report.html", "residency.svg"})
 
 
 class Pages(Protocol):
@@ -141,14 +139,17 @@ class Result:
             Must not exist, be empty, or hold an earlier result; the working
             folder and a mount point cannot be renamed.
         extra : mapping
-            More text files, name to content.
+            More text files, name to content; a name is that of a file in the
+            folder, and none of the result's own.
 
         Raises
         ------
         InputError
-            The folder holds something else, cannot be written, or the disk is full.
+            The folder holds something else, cannot be written, or the disk is
+            full; a name in ``extra`` that is not allowed.
         """
-        return write_folder(path_of("folder", folder), lambda staging: self._write(staging, extra or {}), RESULT)
+        others = _checked_extra({} if extra is None else extra)
+        return write_folder(path_of("folder", folder), lambda staging: self._write(staging, others), RESULT)
 
     def _write(self, folder: Path, extra: Mapping[str, str]) -> None:
         for name in ("epochs", "tiers", "events"):
@@ -168,6 +169,17 @@ class Result:
         slices = (final.frame(start, min(start + _SLICE, len(final))) for start in starts)
         with path.open("wb") as file:
             write_frames(slices, file, final.frame(0, 0).schema)
+
+
+def _checked_extra(extra: object) -> Mapping[str, str]:
+    files = mapping_of("extra", extra, "{'notes.txt': 'text'}")
+    for name, text in files.items():
+        text_of(f"extra[{shown(name)}]", text)
+        if not isinstance(name, str) or name in ("", ".", "..") or not {"/", "\0"}.isdisjoint(name):
+            raise InputError(f"extra must have names of files in the folder, such as 'notes.txt', got {shown(name)}")
+        if name in _OWN:
+            raise InputError(f"extra has {shown(name)}, a file of the result's own: choose another name")
+    return files
 
 
 def _write_table(table: pl.DataFrame, path: Path) -> None:
