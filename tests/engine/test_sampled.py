@@ -60,6 +60,16 @@ def test_sample_groups__moves_shifts_of_content_to_where_they_fall() -> None:
         assert at == pytest.approx(len(group) / 2, rel=0.1)
 
 
+def test_sample__has_as_many_groups_as_the_rate_says() -> None:
+    trace = vl.scan(n_pages=20_000, n_accesses=20_000)
+    for n in (1, 3, 49, 93, 99, 105, 117, 123, 186):
+        assert vl.sample(trace, 1 / n, group=n - 1).n_pages == pytest.approx(trace.n_pages / n, rel=0.5)
+        with pytest.raises(vl.InputError, match=f"group must be a whole number below 1 / rate .* got {n}"):
+            vl.sample(trace, 1 / n, group=n)
+    with pytest.raises(vl.InputError, match="got 2"):
+        vl.sample(trace, 0.4, group=2)
+
+
 def test_sample_groups__refuses_more_groups_than_there_are() -> None:
     with pytest.raises(vl.InputError, match="from 1 to 1 / rate"):
         sample_groups(vl.loop(n_pages=9, n_accesses=9), 1 / 2, 3)

@@ -8,6 +8,7 @@ common, so that they can be set against each other to say how far off each is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -59,7 +60,7 @@ def sample(trace: Workload, rate: float, *, group: int = 0) -> Trace:
     check_trace(trace)
     share = checked_rate(rate)
     expected = f"a whole number below 1 / rate ({1 / share:.6g})"
-    group = whole("group", group, 0, max(0, int(1 / share) - 1), expected=expected)
+    group = whole("group", group, 0, _n_groups(share) - 1, expected=expected)
     found = _samples(trace, share, range(group, group + 1))
     if not found:
         raise InputError(f"no access falls into a sample of {rate} of {trace.n_pages:,} pages: raise the rate")
@@ -107,6 +108,12 @@ def checked_rate(rate: object) -> float:
     if not threshold(share):
         raise InputError(f"rate must be at least 2**-53 ({2**-53:.3g}), got {shown(rate)}: raise the rate")
     return share
+
+
+def _n_groups(rate: float) -> int:
+    # 1/93, as a float, goes into 1 some 1e-14 less than 93 times: what is so near a whole number is meant to be one.
+    found = 1 / rate
+    return round(found) if abs(found - round(found)) <= 4 * math.ulp(found) else int(found)
 
 
 def _samples(trace: Workload, rate: float, groups: range, watch: Callable[[Piece], None] | None = None) -> list[Trace]:
