@@ -388,6 +388,8 @@ def test_metadata_bytes__nonsense_is_named_in_one_line(design: str, used: dict[s
         ("v6", {"slots_in_use": 5}, "one number per cluster, got 5"),
         ("v6", {"slots_in_use": [1], "disk_slots_in_use": [600]}, "disk_slots_in_use must be 0 to 512"),
         ("before-7.0", {"slots_in_use": [1], "disk_slots_in_use": [1]}, "before-7.0 has no layer"),
+        ("before-7.0", {"slots_in_use": [5, 3], "zswap_slots_in_use": [5, 4]}, "got 4 for cluster 1 with 3"),
+        ("before-7.0", {"slots_in_use": [3], "zswap_slots_in_use": [1, 1]}, "has 2 clusters and slots_in_use 1"),
         ("v66", {"slots_in_use": [1]}, "no layer design 'v66'"),
     ],
 )

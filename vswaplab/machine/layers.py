@@ -527,8 +527,8 @@ def cluster_metadata_bytes(
     Raises
     ------
     InputError
-        An unknown design, a number of slots that no cluster can have, device
-        slots where there is no layer.
+        An unknown design, a number of slots that no cluster can have, more of
+        them in zswap than are in use, device slots where there is no layer.
 
     Examples
     --------
@@ -542,13 +542,27 @@ def cluster_metadata_bytes(
     on_disk = _per_cluster("disk_slots_in_use", disk_slots_in_use)
     if found.layer == "none" and on_disk.size:
         raise InputError(f"{found.name} has no layer, so its slots are the device's: leave disk_slots_in_use out")
+    in_zswap = _per_cluster("zswap_slots_in_use", zswap_slots_in_use)
+    _check_in_zswap(in_zswap, used)
     if not found.cluster_bytes:
         reverse_map = found.disk_bits - found.zero_bits
         return -(-(found.zero_bits * int(used.sum()) + reverse_map * int(on_disk.sum())) // _BYTE)
     n_bytes = found.cluster_bytes * int(np.count_nonzero(used))
     n_bytes += found.device_cluster_bytes * int(np.count_nonzero(on_disk))
-    in_zswap = _per_cluster("zswap_slots_in_use", zswap_slots_in_use)
     return n_bytes + (_tree_bytes(in_zswap) if found.has_zswap_tree else 0)
+
+
+def _check_in_zswap(in_zswap: NDArray[np.int64], used: NDArray[np.int64]) -> None:
+    if in_zswap.size not in (0, used.size):
+        raise InputError(
+            f"zswap_slots_in_use has {in_zswap.size} clusters and slots_in_use {used.size}: give as many, or none"
+        )
+    over = np.flatnonzero(in_zswap > used) if in_zswap.size else in_zswap
+    if over.size:
+        at = over[0]
+        raise InputError(
+            f"zswap_slots_in_use must not exceed slots_in_use, got {in_zswap[at]} for cluster {at} with {used[at]}"
+        )
 
 
 # The leaves that evenly spread slots keep, and the levels above them.
