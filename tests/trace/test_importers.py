@@ -266,6 +266,10 @@ def test_export__a_full_disk_is_one_line_and_not_the_end_of_the_process(
     assert not list(tiny_disk.iterdir())
 
 
+def test_export__heeds_an_ending_in_capitals(tmp_path: Path) -> None:
+    assert vl.export_trace(vl.Trace([0]), tmp_path / "B.CSV").read_text() == "page,op\n0,read\n"
+
+
 @pytest.mark.parametrize("format", ["oracle-general", "csv"])
 def test_export__replaces_an_earlier_export_and_nothing_else(format: str, tmp_path: Path) -> None:
     trace, path = vl.zipf(n_pages=30, n_accesses=9_000, seed=1), tmp_path / "a"

@@ -70,7 +70,7 @@ def export_trace(trace: Trace | TraceFile, path: str | Path, format: str | None 
     """
     check_trace(trace)
     target = path_of("path", path)
-    name = ("csv" if target.suffix == ".csv" else "oracle-general") if format is None else format
+    name = ("csv" if target.suffix.lower() == ".csv" else "oracle-general") if format is None else format
     one_of("the format to export to", name, FORMATS)
     if str(path) == "-":
         raise InputError("a trace is exported to a file, not to standard output: name one, such as trace.csv")
