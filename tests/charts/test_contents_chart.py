@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 
+import vswaplab as vl
 from vswaplab.charts import contents_chart
 from vswaplab.charts.theme import chart_svg
 
@@ -26,6 +28,21 @@ def test_contents_chart__draws_three_panels_and_leaves_out_what_was_not_measured
     assert "ocp-spec" in svg
     assert ">zstd<" not in svg
     assert "How far like pages lie together" in svg
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"),
+    [
+        ((HELD, HELD, RUNS), "the table of sizes has no column 'codec'"),
+        ((SIZES, SIZES, RUNS), "the table of profiles has no column 'profile'"),
+        ((SIZES, HELD, SIZES), "the table of runs has no column 'class'"),
+        ((SIZES, HELD, None), "the table of runs must be a polars.DataFrame"),
+        ((SIZES, HELD.with_columns(kind=pl.lit("disk")), RUNS), "kind of a profile must be one of cram, .* got 'disk'"),
+    ],
+)
+def test_contents_chart__names_a_wrong_table(tables, says):
+    with pytest.raises(vl.InputError, match=says):
+        contents_chart(*tables, title="t")
 
 
 def test_contents_chart__without_neighbours_has_two():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from pathlib import Path
@@ -85,9 +86,22 @@ def test_save_chart__a_mark_at_the_plots_right_edge_stays_there(tmp_path: Path) 
     assert 150 < float(found[1]) < COLUMN_MM * 96 / 25.4
 
 
+@pytest.mark.parametrize("ppi", [0, -1, 1e5, "200", float("nan")])
+def test_save_chart__a_ppi_out_of_range_is_refused_and_nothing_written(ppi: float, tmp_path: Path) -> None:
+    with pytest.raises(vl.InputError, match=r"^ppi must be a number from 1 to 2400, got"):
+        save_chart(CHARTS["curves"], tmp_path / "f.png", ppi=ppi)  # type: ignore[arg-type]
+
+    assert [*tmp_path.iterdir()] == []
+
+
 @pytest.mark.parametrize(
     ("width_mm", "says"),
-    [(15, "the figure cannot be laid out in 15 mm: give it more width, or shorter names"), ("84", "width_mm must be")],
+    [
+        (15, "the figure cannot be laid out in 15 mm: give it more width, or shorter names"),
+        ("84", "width_mm must be a number from 1 to 10000, got"),
+        (-1, "from 1 to 10000, got -1"),
+        (math.inf, "got inf"),
+    ],
 )
 def test_save_chart__too_little_width_is_refused_and_nothing_written(
     width_mm: float, says: str, tmp_path: Path

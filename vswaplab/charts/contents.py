@@ -5,6 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
+from vswaplab.base.checks import need_columns, one_of
 from vswaplab.charts.curves import PALETTE
 from vswaplab.charts.theme import TIER_COLOURS, WIDTH, Chart, layered, line_legend, titled
 
@@ -34,7 +35,18 @@ def contents_chart(
     Returns
     -------
     chart
+
+    Raises
+    ------
+    InputError
+        A table without one of its columns, or a ``kind`` that is not cram or compressor.
     """
+    need_columns(sizes, ("codec", "size", "share"), "the table of sizes")
+    need_columns(held, ("profile", "kind", "held_ratio", "advertised_ratio"), "the table of profiles")
+    for kind in held["kind"].unique():
+        one_of("the kind of a profile", kind, tuple(_KINDS))
+    if not (isinstance(runs, pl.DataFrame) and runs.is_empty()):
+        need_columns(runs, ("class", "mean_run", "shuffled_run"), "the table of runs")
     parts = [_sizes(sizes), _held(held.filter(pl.col("held_ratio").is_not_null()))]
     if runs.height:
         parts.append(_runs(runs))

@@ -46,7 +46,7 @@ def narrowed(spec: Spec, width_mm: float) -> Spec:
     InputError
         Names and numbers leave no room for the plot.
     """
-    most = number("width_mm", width_mm, 1) * PX_PER_MM
+    most = number("width_mm", width_mm, 1, 10_000, expected="a number from 1 to 10000") * PX_PER_MM
     small = _restyled(spec, most) | {"config": _small(spec.get("config", {}))}
     width, best, slope, last = 0.6 * most, None, 1.0, None
     for _ in range(_TRIES):

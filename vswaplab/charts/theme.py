@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import altair as alt
 
-from vswaplab.base.checks import one_of, text_of
+from vswaplab.base.checks import number, one_of, text_of
 from vswaplab.base.errors import InputError
 from vswaplab.base.paths import path_of
 from vswaplab.base.whole import refused_in_one_line, whole_file
@@ -59,6 +59,7 @@ FONT_PX = 14
 _SCREEN_PX = 12.5
 _SMALL_PX = 13  # never below 12: a projector at the back of a room
 _PAPER_SCALE = 72 / 96  # px of a drawing to points of paper
+_MOST_PPI = 2400  # of a page's width a picture takes a gigabyte then
 _SAVE_FORMATS = ("svg", "png", "pdf")
 _THEME = "vswaplab"
 
@@ -175,7 +176,7 @@ def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200, width_mm: floa
         Ends in .svg, .png or .pdf. An SVG carries the chart's title and
         description as ``<title>`` and ``<desc>``.
     ppi : pixels per inch
-        Of a PNG; 72 is one pixel per px.
+        Of a PNG, 1 to 2400; 72 is one pixel per px.
     width_mm : mm
         The figure is laid out anew, at most so wide on paper and with no type below 7 pt: for a column of
         a paper, 84. None: as on a screen.
@@ -187,12 +188,13 @@ def save_chart(chart: Chart, path: str | Path, *, ppi: int = 200, width_mm: floa
     Raises
     ------
     InputError
-        Another ending, a place that cannot be written, or too little width.
+        Another ending, a number out of range, a place that cannot be written, or too little width.
     """
     target = path_of("path", path)
     kind = target.suffix.lower().lstrip(".")
     if kind not in _SAVE_FORMATS:
         raise InputError(f"cannot save a chart as {target.name!r}: end the name in .{', .'.join(_SAVE_FORMATS)}")
+    number("ppi", ppi, 1, _MOST_PPI, expected=f"a number from 1 to {_MOST_PPI}")
     spec = chart_spec(chart)
     shown, scale = (fitted(spec), 1.0) if width_mm is None else (narrowed(spec, width_mm), _PAPER_SCALE)
     with refused_in_one_line(target, "choose another place"), whole_file(target) as file:
