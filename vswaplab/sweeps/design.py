@@ -6,8 +6,9 @@ import difflib
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,13 @@ from vswaplab.machine.presets import TIERS_ARE_IN_A_FILE, setting_value
 Point = tuple[object, ...]
 
 _PARTS: dict[str, type] = {"dram": Dram, "cram": Cram, "zswap": Zswap, "zram": Zram, "kernel": Kernel, "costs": Costs}
+_NO_WORDS = {
+    "int": "whole numbers, or sizes such as '64MiB'",
+    "int | None": "whole numbers, sizes such as '64MiB', or none",
+    "float": "numbers",
+    "bool": "true or false",
+}
+"""Kinds of settings that no word is a value of, and what is."""
 _RANGE = ("from", "to", "log")
 _DIMENSION = 1 << 32  # draws of one setting; those of the next lie beyond
 _MOST_POINTS = 10_000_000
@@ -76,7 +84,9 @@ def grid(settings: Mapping[str, object]) -> Design:
     Raises
     ------
     InputError
-        An unknown setting, no values, a value that cannot be read.
+        An unknown setting, no values, a value that cannot be read: no word, or
+        a word where a number or a truth value goes. One out of range is found
+        out when its machine is made, by ``vl.sweep``.
 
     Examples
     --------
@@ -203,6 +213,13 @@ def _read(name: str, value: object) -> object:
     return setting_value(name, text)
 
 
+def _read_choice(name: str, value: object) -> object:
+    found, kind = _read(name, value), _settings().get(_plain(name))
+    if isinstance(found, str) and kind in _NO_WORDS:
+        raise InputError(f"{name}: {shown(found)} cannot be read: give {_NO_WORDS[kind]}")
+    return found
+
+
 def _series(values: Sequence[object]) -> pl.Series:
     kinds = {type(value) for value in values if value is not None}
     for kind, dtype in ((bool, pl.Boolean), (int, pl.Int64)):
@@ -226,8 +243,8 @@ def _names(settings: object) -> tuple[str, ...]:
 def _check_name(name: object) -> None:
     if isinstance(name, str) and name.partition(".")[0] in ("tiers", "tiers_max"):
         raise InputError(f"{name!r} is no setting of a sweep: {TIERS_ARE_IN_A_FILE}")
-    known = list(_known_names())
-    plain = re.sub(r"^swapfiles\.\d+\.", "swapfiles.0.", name) if isinstance(name, str) else ""
+    known = list(_settings())
+    plain = _plain(name) if isinstance(name, str) else ""
     if plain not in known and not re.fullmatch(
         r"stores\.\w+\.\w+", plain
     ):  # what a plug-in's tier has, a machine tells
@@ -236,11 +253,17 @@ def _check_name(name: object) -> None:
         raise InputError(f"{name!r} is not a setting of a machine: {hint}")
 
 
-def _known_names() -> Iterator[str]:
-    for part, kind in _PARTS.items():
-        yield from (f"{part}.{field.name}" for field in fields(kind))
-    yield from (f"swapfiles.0.{field.name}" for field in fields(Swapfile))
-    yield from (field.name for field in fields(Machine) if field.name not in ("dram", "costs", "tiers", "tiers_max"))
+def _plain(name: str) -> str:
+    return re.sub(r"^swapfiles\.\d+\.", "swapfiles.0.", name)
+
+
+@cache
+def _settings() -> dict[str, str]:
+    # Every setting and what its part says of its kind.
+    parts = _PARTS | {"swapfiles.0": Swapfile}
+    known = {f"{part}.{field.name}": str(field.type) for part, kind in parts.items() for field in fields(kind)}
+    whole_parts = ("dram", "costs", "tiers", "tiers_max")
+    return known | {field.name: str(field.type) for field in fields(Machine) if field.name not in whole_parts}
 
 
 def _choices(name: str, values: object) -> list[object]:
@@ -250,7 +273,7 @@ def _choices(name: str, values: object) -> list[object]:
         raise InputError(f"{name}: give a list of values, got {shown(values)}")
     if not len(values):
         raise InputError(f"{name}: the list of values is empty: give at least one")
-    return [_read(name, value) for value in values]
+    return [_read_choice(name, value) for value in values]
 
 
 def _spread(name: str, values: object, share: NDArray[np.float64]) -> list[object]:
