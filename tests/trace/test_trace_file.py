@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -351,6 +353,16 @@ def test_load_trace__refuses_damaged_contents_in_one_line(damage, tmp_path):
         ) as error:
             read(path)
         assert "\n" not in str(error.value)
+
+
+def test_trace__attributes_cannot_be_set_and_copies_are_the_same():
+    trace = vl.Trace([0, 1], n_pages=9)
+    for name in ("page", "n_pages", "content", "digest"):
+        with pytest.raises(vl.InputError, match=f"^a trace is read-only, and {name} cannot be set: trace.like"):
+            setattr(trace, name, [5, 6])
+
+    for other in (pickle.loads(pickle.dumps(trace)), copy.copy(trace), trace.like()):
+        assert other.digest == trace.digest == vl.Trace([0, 1], n_pages=9).digest
 
 
 def test_save_trace__refuses_one_that_collapses(tmp_path):

@@ -143,7 +143,7 @@ def check_trace(trace: object) -> None:
 
 
 class Trace(Workload):
-    """Accesses in time order; checked once, then read-only.
+    """Accesses in time order; checked once, then read-only, arrays and attributes: ``like`` makes another.
 
     Parameters
     ----------
@@ -221,6 +221,13 @@ class Trace(Workload):
             name=name,
             title=title,
         )
+        self._is_made = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute while the trace is made: what is known of it since would be of another."""
+        if "_is_made" in self.__dict__:
+            raise InputError(f"a trace is read-only, and {name} cannot be set: trace.like({name}=...) makes another")
+        super().__setattr__(name, value)
 
     def __len__(self) -> int:
         return int(self.page.size)
