@@ -337,6 +337,10 @@ def test_calibrate__refuses_links_that_lead_out_of_the_folder(tmp_path):
         vl.calibrate(box(tmp_path / "other", BOX), cgroup="../../../etc")
     with pytest.raises(vl.InputError, match="no memory group 'nobody'"):
         vl.calibrate(box(tmp_path / "other", BOX), cgroup="nobody")
+    with pytest.raises(
+        vl.InputError, match=r"'nobody': /sys/fs/cgroup/nobody/memory\.max is not there; name one below"
+    ):
+        vl.calibrate(cgroup="nobody")
 
 
 def test_calibrate__says_what_only_root_may_read(tmp_path, monkeypatch):

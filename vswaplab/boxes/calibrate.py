@@ -36,6 +36,7 @@ _DEBUGFS = ("pool_limit_hit", "reject_compress_poor", "reject_alloc_fail", "writ
 _ZRAM = re.compile(r"/zram\d+$")
 _PSI = re.compile(r"(some|full) avg10=(\d+\.\d\d) avg60=(\d+\.\d\d) avg300=(\d+\.\d\d) total=(\d{1,20})")
 _MEMINFO = ("MemTotal", "MemAvailable", "AnonPages", "Zswap", "Zswapped")
+_GROUPS = "sys/fs/cgroup"
 _KIB = 1024
 _GIB = 1 << 30
 
@@ -178,9 +179,10 @@ class _Reading:
     def __init__(self, box: Box, cgroup: str | None) -> None:
         self.box, self.found = box, Calibration()
         self.meminfo = box.table("proc/meminfo", _MEMINFO)
-        self.group = None if cgroup is None else f"sys/fs/cgroup/{cgroup.strip('/')}".rstrip("/")
+        self.group = None if cgroup is None else f"{_GROUPS}/{cgroup.strip('/')}".rstrip("/")
         if self.group is not None and box.text(f"{self.group}/memory.max") is None:
-            raise InputError(f"no memory group {cgroup!r}: {box.root}/{self.group}/memory.max is not there; see `ls`")
+            place = box.root / self.group / "memory.max"
+            raise InputError(f"no memory group {cgroup!r}: {place} is not there; name one below {box.root / _GROUPS}")
         self.pool_bytes = 0  # of zram and zswap, in DRAM
         self.stored_pages = 0
         self.pools: list[tuple[PoolContents, str]] = []
