@@ -124,7 +124,7 @@ def test_simulate__says_that_only_lru_does_not_notice_a_reduced_trace() -> None:
 
 def test_compare_policies__refuses_what_cannot_be() -> None:
     trace = vl.Trace([0, 1])
-    with pytest.raises(vl.InputError, match=r"policies.each must be one of lru, fifo, .* got 'best'"):
+    with pytest.raises(vl.InputError, match=r"each of policies must be one of lru, fifo, .* got 'best'"):
         vl.compare_policies(trace, machine(2), policies=["best"])  # type: ignore[list-item]
     kernel = vl.Machine(vl.Dram(300), kernel=vl.Kernel("6.12"), layer="none")
     with pytest.raises(vl.InputError, match="compare_policies needs a machine without kernel"):

@@ -137,7 +137,7 @@ def compare_policies(
     check_run(trace, machine)
     policies = names_of("policies", policies)
     for policy in policies:
-        check_policy("policies", "each", policy)
+        check_policy("each of policies", policy)
     if machine.kernel is not None:
         raise InputError("compare_policies needs a machine without kernel, which has lists of its own: leave it out")
     choice("compare_policies", "of", of, get_args(Of))

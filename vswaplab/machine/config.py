@@ -92,7 +92,7 @@ class Dram:
                 f"choose 0 <= low < high <= capacity_pages ({capacity})"
             )
         choice("dram", "charge", self.charge, get_args(Charge))
-        check_policy("dram", "policy", self.policy)
+        check_policy("dram.policy", self.policy)
         set_fields(self, capacity_pages=capacity, total_pages=total, low=low, high=high)
 
     @property
@@ -208,7 +208,7 @@ class Cram:
         set_fields(self, media_bytes=media, advertised_bytes=advertised)
         choice("cram", "mode", self.mode, get_args(CramMode))
         choice("cram", "writeback_to", self.writeback_to, get_args(WritebackTo))
-        check_policy("cram", "writeback_policy", self.writeback_policy)
+        check_policy("cram.writeback_policy", self.writeback_policy)
         choice("cram", "budget_owner", self.budget_owner, get_args(BudgetOwner))
         choice("cram", "pressure_law", self.pressure_law, get_args(PressureLaw))
         flag("cram", "balloon", self.balloon)

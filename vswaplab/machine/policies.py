@@ -107,7 +107,7 @@ POLICY_TITLES: dict[Policy, str] = {
 _METHODS = ("arrive", "touch", "discard", "begin", "next_victim", "__len__", "__contains__", "__iter__")
 
 
-def check_policy(owner: str, name: str, value: object) -> None:
+def check_policy(name: str, value: object) -> None:
     """Check that a value names a policy, one of ours or a plug-in's.
 
     Raises
@@ -119,7 +119,7 @@ def check_policy(owner: str, name: str, value: object) -> None:
         return
     if not isinstance(value, str) or value not in plugin_names("policy"):
         known = ", ".join((*POLICIES, *plugin_names("policy")))
-        raise InputError(f"{owner}.{name} must be one of {known}, got {shown(value)}")
+        raise InputError(f"{name} must be one of {known}, got {shown(value)}")
     plugged_policy(value)
 
 
