@@ -28,7 +28,8 @@ def machine_code(machine: Machine) -> str:
     Returns
     -------
     code : str
-        Python, for a program that says ``import vswaplab as vl``.
+        Python, for a program that says ``import vswaplab as vl``, and imports
+        the classes of plug-ins' tiers, which go by their own names.
 
     Raises
     ------

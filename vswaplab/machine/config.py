@@ -660,7 +660,10 @@ def _build_store(table: object) -> object:
 
 
 def machine_from_dict(tables: Mapping[str, object]) -> Machine:
-    """Build a machine from nested tables, as a TOML file or ``to_dict`` give them.
+    """Build a machine from nested tables, as ``to_dict`` or a TOML file give them.
+
+    Sizes are numbers here; those with a unit, such as ``"64MiB"``, are read by
+    ``vl.load_machine``.
 
     Raises
     ------
