@@ -126,7 +126,8 @@ class Sampled:
     @classmethod
     def of_accesses(cls, trace: Workload, n_accesses: int) -> Sampled | None:
         """Take small samples for quick, coarse runs, so many accesses together; None if too small to say anything."""
-        one_in = max(_GROUPS, round(_GROUPS * len(trace) / n_accesses))
+        check_trace(trace)
+        one_in = max(_GROUPS, round(_GROUPS * len(trace) / whole("n_accesses", n_accesses, 1)))
         one_in = min(one_in, trace.n_pages // LEAST_PAGES)
         try:
             found = cls(trace, _GROUPS / one_in) if one_in >= _GROUPS else None

@@ -140,6 +140,8 @@ def linux(
     )
     _check_use(zswap, zswap_writeback, zswap_max, memory_max, free_pages)
     page_cluster = whole("linux: page_cluster", page_cluster, 0, 31)
+    if cram is not None and not isinstance(cram, Cram):
+        raise InputError(f"linux: cram must be a vl.Cram or None, got {shown(cram)}")
     all_pages = total_ram_pages + (0 if cram is None else cram.device_pages)
     if memory_max is None:
         dram = _whole_machine(total_ram_pages, all_pages, free_pages)

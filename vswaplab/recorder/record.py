@@ -113,6 +113,8 @@ def record(
     flag("children", children)
     flag("contents", contents)
     text_of("title", title)
+    if limits is not None and not isinstance(limits, Limits):
+        raise InputError(f"limits must be a vswaplab.recorder.guest.Limits or None, got {shown(limits)}")
     label = Path(words[0]).name if name is None else text_of("name", name)
     emulator.check_tools()
     guest = emulator.guest_command(words)
