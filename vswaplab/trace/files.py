@@ -288,12 +288,12 @@ def save_trace(trace: Trace | TraceFile, path: str | Path) -> Path:
     ``load_trace`` and ``open_trace`` then give the same trace, of the same
     digest. Made-up contents that every trace without others has are not
     written. Contents that the file cannot keep (a corpus column with missing
-    values or words, more than 32 MiB) are left out with a warning.
+    values or words, more than 32 MiB) are left out with a warning. An earlier
+    trace that is there is replaced, and no other file.
 
     Returns
     -------
     path : Path
-        An earlier trace that is there is replaced.
 
     Raises
     ------
