@@ -663,7 +663,7 @@ def machine_from_dict(tables: Mapping[str, object]) -> Machine:
     """Build a machine from nested tables, as ``to_dict`` or a TOML file give them.
 
     Sizes are numbers here; those with a unit, such as ``"64MiB"``, are read by
-    ``vl.load_machine``.
+    ``vswaplab.machine.presets.load_machine``.
 
     Raises
     ------
