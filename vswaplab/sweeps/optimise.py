@@ -61,7 +61,7 @@ def optimise(
     below : column to limit
         ``{"stall_percent": 2, "poison_high": 1e-6}``. Counting never shows a
         chance of 0: with a limit of 1e-6 on ``poison_high`` only machines pass
-        that cannot lose data by rule, unless ``seeds`` are 3.8 million.
+        that cannot lose data by rule, unless ``seeds`` are 3.842 million.
     trials : machines
         Tried one after the other, eight at a time.
     seed
