@@ -70,11 +70,13 @@ def policies_chart(table: pl.DataFrame, *, title: str | None = None, cram_mode: 
     shown = whole.filter(pl.col("bound").is_null()).sort("miss_share", maintain_order=True)
     if not shown.height or ended["bound"].count():
         raise InputError(f"memory ran out under {_named(ended)}, so nothing compares: give the machine more room")
-    panels = [_panel(shown, table, measure, has_names=i == 0) for i, measure in enumerate(_MEASURES)]
-    left_out = f"; memory ran out under {_named(ended)}" if ended.height else ""
-    heading = titled((title or policies_finding(whole)) + left_out, cram_note(cram_mode))
+    panels = [_panel(shown, whole, measure, has_names=i == 0) for i, measure in enumerate(_MEASURES)]
+    heading, description = title or policies_finding(whole), _alt_text(whole)
+    if ended.height:
+        heading += f"; memory ran out under {_named(ended)}"
+        description += f" Memory ran out under {_named(ended)}."
     chart: alt.HConcatChart = alt.hconcat(*panels, spacing=24).properties(
-        title=heading, description=_alt_text(whole) + f"{left_out[2:].capitalize()}." * bool(left_out)
+        title=titled(heading, cram_note(cram_mode)), description=description
     )
     return chart
 

@@ -116,10 +116,12 @@ class Sampled:
         if len(self.samples) < 2:
             raise InputError(f"all accesses fall into {len(self.samples)} of {groups} groups of pages: raise the rate")
         self.n_accesses, self.n_pages = len(trace), trace.n_pages
-        sizes = group_sizes(trace.n_pages, rate / groups, groups)
-        for each in self.samples:
-            sizes.remove(each.n_pages)
-        self._idle = [size / trace.n_pages for size in sizes]  # shares of groups that nobody accesses
+        self._idle: list[float] = []  # shares of groups that nobody accesses
+        if len(self.samples) < groups:
+            sizes = group_sizes(trace.n_pages, rate / groups, groups)
+            for each in self.samples:
+                sizes.remove(each.n_pages)
+            self._idle = [size / trace.n_pages for size in sizes]
         self._least_step = 0.0
         self._counts = touches.running()
 

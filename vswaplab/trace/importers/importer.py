@@ -217,11 +217,12 @@ def _import(
         head = stream.peek(_HEAD)[:_HEAD]
         if not head:
             raise InputError("the file is empty")
-        made = Imported(out, format or detect(head), is_own=source != STDIN and is_trace(Path(source)))
+        made = Imported(out, format or detect(head))
         _check_asked(made.format, asked)
         tally, asked = Tally(), replace(asked, max_pages=limits.max_pages)
         reader = FORMATS[made.format].read
         touches = _parquet(source, asked, tally) if reader is None else reader(stream, asked, tally)
+        made.is_own = reader is None and is_trace(Path(source))
         size = Path(source).stat().st_size if source != STDIN else 0
         told = _told(touches, progress, position, size)
         _write(told, made, tally, limits, out.stem if name is None else name, title)
